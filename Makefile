@@ -1,0 +1,55 @@
+# make demo | test | lint | bench | test-slow | clean      (PYTHON=python3.12 picks the interpreter of a new .venv)
+
+SUPPORTED := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	"$$p" -c '$(SUPPORTED)' >/dev/null 2>&1 && echo "$$p" && break; done)
+VENV ?= .venv
+RUN := $(VENV)/bin/python
+PIP := $(RUN) -m pip install -qq --disable-pip-version-check -c constraints.txt
+FILES := pyproject.toml constraints.txt
+
+# Threads that spin while they wait are slow on machines with few cores.
+export KMP_BLOCKTIME = 0
+export OMP_WAIT_POLICY = passive
+# Nothing here needs a download: the model and the pictures are in the repository.
+export HF_HUB_OFFLINE = 1
+
+TOOK = echo "make $@ took $$(( $$(date +%s) - start )) s"
+
+.PHONY: demo test test-slow lint bench clean
+
+demo:
+	@start=$$(date +%s); $(MAKE) -s --no-print-directory $(VENV)/.installed \
+	&& $(RUN) -m farsight describe --compare examples/*.png && $(TOOK)
+
+test:
+	@start=$$(date +%s); $(MAKE) -s --no-print-directory $(VENV)/.installed-dev && $(RUN) -m pytest -q && $(TOOK)
+
+test-slow:
+	@start=$$(date +%s); $(MAKE) -s --no-print-directory $(VENV)/.installed-dev && $(RUN) -m pytest -q -m slow && $(TOOK)
+
+lint: $(VENV)/.installed-dev
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+bench: $(VENV)/.installed-dev
+	@start=$$(date +%s); $(RUN) benchmarks/overhead.py && $(TOOK)
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "farsight needs Python 3.11 or newer: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@"$(PYTHON)" -c '$(SUPPORTED)' || { echo "$(PYTHON) is older than Python 3.11: make PYTHON=..." >&2; exit 1; }
+	"$(PYTHON)" -m venv $(VENV)
+
+$(VENV)/.installed: $(FILES) | $(VENV)/bin/python
+	@echo "installing farsight and its dependencies in $(VENV)"
+	@$(PIP) -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(FILES) | $(VENV)/bin/python
+	@echo "installing farsight and its development tools in $(VENV)"
+	@$(PIP) -e '.[dev]'
+	@touch $(VENV)/.installed $@

@@ -1,0 +1,247 @@
+"""The house holds: every module has a floor, nothing lower imports anything higher, no two rooms import each other."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = "farsight"
+SOURCE = Path(__file__).parents[1] / "src" / PACKAGE
+
+FLOORS = {
+    "errors": 0,
+    "registers": 1,
+    "method": 1,
+    "language_model": 1,
+    "images": 1,
+    "checkpoints": 1,
+    "metrics": 1,
+    "scenes": 1,
+    "attention": 2,
+    "rivals": 2,
+    "vllm_plugin": 2,
+    "horizon": 3,
+    "generation": 3,
+    "farsight": 3,
+    "methods": 3,
+    "diagnose": 4,
+    "evaluate": 4,
+    "web": 5,
+    "cli": 5,
+    "__main__": 6,
+}
+"""A module or a package directly under ``farsight``, which is a room, and its floor."""
+
+FACE = "__init__"
+"""What users import: it may use floors 0 to 3, and only floors 4 and 5 may use it."""
+FACE_FLOOR = 3
+
+ONLY_OURS = {"errors": set(), "vllm_plugin": {"registers"}}
+"""Modules that may import these of ours and no others."""
+FLOOR_1_FILES_MAY_IMPORT = {"registers"}
+
+NEVER = {
+    "errors": {"torch", "transformers"},
+    "registers": {"transformers"},
+    "metrics": {"torch", "transformers"},
+    "images": {"torch", "transformers"},
+}
+"""Modules and the libraries that they do without."""
+
+VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "misc"}
+MOST_LINES = 400
+
+
+def problems(source: Path) -> list[str]:
+    """Say what is wrong in a package, one sentence each."""
+    found: list[str] = []
+    modules = {name_of(path, source): path for path in sorted(source.rglob("*.py"))}
+    same_floor: dict[str, set[str]] = {}
+    for name, path in modules.items():
+        where = path.relative_to(source.parent).as_posix()
+        found += appearance(where, path)
+        room = unit(name)
+        if room != FACE and room not in FLOORS:
+            found.append(f"{where} is on no floor: place '{room}' in FLOORS of {Path(__file__).name}")
+            continue
+        for line, target in imports(path, name, set(modules)):
+            at = f"{where}:{line}"
+            if target.split(".")[0] != PACKAGE:
+                if target.split(".")[0] in NEVER.get(room, ()):
+                    found.append(f"{at} imports {target}, which {room} does without")
+            elif (other := unit(target)) != room:
+                found += direction(at, room, other, source)
+                if FLOORS.get(room) == FLOORS.get(other):
+                    same_floor.setdefault(room, set()).add(other)
+    return found + [f"{circle} import each other in a circle" for circle in circles(same_floor)]
+
+
+def appearance(where: str, path: Path) -> Iterator[str]:
+    if path.stem in VAGUE_NAMES or path.parent.name in VAGUE_NAMES:
+        yield f"{where} has a name that says nothing: call it what it is"
+    if (lines := len(path.read_text(encoding="utf-8").splitlines())) > MOST_LINES:
+        yield f"{where} has {lines} lines, more than {MOST_LINES}: split it"
+
+
+def direction(at: str, room: str, other: str, source: Path) -> Iterator[str]:
+    """What is wrong with ``room`` importing ``other``."""
+    if other != FACE and other not in FLOORS:
+        return  # reported where it stands
+    floor = FACE_FLOOR if room == FACE else FLOORS[room]
+    if other == FACE:
+        if floor <= FACE_FLOOR:
+            yield f"{at}: {room} (floor {floor}) imports the package's face: import the module that has the name"
+        return
+    if room in ONLY_OURS and other not in ONLY_OURS[room]:
+        yield f"{at}: {room} may import {', '.join(ONLY_OURS[room]) or 'nothing'} of ours, not {other}"
+    if FLOORS[other] > floor:
+        yield f"{at}: {room} (floor {floor}) imports {other} (floor {FLOORS[other]}), which is higher"
+    if room == FACE or FLOORS[other] != floor:
+        return
+    if is_room(source, room) or is_room(source, other):
+        yield f"{at}: {room} and {other} are both on floor {floor}, where rooms do not import each other"
+    elif floor == 1 and other not in FLOOR_1_FILES_MAY_IMPORT:
+        yield f"{at}: {room} imports {other}, but on floor 1 only {', '.join(FLOOR_1_FILES_MAY_IMPORT)} may be shared"
+
+
+def is_room(source: Path, name: str) -> bool:
+    return (source / name).is_dir()
+
+
+def name_of(path: Path, source: Path) -> str:
+    """Name of a file as Python imports it, such as ``farsight.cli.app``; a package's own file is the package."""
+    parts = path.relative_to(source.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def unit(module: str) -> str:
+    """Which file or room directly under the package a module belongs to."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else FACE
+
+
+def imports(path: Path, name: str, modules: set[str]) -> Iterator[tuple[int, str]]:
+    """Every import of a file, inside functions as well: line and full name of the module."""
+    package = name if path.stem == "__init__" else name.rpartition(".")[0]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*parents, *([node.module] if node.module else [])])
+            for alias in node.names:
+                full = f"{base}.{alias.name}"
+                yield node.lineno, full if full in modules else base
+
+
+def circles(edges: dict[str, set[str]]) -> list[str]:
+    def reached(start: str) -> set[str]:
+        seen: set[str] = set()
+        waiting = list(edges.get(start, ()))
+        while waiting:
+            if (here := waiting.pop()) not in seen:
+                seen.add(here)
+                waiting += edges.get(here, ())
+        return seen
+
+    around = sorted(name for name in edges if name in reached(name))
+    return [" and ".join(around)] if around else []
+
+
+def test_every_module_keeps_to_its_floor() -> None:
+    found = problems(SOURCE)
+    assert not found, "\n".join(["", *found])
+
+
+def test_importing_the_package_changes_nothing_and_loads_no_face() -> None:
+    """Every function and class attribute of PyTorch and Transformers that a patch could aim at is the same object."""
+    script = """
+import sys
+import torch.nn.functional, transformers.masking_utils, transformers.modeling_utils
+from transformers import AttentionInterface, AttentionMaskInterface, GenerationMixin, PreTrainedModel
+from transformers.models.llama import modeling_llama
+places = [torch.nn.functional, torch.nn.Module, PreTrainedModel, GenerationMixin, modeling_llama.LlamaAttention,
+          transformers.masking_utils, transformers.modeling_utils]
+def state():
+    values = {(str(place), name): value for place in places for name, value in vars(place).items()}
+    for registry in (AttentionInterface, AttentionMaskInterface):
+        values |= {(str(registry), name): registry()[name] for name in registry().valid_keys()}
+    return values
+before = state()
+import farsight
+[getattr(farsight, name) for name in farsight.__all__]
+after = state()
+assert all(after[key] is before[key] for key in before), [k for k in before if after[k] is not before[k]]
+faces = {"typer", "gradio", "farsight.cli", "farsight.web"} & set(sys.modules)
+assert not faces, faces
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "problem"),
+    [
+        ("registers.py", "from farsight.attention.gate import gate", "registers (floor 1) imports attention (floor 2)"),
+        ("method.py", "def f():\n    import farsight.cli", "method (floor 1) imports cli (floor 5)"),
+        ("attention/eager.py", "from ..farsight import FarSight", "attention (floor 2) imports farsight (floor 3)"),
+        ("attention/eager.py", "from .. import methods", "attention (floor 2) imports methods (floor 3)"),
+        ("attention/eager.py", "from farsight import FarSight", "imports the package's face"),
+        ("errors.py", "from . import registers", "errors (floor 0) imports registers (floor 1)"),
+        ("__init__.py", "from farsight.diagnose import maps", "__init__ (floor 3) imports diagnose (floor 4)"),
+        ("rivals/vcd.py", "from farsight.attention import gate", "are both on floor 2, where rooms do not import"),
+        ("checkpoints.py", "from farsight.scenes import checkpoint_path", "are both on floor 1"),
+        ("images.py", "from farsight.method import Method", "on floor 1 only registers may be shared"),
+        ("vllm_plugin.py", "from farsight import method", "vllm_plugin may import registers of ours, not method"),
+        ("registers.py", "import transformers.models", "imports transformers.models, which registers does without"),
+        ("metrics/chair.py", "def f():\n    from torch import nn", "imports torch, which metrics does without"),
+        ("novelty.py", "", "farsight/novelty.py is on no floor: place 'novelty' in FLOORS"),
+        ("attention/utils.py", "", "attention/utils.py has a name that says nothing"),
+        ("methods.py", "\n" * 401, "methods.py has 401 lines, more than 400: split it"),
+    ],
+)
+def test_the_check_finds_what_is_wrong(tmp_path: Path, file: str, text: str, problem: str) -> None:
+    source = made_up(tmp_path)
+    assert problems(source) == []
+    (source / file).write_text(text)
+    found = problems(source)
+    assert [problem in sentence for sentence in found].count(True) == 1, found
+
+
+def test_the_check_finds_circles_on_a_floor(tmp_path: Path) -> None:
+    source = made_up(tmp_path)
+    (source / "farsight.py").write_text("from farsight.methods import METHODS")
+    assert problems(source) == ["farsight and methods import each other in a circle"]
+
+
+def made_up(tmp_path: Path) -> Path:
+    """A small house in which everything is right."""
+    source = tmp_path / PACKAGE
+    files = {
+        "__init__.py": "from farsight.farsight import FarSight",
+        "errors.py": "",
+        "registers.py": "import torch\nfrom farsight.errors import SettingError",
+        "language_model.py": "from . import registers",
+        "method.py": "",
+        "attention/__init__.py": "from farsight.attention import gate",
+        "attention/gate.py": "from farsight import registers\nfrom .eager import eager",
+        "attention/eager.py": "from ..language_model import locate",
+        "rivals/__init__.py": "",
+        "metrics/__init__.py": "import numpy",
+        "scenes/__init__.py": "def train():\n    import torch",
+        "diagnose/__init__.py": "from farsight import FarSight",
+        "farsight.py": "from farsight.attention import gate",
+        "methods.py": "from farsight.farsight import FarSight",
+        "cli/__init__.py": "from farsight import methods, FarSight\nfrom farsight.scenes import checkpoint_path",
+        "__main__.py": "from farsight.diagnose import maps",
+    }
+    for name, text in files.items():
+        path = source / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return source
