@@ -1,0 +1,145 @@
+"""Where things are inside a multimodal model: the language model, its causal attention layers, its image tokens.
+
+Vision towers, Q-formers, connectors and cross-attention are never among the layers found here.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from farsight.errors import UnsupportedModelError
+
+_PLACEHOLDERS = ("image", "video")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttentionLayer:
+    """One causal self-attention layer of the language model."""
+
+    index: int
+    name: str
+    module: nn.Module
+    config: Any
+    heads: int
+
+    @property
+    def implementation(self) -> str:
+        """Name of the attention implementation that the layer uses now (``"sdpa"``, ``"eager"``, ...)."""
+        return str(self.config._attn_implementation)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageModel:
+    """The decoder inside a model, and its causal self-attention layers in order."""
+
+    name: str
+    module: nn.Module
+    config: Any
+    layers: tuple[AttentionLayer, ...]
+
+    @property
+    def configs(self) -> list[Any]:
+        """Every config object that decides the attention implementation of a layer or the form of its mask."""
+        found = {id(config): config for config in (self.config, self.module.config)}
+        found.update((id(layer.config), layer.config) for layer in self.layers)
+        return list(found.values())
+
+
+def _uses_attention_interface(attention: type[nn.Module]) -> bool:
+    try:
+        return "ALL_ATTENTION_FUNCTIONS" in inspect.getsource(attention.forward)
+    except (OSError, TypeError):
+        return False
+
+
+def _is_self_attention(module: nn.Module) -> bool:
+    kind = type(module).__name__
+    return (
+        isinstance(getattr(module, "layer_idx", None), int)
+        and "Attention" in kind
+        and "Cross" not in kind
+        and not getattr(module, "is_cross_attention", False)
+        and bool(getattr(module, "is_causal", True))
+    )
+
+
+def _query_heads(module: Any) -> int:
+    for holder in (module, module.config):
+        for name in ("num_attention_heads", "num_heads", "n_head"):
+            if isinstance(heads := getattr(holder, name, None), int):
+                return heads
+    raise UnsupportedModelError(f"{type(module).__name__} does not say how many attention heads it has")
+
+
+def _attention_layers(decoder: nn.Module, prefix: str) -> Iterator[AttentionLayer]:
+    for name, module in decoder.named_modules(prefix=prefix):
+        if not _is_self_attention(module):
+            continue
+        if not _uses_attention_interface(type(module)):
+            raise UnsupportedModelError(
+                f"{name} ({type(module).__name__}) computes attention without Transformers' attention interface, "
+                "so no registers can be added to it"
+            )
+        attention: Any = module
+        yield AttentionLayer(
+            index=attention.layer_idx,
+            name=name,
+            module=module,
+            config=attention.config,
+            heads=_query_heads(attention),
+        )
+
+
+def locate(model: nn.Module) -> LanguageModel:
+    """Find the language model inside ``model`` and its causal self-attention layers.
+
+    Raises
+    ------
+    UnsupportedModelError
+        If the model is no Transformers model, is an encoder-decoder, has no causal self-attention, or computes
+        it without Transformers' attention interface.
+    """
+    config = getattr(model, "config", None)
+    if config is None or not hasattr(model, "get_decoder"):
+        raise UnsupportedModelError(f"{type(model).__name__} is not a Transformers model with a decoder")
+    if getattr(config, "is_encoder_decoder", False):
+        raise UnsupportedModelError(f"{type(model).__name__} is an encoder-decoder model, which is not supported yet")
+    decoder = _innermost_decoder(model)
+    name = next(name for name, module in model.named_modules() if module is decoder)
+    layers = tuple(_attention_layers(decoder, name))
+    if not layers:
+        raise UnsupportedModelError(f"no causal self-attention layer was found in {type(decoder).__name__}")
+    return LanguageModel(name=name, module=decoder, config=config.get_text_config(decoder=True), layers=layers)
+
+
+def _innermost_decoder(model: Any) -> nn.Module:
+    """Follow ``get_decoder`` down to the module that holds the layers (some wrappers answer with a wrapper)."""
+    decoder = model.get_decoder()
+    while (inner := decoder.get_decoder() if hasattr(decoder, "get_decoder") else decoder) is not decoder:
+        decoder = inner
+    found: nn.Module = decoder
+    return found
+
+
+def visual_token_mask(model: nn.Module, input_ids: Tensor) -> Tensor:
+    """Which tokens of a prompt stand for the image or the video, ``(batch, slots)``, bool."""
+    config = model.config
+    names = [f"{kind}_token_{form}" for kind in _PLACEHOLDERS for form in ("id", "index")]
+    ids = {token for name in names if isinstance(token := getattr(config, name, None), int)}
+    if not ids:
+        raise UnsupportedModelError(f"{type(model).__name__} does not say which token stands for the image")
+    return torch.isin(input_ids, torch.tensor(sorted(ids), device=input_ids.device))
+
+
+def new_rows(inputs: Mapping[str, Any]) -> tuple[int, int, torch.device] | None:
+    """Batch size, number of query rows and device of one forward of a language model, from its arguments."""
+    for name in ("inputs_embeds", "input_ids"):
+        if isinstance(tensor := inputs.get(name), Tensor):
+            return tensor.shape[0], tensor.shape[1], tensor.device
+    return None
