@@ -1,0 +1,211 @@
+"""FarSight: attention registers in the upper triangle of the causal mask (Tang et al., CVPR 2025)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from farsight.attention import LayerRegisters, Rows, registers_in
+from farsight.errors import SettingError
+from farsight.generation import GenerationHooks
+from farsight.horizon import HorizonHooks
+from farsight.language_model import AttentionLayer, LanguageModel, locate
+from farsight.method import Method
+from farsight.registers import PAPER_SIGMA, alibi_slopes, current_window
+
+_HORIZONS = ("generation", "infinite", "current")
+_PROFILES = ("linear", "none")
+_ROWS = ("all", "generated", "text")
+
+Strength = float | tuple[float, ...] | tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FarSight(Method):
+    """Registers in every future slot of the causal mask take part in the softmax and are then erased (eq. 1-4).
+
+    A row keeps ``Z / (Z + R)`` of its attention, where ``R`` is the mass of its registers: one gate per row on the
+    attention kernel that the model already uses. `docs/method.md` has the derivation.
+
+    Parameters
+    ----------
+    sigma
+        Decay of the registers per slot, > 0; the paper's ``log_1024(256) = 0.8``.
+    horizon
+        Length that the causal mask is taken to have. ``"generation"``: prompt and ``max_new_tokens``, per sequence;
+        an int; ``"infinite"``: a constant sink per head; ``"current"``: the length so far at every step, as the
+        released code has it. Outside of ``generate`` a horizon by name is the length of the forward's own sequence.
+    profile
+        ``"linear"`` (the method), ``"none"``, or a number for constant registers (the paper's ablation, figure 5).
+    slopes
+        ``"alibi"``: head ``h`` of ``H`` decays at ALiBi's ``2 ** (-8 * (h + 1) / H)`` instead of ``sigma``.
+    score_scale
+        Factor on the scores before the softmax (the pseudo-code's temperature).
+    strength
+        Factor on ``R``: a number, one per layer, or one per layer and head.
+    layers, heads
+        Which get registers; None for all.
+    rows
+        Which query rows own registers: ``"all"`` (the paper), ``"generated"`` (from the last prompt token on) or
+        ``"text"`` (all but image and video tokens).
+    tolerance
+        Under ``"current"``: how much register mass an old row in the cache may lack of its limit.
+
+    Raises
+    ------
+    SettingError
+        If a value has no meaning; the message names it.
+    """
+
+    name: ClassVar[str] = "farsight"
+    paper: ClassVar[str] = "Tang et al., CVPR 2025, arXiv 2505.16652"
+
+    sigma: float = PAPER_SIGMA
+    horizon: int | str = "generation"
+    profile: str | float = "linear"
+    slopes: str | None = None
+    score_scale: float = 1.0
+    strength: Strength = 1.0
+    layers: tuple[int, ...] | None = None
+    heads: tuple[int, ...] | None = None
+    rows: str = "all"
+    tolerance: float = 1e-6
+
+    def __post_init__(self) -> None:
+        for field in ("layers", "heads", "strength"):
+            object.__setattr__(self, field, _frozen(getattr(self, field)))
+        _require(_is_positive(self.sigma), f"sigma must be a finite number > 0, got {self.sigma!r}")
+        _require(_is_positive(self.score_scale), f"score_scale must be a finite number > 0, got {self.score_scale!r}")
+        _require(_is_positive(self.tolerance), f"tolerance must be a finite number > 0, got {self.tolerance!r}")
+        known_horizon = self.horizon in _HORIZONS if isinstance(self.horizon, str) else _is_count(self.horizon)
+        _require(
+            known_horizon, f"horizon must be one of {', '.join(_HORIZONS)} or a whole number > 0, got {self.horizon!r}"
+        )
+        _require(
+            self.profile in _PROFILES if isinstance(self.profile, str) else _is_finite(self.profile),
+            f"profile must be one of {', '.join(_PROFILES)} or a finite number, got {self.profile!r}",
+        )
+        _require(self.slopes in (None, "alibi"), f"slopes must be None or 'alibi', got {self.slopes!r}")
+        _require(self.rows in _ROWS, f"rows must be one of {', '.join(_ROWS)}, got {self.rows!r}")
+        _require(
+            not (self.horizon == "infinite" and not isinstance(self.profile, str)),
+            "constant registers under horizon='infinite' have infinite mass: use a finite horizon",
+        )
+        for field in ("layers", "heads"):
+            chosen = getattr(self, field)
+            _require(
+                chosen is None or (len(chosen) > 0 and all(isinstance(i, int) and i >= 0 for i in chosen)),
+                f"{field} must be None or whole numbers >= 0, got {chosen!r}",
+            )
+        _require(
+            all(_is_finite(s) and s >= 0 for s in torch.as_tensor(self.strength).flatten().tolist()),
+            f"strength must be finite and >= 0, got {self.strength!r}",
+        )
+
+    @contextmanager
+    def applied(self, model: nn.Module) -> Iterator[None]:
+        """Put the registers into the language model of ``model``; see `Method`."""
+        language_model = locate(model)
+        rows = Rows()
+        registers = self._registers(language_model, rows)
+        if not registers:
+            yield
+            return
+        hooks = HorizonHooks(
+            horizon=self.horizon,
+            rows_with_registers=self.rows,
+            model=model,
+            language_model=language_model,
+            rows=rows,
+            chosen=frozenset(layer.index for layer in registers),
+            window=self._window(language_model),
+        )
+        generation = GenerationHooks(
+            horizon=self.horizon,
+            rows_with_registers=self.rows,
+            window=self._window(language_model),
+            model=model,
+            language_model=language_model,
+            rows=rows,
+        )
+        with registers_in(language_model, registers), hooks.installed(), generation.installed():
+            yield
+
+    def _registers(self, language_model: LanguageModel, rows: Rows) -> list[LayerRegisters]:
+        available = [layer.index for layer in language_model.layers]
+        if missing := sorted(set(self.layers or ()) - set(available)):
+            raise SettingError(f"layers {missing} are out of range: this model has {available[0]} to {available[-1]}")
+        return [
+            LayerRegisters(
+                rows=rows,
+                index=layer.index,
+                group=0 if isinstance(self.strength, float | int) else layer.index,
+                profile=self.profile,
+                sigma=self.sigma if self.slopes is None else alibi_slopes(layer.heads).unsqueeze(1),
+                log_strength=self._log_strength(layer, place, len(available)),
+                score_scale=self.score_scale,
+            )
+            for place, layer in enumerate(language_model.layers)
+            if self.layers is None or layer.index in self.layers
+        ]
+
+    def _log_strength(self, layer: AttentionLayer, place: int, layers: int) -> Tensor | float:
+        """Log of the factor on ``R``: 0, or ``(1 or heads, 1)`` where heads differ or a layer has its own."""
+        if self.strength == 1.0 and self.heads is None:
+            return 0.0
+        strength = self.strength
+        if isinstance(strength, tuple):
+            _require(len(strength) == layers, f"strength has {len(strength)} layers, this model has {layers}")
+            strength = strength[place]
+        per_head = torch.as_tensor(strength, dtype=torch.float64).reshape(-1)
+        _require(
+            per_head.numel() in (1, layer.heads),
+            f"strength has {per_head.numel()} heads, layer {layer.index} has {layer.heads}",
+        )
+        if self.heads is not None:
+            _require(
+                max(self.heads) < layer.heads,
+                f"heads {sorted(self.heads)} are out of range: layer {layer.index} has 0 to {layer.heads - 1}",
+            )
+            kept = torch.zeros(layer.heads, dtype=torch.float64)
+            kept[list(self.heads)] = 1.0
+            per_head = per_head * kept
+        return per_head.log().unsqueeze(1)
+
+    def _window(self, language_model: LanguageModel) -> int | None:
+        """How many old rows "current" feeds again; None for all of them (constant registers never settle)."""
+        if self.profile != "linear":
+            return None
+        slowest = self.sigma if self.slopes is None else float(alibi_slopes(language_model.layers[0].heads).min())
+        return current_window(slowest, self.tolerance)
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise SettingError(message)
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_positive(value: object) -> bool:
+    return _is_finite(value) and value > 0  # type: ignore[operator]
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _frozen(value: object) -> object:
+    if isinstance(value, Tensor):
+        value = value.tolist()
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return tuple(_frozen(item) for item in value)
+    return value

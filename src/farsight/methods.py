@@ -1,0 +1,8 @@
+"""Every method by name: the rows of a comparison, the choices of the command line."""
+
+from __future__ import annotations
+
+from farsight.farsight import FarSight
+from farsight.method import Method, Plain
+
+METHODS: dict[str, type[Method]] = {method.name: method for method in (Plain, FarSight)}
