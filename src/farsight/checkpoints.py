@@ -1,0 +1,296 @@
+"""Loading a multimodal LLM: a folder or a name on the hub becomes a model and its processor, or one clear line.
+
+Weights are read from safetensors only and no code of a checkpoint is ever run.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+import torch
+import transformers
+from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
+from PIL import Image
+from safetensors import SafetensorError
+from torch import nn
+
+from farsight.errors import FarSightError, InputError, SettingError
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+_PROBE_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model in evaluation mode, the processor that makes its inputs, and the name it was asked for by."""
+
+    model: nn.Module
+    processor: Any
+    name: str
+
+    @property
+    def tokenizer(self) -> Any:
+        return getattr(self.processor, "tokenizer", self.processor)
+
+    @property
+    def takes_images(self) -> bool:
+        return hasattr(self.processor, "image_processor")
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(self.model.parameters()).dtype
+
+
+def load(
+    name: str | Path,
+    *,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+    attn_implementation: str | None = None,
+) -> LoadedModel:
+    """Load a checkpoint with Transformers.
+
+    What is on this machine is used first; only a name that is not is looked for on the hub, once and briefly.
+
+    Parameters
+    ----------
+    name
+        A folder with ``config.json`` and ``*.safetensors``, or a name such as ``llava-hf/llava-1.5-7b-hf``.
+    device
+        ``cpu``, ``cuda``, ``cuda:1``, ``mps``, ...; by default a GPU where there is one.
+    dtype
+        One of `DTYPES` or a ``torch.dtype``; by default float32 on a CPU and the checkpoint's own elsewhere.
+    attn_implementation
+        What Transformers calls ``attn_implementation``; by default its own choice.
+
+    Raises
+    ------
+    InputError
+        If there is no such checkpoint, or it is damaged, incomplete, pickled, or needs code of its own.
+    SettingError
+        If the device, the dtype or the attention implementation is unknown or not available here.
+    """
+    target = resolve_device(device)
+    how = {"dtype": _resolve_dtype(dtype, target), "attn_implementation": attn_implementation}
+    if not str(name).strip():
+        raise InputError("the name of the model is empty; pass a folder or a name such as llava-hf/llava-1.5-7b-hf")
+    folder = Path(name).expanduser()
+    if folder.exists() or _looks_like_path(name):
+        _check_folder(folder)
+        return _load(str(folder), str(name), target, how, local_files_only=True)
+    name = str(name)
+    if _is_cached(name):
+        try:
+            return _load(name, name, target, how, local_files_only=True)
+        except InputError:
+            if huggingface_hub.is_offline_mode():
+                raise
+    _find_on_hub(name)
+    return _load(name, name, target, how, local_files_only=False)
+
+
+def prompt_inputs(loaded: LoadedModel, image: Image.Image, prompt: str) -> dict[str, Any]:
+    """The inputs of ``generate`` for one picture and one request, on the model's device and in its dtype.
+
+    The model's own chat template is used; a model that has none gets its image token, a new line and the prompt.
+
+    Raises
+    ------
+    InputError
+        If the model takes no pictures.
+    """
+    processor = loaded.processor
+    if not loaded.takes_images:
+        raise InputError(f"'{loaded.name}' takes no pictures; pass a multimodal model such as llava-hf/llava-1.5-7b-hf")
+    if getattr(processor, "chat_template", None):
+        content = [{"type": "image", "image": image}, {"type": "text", "text": prompt}]
+        inputs = processor.apply_chat_template(
+            [{"role": "user", "content": content}],
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+        )
+    else:
+        token = getattr(processor, "image_token", None)
+        text = f"{token}\n{prompt}" if isinstance(token, str) else prompt
+        inputs = processor(images=image, text=text, return_tensors="pt")
+    return dict(inputs.to(loaded.device, dtype=loaded.dtype))
+
+
+def resolve_device(device: str | torch.device | None) -> torch.device:
+    """The device that is meant, checked to be there. None and "auto" are the first GPU, or else the CPU.
+
+    Raises
+    ------
+    SettingError
+        If there is no such device.
+    """
+    if device is None or device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        target = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise SettingError(f"unknown device '{device}'; choose cpu, cuda, cuda:N, mps or auto") from error
+    try:
+        torch.zeros(1, device=target).item()
+    except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
+        raise SettingError(f"device '{device}' is not available on this machine; choose auto or cpu") from error
+    return target
+
+
+def _resolve_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.dtype | str:
+    if dtype is None or dtype == "auto":
+        return torch.float32 if device.type == "cpu" else "auto"
+    if isinstance(dtype, torch.dtype):
+        return dtype
+    if dtype not in DTYPES:
+        raise SettingError(f"unknown dtype '{dtype}'; choose {', '.join(DTYPES)} or auto")
+    return DTYPES[dtype]
+
+
+def _looks_like_path(name: str | Path) -> bool:
+    text = str(name)
+    return isinstance(name, Path) or text.startswith((".", "/", "~", "\\")) or text.count("/") > 1
+
+
+def _check_folder(folder: Path) -> None:
+    """Say what a folder lacks before Transformers does in a page of text."""
+    if not folder.exists():
+        raise InputError(f"model folder '{folder}' was not found; check the path")
+    if not folder.is_dir():
+        raise InputError(f"'{folder}' is a file; pass the folder that holds the model's config.json and *.safetensors")
+    file = folder / "config.json"
+    if not file.is_file():
+        raise InputError(f"'{folder}' has no config.json; pass the folder of a Transformers checkpoint")
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"'{file}' is not valid JSON ({_line(error)}); get the checkpoint again") from error
+    if not isinstance(config, dict) or "model_type" not in config:
+        raise InputError(f"'{file}' names no model_type; pass the folder of a Transformers checkpoint")
+    if "auto_map" in config and config["model_type"] not in transformers.CONFIG_MAPPING:
+        raise InputError(_remote_code(str(folder)))
+    if not any(folder.glob("*.safetensors")):
+        if any(any(folder.glob(pattern)) for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt")):
+            raise InputError(_pickled(str(folder)))
+        raise InputError(f"'{folder}' has no weights; it needs *.safetensors next to config.json")
+
+
+def _is_cached(name: str) -> bool:
+    try:
+        return isinstance(huggingface_hub.try_to_load_from_cache(name, "config.json"), str)
+    except HFValidationError as error:
+        raise InputError(f"'{name}' is neither a folder nor a model name such as llava-hf/llava-1.5-7b-hf") from error
+
+
+def _find_on_hub(name: str) -> None:
+    """Make one short request before any download, which would try again and again where there is no network."""
+    missing = (
+        f"'{name}' was not found locally and could not be downloaded; pass a folder with config.json and *.safetensors"
+    )
+    if huggingface_hub.is_offline_mode():
+        raise InputError(f"{missing}, or unset HF_HUB_OFFLINE")
+    try:
+        files = huggingface_hub.HfApi().model_info(name, timeout=_PROBE_SECONDS).siblings or []
+    except GatedRepoError as error:
+        raise InputError(f"'{name}' is gated; accept its terms on its page and log in with 'hf auth login'") from error
+    except RepositoryNotFoundError as error:
+        raise InputError(f"'{name}' was not found, neither locally nor on the hub; check the name") from error
+    except Exception as error:  # whatever the network and the client of this version raise
+        raise InputError(f"{missing}, or connect to the network") from error
+    endings = {Path(file.rfilename).suffix for file in files}
+    if ".safetensors" not in endings:
+        raise InputError(
+            _pickled(name) if endings & {".bin", ".pt", ".pth"} else f"'{name}' has no *.safetensors weights"
+        )
+
+
+def _load(source: str, name: str, device: torch.device, how: dict[str, Any], *, local_files_only: bool) -> LoadedModel:
+    where = {"local_files_only": local_files_only, "trust_remote_code": False}
+    # Whatever a damaged checkpoint makes the libraries raise is the checkpoint's fault, so both nets are wide.
+    try:
+        config = transformers.AutoConfig.from_pretrained(source, **where)
+        model, report = _auto_class(config, name).from_pretrained(
+            source, config=config, use_safetensors=True, output_loading_info=True, **how, **where
+        )
+        model = model.to(device).eval()
+    except FarSightError:
+        raise
+    except Exception as error:
+        raise _explained(error, name, how["attn_implementation"]) from error
+    if lacking := sorted(report["missing_keys"]):
+        raise InputError(f"'{name}' lacks {len(lacking)} of its weights, {lacking[0]} for one; get it again")
+    try:
+        processor = transformers.AutoProcessor.from_pretrained(source, **where)
+    except Exception as error:
+        raise InputError(
+            f"the processor of '{name}' cannot be loaded; see its processor_config.json and tokenizer.json: "
+            + _line(error)
+        ) from error
+    return LoadedModel(model, processor, name)
+
+
+def _auto_class(config: Any, name: str) -> Any:
+    for auto, mapping in (
+        (transformers.AutoModelForImageTextToText, transformers.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING),
+        (transformers.AutoModelForMultimodalLM, transformers.MODEL_FOR_MULTIMODAL_LM_MAPPING),
+        (transformers.AutoModelForCausalLM, transformers.MODEL_FOR_CAUSAL_LM_MAPPING),
+    ):
+        if type(config) in mapping:
+            return auto
+    raise InputError(
+        f"'{name}' is a {config.model_type} model, which does not generate text from a picture; "
+        "pass a multimodal LLM such as llava-hf/llava-1.5-7b-hf"
+    )
+
+
+def _explained(error: Exception, name: str, attn_implementation: str | None) -> FarSightError:
+    text = str(error)
+    if "trust_remote_code" in text:
+        return InputError(_remote_code(name))
+    if isinstance(error, SafetensorError):
+        return InputError(f"the weights of '{name}' are damaged ({_line(error)}); get the checkpoint again")
+    if "ignore_mismatched_sizes" in text:
+        return InputError(
+            f"the weights of '{name}' do not have the shapes of its config.json; get the checkpoint again"
+        )
+    if isinstance(error, torch.OutOfMemoryError):
+        return InputError(f"'{name}' does not fit in the memory of the device; pass dtype bfloat16 or another device")
+    if attn_implementation is not None and "attention" in text.lower().replace("attn_impl", "attention"):
+        return SettingError(f"attention implementation '{attn_implementation}' cannot be used here: {_line(error)}")
+    if isinstance(error, ImportError):
+        return InputError(f"'{name}' needs a package that is not installed: {_line(error)}")
+    return InputError(f"'{name}' cannot be loaded: {_line(error)}")
+
+
+def _remote_code(name: str) -> str:
+    return (
+        f"'{name}' needs code of its own to run, which farsight refuses; "
+        "pass a checkpoint whose architecture is part of Transformers"
+    )
+
+
+def _pickled(name: str) -> str:
+    return (
+        f"'{name}' has only pickled weights, which can run any code when they are read and are refused; "
+        "convert them to safetensors"
+    )
+
+
+def _line(error: BaseException) -> str:
+    """The first sentence of an error, on one line of bearable length."""
+    text = re.split(r"\.\s+(?=[A-Z])", " ".join(str(error).split()))[0] or type(error).__name__
+    return text if len(text) <= 240 else f"{text[:237]}..."

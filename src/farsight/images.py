@@ -1,0 +1,117 @@
+"""Pictures from disk: any sane picture becomes RGB, anything else one line that says what is wrong with it."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from farsight.errors import InputError
+
+FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
+"""What is opened. Not every format Pillow knows: some run other programs on the file."""
+
+MAX_PIXELS = 50_000_000
+
+
+def open_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Read a picture as a model wants it: RGB, upright, in memory.
+
+    EXIF rotation is applied, transparency is put on white, 16-bit and floating-point samples are scaled to 8 bits,
+    and of an animation the first frame is taken.
+
+    Parameters
+    ----------
+    path
+        A file in one of `FORMATS`.
+    max_pixels
+        Larger pictures are rejected from their header, before anything is decoded.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, empty, not a picture, damaged or too large; the message names it and the remedy.
+    """
+    path = Path(path)
+    _check_file(path)
+    Image.init()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN]) as image:
+                _check_size(path, image.size, max_pixels)
+                image.load()
+                return _rgb(_upright(image))
+    except InputError:
+        raise
+    except PermissionError as error:
+        raise InputError(f"picture '{path}' may not be read; check its permissions") from error
+    except Image.DecompressionBombError as error:
+        raise InputError(f"picture '{path}' has too many pixels; scale it down first") from error
+    except UnidentifiedImageError as error:
+        known = ", ".join(name for name in FORMATS if name != "MPO")
+        raise InputError(f"'{path}' is not a picture that can be read; pass one of {known}") from error
+    except Exception as error:  # decoders fail on damaged files with nearly every exception there is
+        raise InputError(f"picture '{path}' is damaged or cut short ({_line(error)}); get it again") from error
+
+
+def _check_file(path: Path) -> None:
+    try:
+        if not path.exists():
+            raise InputError(f"picture '{path}' was not found; check the path")
+        if path.is_dir():
+            raise InputError(f"'{path}' is a folder; pass the picture files in it")
+        if not path.is_file():
+            raise InputError(f"'{path}' is not a regular file; pass a picture file")
+        if path.stat().st_size == 0:
+            raise InputError(f"picture '{path}' is empty (0 bytes); get it again")
+    except (OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"picture '{path}' cannot be reached ({_line(error)}); check the path") from error
+
+
+def _check_size(path: Path, size: tuple[int, int], max_pixels: int) -> None:
+    width, height = size
+    if width * height > max_pixels:
+        raise InputError(
+            f"picture '{path}' has {width * height / 1e6:.1f} megapixels ({width} x {height}), "
+            f"more than the limit of {max_pixels / 1e6:g}; scale it down first"
+        )
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # unreadable EXIF data does not make the pixels unreadable
+        return image
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """Any mode to RGB."""
+    if image.mode.startswith("I") or image.mode == "F":
+        return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB")
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        paper = Image.new("RGBA", layer.size, "white")
+        return Image.alpha_composite(paper, layer).convert("RGB")
+    return image.convert("RGB")
+
+
+def _eight_bits(samples: np.ndarray) -> np.ndarray:
+    """Samples of more than 8 bits, (height, width), to uint8, by the range that type or largest value implies."""
+    values = np.nan_to_num(samples.astype(np.float64), posinf=0, neginf=0)
+    if samples.dtype.kind == "f":
+        top = 1.0 if values.max() <= 1 else 255.0
+    elif samples.dtype.itemsize == 2:
+        top = 65535.0
+    else:
+        top = 255.0 if values.max() <= 255 else 65535.0
+    top = max(top, float(values.max()))
+    return (values.clip(0) * (255 / top)).round().astype(np.uint8)
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,172 @@
+"""Pictures that people really have, and files that are no pictures."""
+
+import struct
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from farsight.errors import InputError
+from farsight.images import open_image
+
+
+def red(size: tuple[int, int] = (6, 4)) -> Image.Image:
+    return Image.new("RGB", size, (200, 30, 40))
+
+
+def saved(image: Image.Image, path: Path, **options: object) -> Path:
+    image.save(path, **options)
+    return path
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg", "webp", "gif", "bmp", "tiff", "ppm"])
+def test_every_common_format_becomes_rgb(tmp_path: Path, ending: str) -> None:
+    image = open_image(saved(red((16, 16)), tmp_path / f"a.{ending}"))
+    assert (image.mode, image.size) == ("RGB", (16, 16))
+    assert np.abs(np.asarray(image, dtype=int) - (200, 30, 40)).max() < 12
+
+
+def test_a_picture_is_read_whatever_its_name_ends_in(tmp_path: Path) -> None:
+    path = saved(red(), tmp_path / "a.png").rename(tmp_path / "a.jpeg")
+    assert open_image(str(path)).getpixel((0, 0)) == (200, 30, 40)
+
+
+def test_a_picture_is_in_memory_when_it_is_returned(tmp_path: Path) -> None:
+    path = saved(red(), tmp_path / "a.png")
+    image = open_image(path)
+    path.unlink()
+    assert image.getpixel((5, 3)) == (200, 30, 40)
+
+
+def test_exif_rotation_is_applied(tmp_path: Path) -> None:
+    image = red((8, 4))
+    image.putpixel((0, 0), (0, 0, 255))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    upright = open_image(saved(image, tmp_path / "a.png", exif=exif))
+    assert upright.size == (4, 8)
+    assert upright.getpixel((3, 0)) == (0, 0, 255)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_transparency_is_put_on_white(tmp_path: Path, mode: str) -> None:
+    image = Image.new("RGBA", (4, 4), (0, 0, 0, 0))
+    image.putpixel((0, 0), (0, 0, 0, 255))
+    path = saved(image.convert(mode), tmp_path / "a.png")
+    assert open_image(path).getpixel((3, 3)) == (255, 255, 255)
+    assert open_image(path).getpixel((0, 0)) == (0, 0, 0)
+
+
+def test_a_transparent_palette_colour_is_put_on_white(tmp_path: Path) -> None:
+    image = Image.new("P", (2, 1))
+    image.putpalette([9, 9, 9, 200, 0, 0])
+    image.putpixel((1, 0), 1)
+    opened = open_image(saved(image, tmp_path / "a.png", transparency=0))
+    assert [opened.getpixel((x, 0)) for x in range(2)] == [(255, 255, 255), (200, 0, 0)]
+
+
+def test_sixteen_bits_are_scaled_not_cut_off(tmp_path: Path) -> None:
+    ramp = np.array([[0, 257 * 64, 257 * 128, 65535]], dtype=np.uint16)
+    image = open_image(saved(Image.fromarray(ramp), tmp_path / "a.png"))
+    assert [image.getpixel((x, 0)) for x in range(4)] == [(v, v, v) for v in (0, 64, 128, 255)]
+
+
+def test_floating_point_samples_between_0_and_1_are_scaled(tmp_path: Path) -> None:
+    ramp = np.array([[0.0, 0.2, 1.0, np.nan]], dtype=np.float32)
+    image = open_image(saved(Image.fromarray(ramp), tmp_path / "a.tiff"))
+    assert [image.getpixel((x, 0))[0] for x in range(4)] == [0, 51, 255, 0]
+
+
+def test_cmyk_keeps_its_colours(tmp_path: Path) -> None:
+    image = open_image(saved(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), tmp_path / "a.jpg"))
+    assert np.abs(np.asarray(image, dtype=int) - (255, 0, 0)).max() < 12
+
+
+def test_one_bit_and_animation_become_one_rgb_picture(tmp_path: Path) -> None:
+    assert open_image(saved(Image.new("1", (3, 3), 1), tmp_path / "a.png")).getpixel((0, 0)) == (255, 255, 255)
+    path = saved(red(), tmp_path / "a.gif", save_all=True, append_images=[Image.new("RGB", (6, 4))])
+    assert open_image(path).getpixel((0, 0)) == (200, 30, 40)
+
+
+def test_unreadable_exif_data_does_not_matter(tmp_path: Path) -> None:
+    path = saved(red(), tmp_path / "a.png", exif=b"Exif\x00\x00MM\x00*\xff\xff\xff\xff")
+    assert open_image(path).size == (6, 4)
+
+
+def refused(path: Path, because: str, **options: int) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(InputError, match=because) as error:
+            open_image(path, **options)
+    assert "\n" not in str(error.value)
+    assert str(path) in str(error.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    refused(tmp_path / "gone.png", "was not found")
+
+
+def test_a_folder_is_no_picture(tmp_path: Path) -> None:
+    refused(tmp_path, "is a folder")
+
+
+def test_an_empty_file_is_no_picture(tmp_path: Path) -> None:
+    (tmp_path / "a.png").touch()
+    refused(tmp_path / "a.png", "0 bytes")
+
+
+def test_a_text_file_called_png_is_no_picture(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_text("a red ball on a beach")
+    refused(tmp_path / "a.png", "not a picture that can be read; pass one of PNG, JPEG")
+
+
+def test_a_format_that_runs_other_programs_is_not_opened(tmp_path: Path) -> None:
+    refused(saved(red(), tmp_path / "a.eps"), "not a picture that can be read")
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg", "webp", "gif", "tiff"])
+def test_a_file_that_was_cut_short_is_damaged(tmp_path: Path, ending: str) -> None:
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8))
+    path = saved(noise, tmp_path / f"a.{ending}")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    refused(path, "damaged or cut short|not a picture")
+
+
+def test_a_file_with_flipped_bytes_is_damaged(tmp_path: Path) -> None:
+    path = saved(Image.effect_noise((64, 64), 80), tmp_path / "a.png")
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    path.write_bytes(data)
+    refused(path, "damaged or cut short")
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG file that ends where its pixels would begin."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    size = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size) + chunk(b"IDAT", b"")
+
+
+@pytest.mark.parametrize(("width", "height"), [(10_000, 6_000), (12_000, 10_000)])
+def test_a_picture_over_the_limit_is_rejected_from_its_header(tmp_path: Path, width: int, height: int) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(png_header(width, height))
+    refused(path, rf"{width * height / 1e6:.1f} megapixels \({width} x {height}\), more than the limit of 50")
+
+
+def test_a_picture_far_over_the_limit_is_rejected(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(png_header(60_000, 60_000))
+    refused(path, "too many pixels")
+
+
+def test_the_limit_is_the_callers_to_set(tmp_path: Path) -> None:
+    path = saved(red((10, 10)), tmp_path / "a.png")
+    assert open_image(path, max_pixels=100).size == (10, 10)
+    refused(path, "more than the limit", max_pixels=99)
