@@ -1,0 +1,68 @@
+"""The commands and what they have in common: the version, and errors on one line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from farsight import __version__
+from farsight.cli.describe import describe
+from farsight.cli.doctor import doctor
+from farsight.errors import FarSightError
+
+
+class _OneLineErrors(TyperGroup):
+    """Whatever the user got wrong becomes ``error: ...`` on stderr and exit code 2."""
+
+    def main(self, args: Sequence[str] | None = None, standalone_mode: bool = True, **extra: Any) -> Any:  # type: ignore[override]
+        if not standalone_mode:
+            return super().main(args, standalone_mode=False, **extra)
+        try:
+            code = super().main(args, standalone_mode=False, **extra)
+        except FarSightError as error:
+            _fail(str(error))
+        except typer.TyperException as error:
+            _fail(error.format_message())
+        except (KeyboardInterrupt, typer.Abort):
+            sys.exit(130)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(2)
+
+
+app = typer.Typer(
+    cls=_OneLineErrors,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(describe)
+app.command()(doctor)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"farsight {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def farsight(
+    context: typer.Context,
+    _: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Say the version and leave.")
+    ] = False,
+) -> None:
+    """Multimodal LLMs that name fewer objects that are not there: attention registers at decoding time, no training.
+
+    Start with: farsight describe --compare PICTURE
+    """
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())

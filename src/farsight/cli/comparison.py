@@ -1,0 +1,89 @@
+"""Two descriptions side by side, the words that differ marked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+from rich.console import Console, Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+SIDE_BY_SIDE_COLUMNS = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Marks:
+    """How words of one side only look: in colour, or between brackets where there is none."""
+
+    style: str
+    before: str
+    after: str
+
+
+LEFT = Marks(style="bold red", before="[-", after="-]")
+RIGHT = Marks(style="bold green", before="{+", after="+}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """One of two columns: a title, a text, a line below it."""
+
+    title: str
+    text: str
+    below: str
+
+
+def has_colour(console: Console) -> bool:
+    return console.is_terminal and not console.no_color and console.color_system is not None
+
+
+def side_by_side(console: Console, left: Side, right: Side) -> RenderableType:
+    """Two panels, stacked where the terminal is narrow, and one line that says how far they agree."""
+    colour = has_colour(console)
+    marked = mark_differences(left.text, right.text, colour=colour)
+    panels = [
+        Panel(text, title=Text(side.title), subtitle=Text(side.below), expand=True)
+        for side, text in zip((left, right), marked, strict=True)
+    ]
+    note = _note(left, right, colour=colour)
+    if console.width < SIDE_BY_SIDE_COLUMNS:
+        return Group(*panels, note)
+    grid = Table.grid(expand=True)
+    grid.add_column(ratio=1)
+    grid.add_column(ratio=1)
+    grid.add_row(*panels)
+    return Group(grid, note)
+
+
+def mark_differences(left: str, right: str, *, colour: bool) -> tuple[Text, Text]:
+    """Both texts with the words that only one of them has, in its place, marked."""
+    a, b = left.split(), right.split()
+    texts = Text(), Text()
+    for kind, a0, a1, b0, b1 in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
+        _append(texts[0], a[a0:a1], None if kind == "equal" else LEFT, colour=colour)
+        _append(texts[1], b[b0:b1], None if kind == "equal" else RIGHT, colour=colour)
+    return texts
+
+
+def _append(text: Text, words: list[str], marks: Marks | None, *, colour: bool) -> None:
+    if not words:
+        return
+    if text:
+        text.append(" ")
+    if marks is None:
+        text.append(" ".join(words))
+    elif colour:
+        text.append(" ".join(words), style=marks.style)
+    else:
+        text.append(marks.before + " ".join(words) + marks.after)
+
+
+def _note(left: Side, right: Side, *, colour: bool) -> Text:
+    if left.text.split() == right.text.split():
+        return Text("The two descriptions are identical.")
+    if colour:
+        return Text.assemble("Only left: ", ("red", LEFT.style), ". Only right: ", ("green", RIGHT.style), ".")
+    return Text(f"Only in {left.title}: {LEFT.before}words{LEFT.after}. Only in {right.title}: "
+                f"{RIGHT.before}words{RIGHT.after}.")  # fmt: skip

@@ -1,0 +1,189 @@
+"""``farsight describe``: what is in these pictures?"""
+
+from __future__ import annotations
+
+import json as json_format
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from farsight.cli import options
+from farsight.errors import InputError, SettingError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from farsight.checkpoints import LoadedModel
+    from farsight.cli.generation import Description
+    from farsight.method import Method
+
+PROMPT = "Please describe this image in detail."
+
+
+def describe(
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="One picture or several.")],
+    model: options.Model = options.EMBEDDED,
+    prompt: options.Prompt = PROMPT,
+    max_new_tokens: options.MaxNewTokens = 256,
+    method: options.MethodName = "farsight",
+    sigma: options.Sigma = None,
+    horizon: options.Horizon = None,
+    strength: options.Strength = None,
+    profile: options.Profile = None,
+    rows: options.Rows = None,
+    slopes: options.Slopes = None,
+    score_scale: options.ScoreScale = None,
+    layers: options.Layers = None,
+    heads: options.Heads = None,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
+    attn_implementation: options.AttnImplementation = None,
+    compare: options.Compare = False,
+    json: options.Json = False,
+) -> None:
+    """Describe pictures, greedily, with a method that makes the model hallucinate less.
+
+    Examples: farsight describe --compare photo.jpg
+
+    farsight describe *.jpg --model llava-hf/llava-1.5-7b-hf --json > descriptions.json
+    """
+    if max_new_tokens <= 0:
+        raise SettingError(f"--max-new-tokens must be at least 1, not {max_new_tokens}")
+    if not prompt.strip():
+        raise InputError("--prompt is empty; say what to ask about the picture")
+    settings = {
+        "sigma": sigma,
+        "horizon": options.number_or_word(horizon),
+        "strength": strength,
+        "profile": options.number_or_word(profile),
+        "rows": rows,
+        "score_scale": score_scale,
+        "layers": options.index_list("--layers", layers),
+        "heads": options.index_list("--heads", heads),
+    }
+    if slopes != "none":
+        settings["slopes"] = slopes
+
+    from farsight.cli.quiet import quiet
+    from farsight.images import open_image
+
+    with quiet():
+        chosen = options.build_method(method, settings)
+        methods = [options.build_method("plain", {}), chosen] if compare else [chosen]
+        if compare and method == "plain":
+            raise SettingError("--compare shows plain decoding next to another method; choose one with --method")
+        for path in images:  # before a model is loaded, which may take long
+            open_image(path)
+        with _progress(f"loading {model}"):
+            loaded = options.load(model, device, dtype, attn_implementation)
+        job = _Job(loaded, methods, prompt, max_new_tokens)
+        if json:
+            print(json_format.dumps(job.records(images), indent=2, ensure_ascii=False, allow_nan=False))
+        elif compare:
+            job.compare(images)
+        else:
+            job.stream(images)
+
+
+class _Job:
+    """Several pictures, one model, one or two methods, in one of three forms."""
+
+    def __init__(self, loaded: LoadedModel, methods: list[Method], prompt: str, max_new_tokens: int) -> None:
+        self.loaded = loaded
+        self.methods = methods
+        self.prompt = prompt
+        self.max_new_tokens = max_new_tokens
+
+    def stream(self, images: list[Path]) -> None:
+        from farsight.cli.generation import generate
+        from farsight.images import open_image
+
+        console = _console()
+        for number, path in enumerate(images):
+            _title(console, path, first=number == 0)
+            image = open_image(path)
+            said = generate(self.loaded, self.methods[0], image, self.prompt, self.max_new_tokens, show=_write)
+            _write("\n" if said.text else "(the model said nothing)\n")
+            console.print(f"{options.label(self.methods[0])}: {said.pace}", style="dim", markup=False, highlight=False)
+
+    def compare(self, images: list[Path]) -> None:
+        from farsight.cli.comparison import Side, side_by_side
+
+        console = _console()
+        labels = [options.label(method) for method in self.methods]
+        for number, (path, said) in enumerate(self._said(images)):
+            _title(console, path, first=number == 0)
+            left, right = (
+                Side(title=title, text=one.text, below=one.pace) for title, one in zip(labels, said, strict=True)
+            )
+            console.print(side_by_side(console, left, right))
+        console.print("Times are those of single runs after a short warm-up, not a benchmark.", style="dim")
+
+    def records(self, images: list[Path]) -> list[dict[str, Any]]:
+        """One object for each picture and method."""
+        about = {
+            "model": self.loaded.name,
+            "device": str(self.loaded.device),
+            "dtype": str(self.loaded.dtype).removeprefix("torch."),
+            "prompt": self.prompt,
+            "max_new_tokens": self.max_new_tokens,
+        }
+        return [
+            {"image": str(path)}
+            | about
+            | {"method": options.settings_of(method), "text": one.text, "tokens": one.tokens}
+            | {"seconds": round(one.seconds, 4), "tokens_per_second": round(one.tokens_per_second, 2)}
+            for path, said in self._said(images)
+            for method, one in zip(self.methods, said, strict=True)
+        ]
+
+    def _said(self, images: list[Path]) -> Iterator[tuple[Path, list[Description]]]:
+        """What each method says about each picture, with progress on stderr."""
+        from farsight.cli.generation import generate, warm_up
+        from farsight.images import open_image
+
+        for number, path in enumerate(images, start=1):
+            image = open_image(path)
+            with _progress(f"{path} ({number} of {len(images)})"):
+                if number == 1:
+                    warm_up(self.loaded, self.methods, image, self.prompt)
+                said = [
+                    generate(self.loaded, method, image, self.prompt, self.max_new_tokens) for method in self.methods
+                ]
+            yield path, said
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(file=sys.stdout, highlight=False, soft_wrap=False)
+
+
+def _title(console: Console, path: Path, *, first: bool) -> None:
+    if not first:
+        console.print()
+    console.print(str(path), style="bold", markup=False, highlight=False)
+    sys.stdout.flush()
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[None]:
+    """Show on a terminal that something is under way."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(file=sys.stderr)
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(Text(what)):
+        yield

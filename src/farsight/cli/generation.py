@@ -1,0 +1,89 @@
+"""One description of one picture: greedy decoding, timed, handed on word by word."""
+
+from __future__ import annotations
+
+import time
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image
+from transformers import TextStreamer
+
+from farsight.checkpoints import LoadedModel, prompt_inputs
+from farsight.method import Method
+
+WARM_UP_TOKENS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """What was said, in how many tokens and seconds; the time is that of ``generate`` alone, prompt included."""
+
+    text: str
+    tokens: int
+    seconds: float
+
+    @property
+    def tokens_per_second(self) -> float:
+        return self.tokens / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def pace(self) -> str:
+        return f"{self.tokens} tokens in {self.seconds:.2f} s, {self.tokens_per_second:.1f} tokens/s"
+
+
+class Words(TextStreamer):
+    """Hands on text as soon as it forms whole words."""
+
+    def __init__(self, tokenizer: Any, show: Callable[[str], None]) -> None:
+        super().__init__(tokenizer, skip_prompt=True, skip_special_tokens=True)
+        self.show = show
+        self.begun = False
+
+    def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
+        text = printable(text if self.begun else text.lstrip())
+        self.begun = self.begun or bool(text)
+        if text:
+            self.show(text)
+
+
+def generate(
+    loaded: LoadedModel,
+    method: Method,
+    image: Image.Image,
+    prompt: str,
+    max_new_tokens: int,
+    show: Callable[[str], None] | None = None,
+) -> Description:
+    """Describe ``image`` greedily under ``method``; ``show`` gets the text while it is made."""
+    inputs = prompt_inputs(loaded, image, prompt)
+    words = None if show is None else Words(loaded.tokenizer, show)
+    start = time.perf_counter()
+    with method(loaded.model):
+        output = loaded.model.generate(  # type: ignore[operator]
+            **inputs,
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            num_beams=1,
+            temperature=None,
+            top_p=None,
+            top_k=None,
+            streamer=words,
+        )[0].tolist()
+    seconds = time.perf_counter() - start
+    new = output[inputs["input_ids"].shape[1] :]
+    text = printable(loaded.tokenizer.decode(new, skip_special_tokens=True)).strip()
+    return Description(text=text, tokens=len(new), seconds=seconds)
+
+
+def warm_up(loaded: LoadedModel, methods: list[Method], image: Image.Image, prompt: str) -> None:
+    """Let each method pay for what only a first call pays for."""
+    for method in methods:
+        generate(loaded, method, image, prompt, WARM_UP_TOKENS)
+
+
+def printable(text: str) -> str:
+    """Drop control characters, by which a model's text could write over the terminal."""
+    return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) != "Cc")

@@ -1,0 +1,171 @@
+"""The options that commands share, and the reading of those that are more than a word or a number."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from farsight.errors import SettingError
+
+if TYPE_CHECKING:
+    from farsight.checkpoints import LoadedModel
+    from farsight.method import Method
+
+EMBEDDED = "embedded"
+
+_MODEL, _METHOD, _OUTPUT = "Model", "Method", "Output"
+
+Model = Annotated[
+    str,
+    typer.Option(
+        "--model", "-m", metavar="ID_OR_PATH", rich_help_panel=_MODEL,
+        help="A folder or a name on the hub; 'embedded' is the small model that comes with farsight.",
+    ),
+]  # fmt: skip
+Device = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="cpu, cuda, cuda:1, mps; a GPU where there is one.", rich_help_panel=_MODEL),
+]
+Dtype = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", rich_help_panel=_MODEL,
+        help="float32, bfloat16, float16; float32 on a CPU, else the checkpoint's own.",
+    ),
+]  # fmt: skip
+AttnImplementation = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="eager, sdpa, flex_attention, flash_attention_2, ...", rich_help_panel=_MODEL),
+]
+Prompt = Annotated[str, typer.Option("--prompt", "-p", metavar="TEXT", help="What to ask about each picture.")]
+MaxNewTokens = Annotated[int, typer.Option("--max-new-tokens", "-n", metavar="N", help="Stop after so many tokens.")]
+MethodName = Annotated[
+    str,
+    typer.Option("--method", metavar="NAME", help="farsight, plain, or another by name.", rich_help_panel=_METHOD),
+]
+Sigma = Annotated[
+    float | None,
+    typer.Option(metavar="X", help="Decay rate of the registers; smaller absorbs more.", rich_help_panel=_METHOD),
+]
+Horizon = Annotated[
+    str | None,
+    typer.Option(metavar="H", help="generation, infinite, current, or a length in tokens.", rich_help_panel=_METHOD),
+]
+Strength = Annotated[
+    float | None, typer.Option(metavar="X", help="Factor on the register mass.", rich_help_panel=_METHOD)
+]
+Profile = Annotated[
+    str | None,
+    typer.Option(metavar="P", help="linear, none, or a constant register score.", rich_help_panel=_METHOD),
+]
+Rows = Annotated[
+    str | None,
+    typer.Option(metavar="R", help="Which tokens own registers: all, generated, text.", rich_help_panel=_METHOD),
+]
+Slopes = Annotated[
+    str | None, typer.Option(metavar="S", help="alibi, or none: one decay for all heads.", rich_help_panel=_METHOD)
+]
+ScoreScale = Annotated[
+    float | None, typer.Option(metavar="X", help="Factor on the attention scores.", rich_help_panel=_METHOD)
+]
+Layers = Annotated[
+    str | None, typer.Option(metavar="LIST", help="Only these layers, such as 0,1 or 0-3.", rich_help_panel=_METHOD)
+]
+Heads = Annotated[
+    str | None, typer.Option(metavar="LIST", help="Only these heads, such as 0,1 or 0-3.", rich_help_panel=_METHOD)
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.", rich_help_panel=_OUTPUT)]
+Compare = Annotated[
+    bool,
+    typer.Option("--compare", help="Show plain decoding and the method side by side.", rich_help_panel=_OUTPUT),
+]
+
+
+def load(model: str, device: str | None, dtype: str | None, attn_implementation: str | None) -> LoadedModel:
+    """Load the checkpoint that ``--model`` names."""
+    from farsight import checkpoints
+    from farsight.scenes import checkpoint_path
+
+    source = checkpoint_path() if model == EMBEDDED else model
+    loaded = checkpoints.load(source, device=device, dtype=dtype, attn_implementation=attn_implementation)
+    return checkpoints.LoadedModel(loaded.model, loaded.processor, model)
+
+
+def build_method(name: str, settings: dict[str, Any]) -> Method:
+    """Make the method called ``name`` with those of ``settings`` that are not None.
+
+    Raises
+    ------
+    SettingError
+        If there is no such method, it has no such setting, or the value has no meaning.
+    """
+    from farsight.methods import METHODS
+
+    if name not in METHODS:
+        raise SettingError(f"unknown method '{name}'; choose one of {', '.join(METHODS)}")
+    known = [field.name for field in fields(METHODS[name])]
+    given = {setting: value for setting, value in settings.items() if value is not None}
+    for setting in given:
+        if setting not in known:
+            has = f"it has {', '.join(known)}" if known else "it has none"
+            raise SettingError(f"method '{name}' has no setting '{setting}'; {has}")
+    return METHODS[name](**given)
+
+
+def settings_of(method: Method) -> dict[str, Any]:
+    """Settings of a method as JSON can write them, its name first."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, float) and not math.isfinite(value):
+            return str(value)
+        if isinstance(value, tuple | list | set | frozenset | range):
+            return [plain(item) for item in value]
+        return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+    return {"name": method.name} | {field.name: plain(getattr(method, field.name)) for field in fields(method)}
+
+
+def label(method: Method) -> str:
+    """The name of a method and the settings that are not its defaults."""
+    changed = [
+        f"{field.name}={getattr(method, field.name)}"
+        for field in fields(method)
+        if getattr(method, field.name) != field.default
+    ]
+    return f"{method.name} ({', '.join(changed)})" if changed else method.name
+
+
+def number_or_word(text: str | None) -> int | float | str | None:
+    """``--horizon 512`` is a number, ``--horizon infinite`` a word."""
+    if text is None:
+        return None
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def index_list(option: str, text: str | None) -> tuple[int, ...] | None:
+    """``0,2,5-7`` as ``(0, 2, 5, 6, 7)``.
+
+    Raises
+    ------
+    SettingError
+        If it is anything but indices from 0 and ranges of them.
+    """
+    if text is None:
+        return None
+    chosen: set[int] = set()
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()) or (dash and int(last) < int(first)):
+            raise SettingError(f"{option} '{text}' is not a list of indices; write it like 0,1 or 0-3")
+        if dash and int(last) - int(first) > 10_000:
+            raise SettingError(f"{option} '{text}' is longer than any model; write it like 0,1 or 0-3")
+        chosen.update(range(int(first), int(last if dash else first) + 1))
+    return tuple(sorted(chosen))

@@ -1,0 +1,78 @@
+"""What every command has in common."""
+
+import os
+import signal
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+
+import farsight
+from farsight.cli.quiet import quiet
+
+
+def test_version_is_that_of_the_package(run: Any) -> None:
+    result = run("--version")
+    assert (result.exit_code, result.stdout) == (0, f"farsight {farsight.__version__}\n")
+
+
+@pytest.mark.parametrize("args", [["--help"], ["-h"], []])
+def test_help_names_the_commands(run: Any, args: list[str]) -> None:
+    result = run(*args)
+    assert result.exit_code == 0
+    assert "describe" in result.stdout
+    assert "doctor" in result.stdout
+
+
+def test_help_of_describe_names_every_setting_of_farsight(run: Any) -> None:
+    text = run("describe", "--help", columns=120).stdout
+    for option in ("--sigma", "--horizon", "--strength", "--profile", "--rows", "--slopes", "--score-scale",
+                   "--layers", "--heads", "--compare", "--json", "--max-new-tokens"):  # fmt: skip
+        assert option in text
+
+
+def test_help_does_not_wait_for_pytorch() -> None:
+    script = (
+        "import sys; sys.argv = ['farsight', 'describe', '--help']\n"
+        "from farsight.cli import main\n"
+        "try: main()\n"
+        "finally: print(sorted({'torch', 'transformers', 'PIL'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_module_is_the_command() -> None:
+    command = [sys.executable, "-m", "farsight"]
+    done = subprocess.run([*command, "--version"], capture_output=True, text=True, timeout=120)
+    assert done.stdout == f"farsight {farsight.__version__}\n"
+    done = subprocess.run([*command, "describe", "gone.png"], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: picture 'gone.png' was not found; check the path\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to one process")
+def test_ctrl_c_leaves_quietly(model: Path, picture: Path) -> None:
+    command = [sys.executable, "-m", "farsight", "describe", *[str(picture)] * 100]
+    process = subprocess.Popen(
+        [*command, "--model", str(model), "--max-new-tokens", "100000"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout.readline().strip() == str(picture)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=120)
+    assert (process.returncode, stderr.strip()) == (130, "")
+
+
+def test_warnings_of_farsight_are_shown_once_and_those_of_libraries_not(capsys: pytest.CaptureFixture[str]) -> None:
+    with quiet():
+        for _ in range(2):
+            warnings.warn_explicit("slow\nhere", UserWarning, farsight.__file__, 1)
+            warnings.warn_explicit("never mind", UserWarning, torch.__file__, 1)
+            transformers.logging.get_logger("transformers").warning("never mind")
+    assert capsys.readouterr().err == "warning: slow here\n"
