@@ -104,8 +104,9 @@ class FarSight(Method):
                 f"{field} must be None or whole numbers >= 0, got {chosen!r}",
             )
         _require(
-            all(_is_finite(s) and s >= 0 for s in torch.as_tensor(self.strength).flatten().tolist()),
-            f"strength must be finite and >= 0, got {self.strength!r}",
+            _is_strength(self.strength),
+            f"strength must be finite and >= 0, one number, one per layer or one per layer and head, "
+            f"got {self.strength!r}",
         )
 
     @contextmanager
@@ -203,8 +204,17 @@ def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
+def _is_strength(value: object) -> bool:
+    """A number, one per layer, or one per layer and head: all layers alike in form."""
+    rows = value if isinstance(value, tuple) else (value,)
+    nested = any(isinstance(row, tuple) for row in rows)
+    numbers = [number for row in rows for number in (row if isinstance(row, tuple) else (row,))]
+    same = len({len(row) if isinstance(row, tuple) else 0 for row in rows}) == 1
+    return len(numbers) > 0 and (same or not nested) and all(_is_finite(n) and n >= 0 for n in numbers)
+
+
 def _frozen(value: object) -> object:
-    if isinstance(value, Tensor):
+    if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, Sequence) and not isinstance(value, str):
         return tuple(_frozen(item) for item in value)

@@ -117,6 +117,11 @@ class GenerationHooks:
             )
         if hasattr(cache, "activate_past_recording"):
             cache.activate_past_recording()
+        elif any(getattr(layer, "is_sliding", False) for layer in cache.layers):
+            raise UnsupportedModelError(
+                "horizon='current' with a sliding window needs a Transformers whose cache records the past: "
+                "upgrade Transformers, or use horizon='generation'"
+            )
 
     def _prepare_inputs(
         self, original: Callable[..., Any], module: nn.Module, input_ids: Tensor, *args: Any, **kwargs: Any

@@ -173,13 +173,15 @@ class HorizonHooks:
 
     def _before_model(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self.rows.call is None:
-            self.rows.outer = {**dict(zip(self._outer_parameters, args, strict=False)), **kwargs}
+            inputs = {**dict(zip(self._outer_parameters, args, strict=False)), **kwargs}
+            self.rows.outer = {name: inputs.get(name) for name in ("input_ids", "attention_mask")}
 
     def _before_decoder(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         inputs = {**dict(zip(self._parameters, args, strict=False)), **kwargs} if args else kwargs
         if (found := new_rows(inputs)) is None:
+            self.rows.future = None
             return None
         batch, queries, device = found
         past = inputs.get("past_key_values")
@@ -231,7 +233,8 @@ class HorizonHooks:
         real = _real_tokens(outer.get("attention_mask"), inputs.get("attention_mask"))
         visual = None
         if self.rows_with_registers == "text":
-            ids = outer.get("input_ids", inputs.get("input_ids"))
+            ids = outer.get("input_ids")
+            ids = inputs.get("input_ids") if ids is None else ids
             if ids is None:
                 raise SettingError("rows='text' must see the prompt's tokens: pass input_ids, not inputs_embeds alone")
             visual = visual_token_mask(self.model, ids)

@@ -12,7 +12,6 @@ number of future slots. This module computes ``log R_i``; `farsight.attention` m
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -99,9 +98,3 @@ def current_window(sigma: float, tolerance: float) -> int:
     if not tolerance > 0:
         raise SettingError(f"tolerance must be > 0, got {tolerance}")
     return max(0, math.ceil(-(math.log(tolerance) + math.log(math.expm1(sigma))) / sigma))
-
-
-def registers_of_rows(keep: Sequence[bool] | Tensor, future: Tensor) -> Tensor:
-    """``future`` where a row keeps its registers, 0 (no register) elsewhere. Shapes ``(..., queries)``."""
-    keep = torch.as_tensor(keep, dtype=torch.bool, device=future.device)
-    return torch.where(keep, future, torch.zeros((), dtype=future.dtype, device=future.device))

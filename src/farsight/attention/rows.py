@@ -71,7 +71,7 @@ class LayerRegisters:
                 f"layer {self.index} was called with {query.shape[2]} rows outside of a forward of its language "
                 "model, so the place of these rows in the sequence is not known"
             )
-        if rows.reached is not None:
+        if rows.reached is not None and not torch.compiler.is_compiling():
             rows.reached.add(self.index)
         used = _used_slots(rows, query, key, attention_mask, is_causal)
         cache_key = (self.group, str(query.device), query.dtype == torch.float64, None if used is None else id(used))

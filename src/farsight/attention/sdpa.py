@@ -8,6 +8,7 @@ written-out reference on first use; one that is missing or answers differently i
 from __future__ import annotations
 
 import warnings
+from functools import cache
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ except ImportError:  # older Transformers repeat the heads of a single query ins
     pack_gqa = None
 
 _aten = torch.ops.aten
+_FUSED = (SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.CUDNN_ATTENTION)
 
 
 def sdpa_attention(
@@ -89,7 +91,10 @@ def _fused(
 def _backend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, causal: bool, scale: float) -> SDPBackend:
     """The kernel that PyTorch itself would pick, so that plain decoding and this differ in nothing but the gate."""
     kind = query.device.type
-    if kind not in ("cpu", "cuda") or query.shape[-1] != value.shape[-1]:
+    if kind not in ("cpu", "cuda"):
+        _warn_once(kind)
+        return SDPBackend.MATH
+    if query.shape[-1] != value.shape[-1]:  # no fused kernel takes these, PyTorch's own function neither
         return SDPBackend.MATH
     if torch.compiler.is_compiling():
         return SDPBackend.FLASH_ATTENTION if kind == "cpu" else SDPBackend.EFFICIENT_ATTENTION
@@ -97,7 +102,8 @@ def _backend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, cau
         enabled = torch.backends.cuda.flash_sdp_enabled()
         return SDPBackend.FLASH_ATTENTION if enabled else SDPBackend.MATH
     grouped = query.shape[1] != key.shape[1]
-    return SDPBackend(torch._fused_sdp_choice(query, key, value, bias, 0.0, causal, scale=scale, enable_gqa=grouped))
+    choice = SDPBackend(torch._fused_sdp_choice(query, key, value, bias, 0.0, causal, scale=scale, enable_gqa=grouped))
+    return choice if choice in _FUSED else SDPBackend.MATH
 
 
 def _call(
@@ -214,6 +220,11 @@ def _agrees(backend: SDPBackend, device: str, grouped: bool) -> bool:
             stacklevel=2,
         )
     return False
+
+
+@cache
+def _warn_once(device: str) -> None:
+    warnings.warn(f"PyTorch gives no log-sum-exp of a fused attention on {device}: it is written out", stacklevel=2)
 
 
 def verify(device: str) -> None:
