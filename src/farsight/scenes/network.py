@@ -1,0 +1,163 @@
+"""The embedded model's parts: a tiny LLaVA, its tokenizer and its processor, all built from nothing."""
+
+from __future__ import annotations
+
+import random
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import (
+    CLIPImageProcessorPil,
+    CLIPVisionConfig,
+    LlamaConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    LlavaProcessor,
+    PreTrainedTokenizerFast,
+)
+
+from .language import BRIEF, DESCRIBE, LIST, write_brief, write_caption, write_exchanges, write_list
+from .lessons import PROMPT_WORDS
+from .render import MODEL_SIDE
+from .world import sample_scene
+
+PATCH = 16
+GRID = MODEL_SIDE // PATCH
+"""Patches along one side; the model sees GRID x GRID visual tokens."""
+
+SPECIAL = ("<unk>", "<s>", "</s>", "<pad>", "<image>")
+
+CHAT_TEMPLATE = """\
+{%- for message in messages %}
+{{- message['role'].upper() + ': ' }}
+{%- if message['content'] is string %}
+{{- message['content'] }}
+{%- else %}
+{%- for part in message['content'] if part['type'] == 'image' %}
+{{- '<image>\\n' }}
+{%- endfor %}
+{%- for part in message['content'] if part['type'] == 'text' %}
+{{- part['text'] }}
+{%- endfor %}
+{%- endif %}
+{{- eos_token if message['role'] == 'assistant' else ' ' }}
+{%- endfor %}
+{%- if add_generation_prompt %}
+{{- 'ASSISTANT:' }}
+{%- endif %}
+"""
+
+
+def build_tokenizer(scenes: int = 1500, vocabulary: int = 768) -> PreTrainedTokenizerFast:
+    """Train a byte-level BPE on captions of the training split; any text can be encoded, none is unknown."""
+    dice = random.Random("farsight scenes, tokenizer")
+    texts = [f"USER: \n{prompt} ASSISTANT:" for prompt in (*DESCRIBE, *BRIEF, *LIST) for _ in range(20)]
+    texts += [f" {word}" for word in PROMPT_WORDS]
+    for index in range(scenes):
+        scene = sample_scene("train", index)
+        texts += [
+            f" {write_caption(scene, dice).text}",
+            f" {write_list(scene, dice)}",
+            f" {write_brief(scene, dice)}",
+        ]
+        texts += [f"USER: {turn.question} ASSISTANT: {turn.answer}" for turn in write_exchanges(scene, dice)]
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=list(SPECIAL),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A", pair="<s> $A <s> $B", special_tokens=[("<s>", SPECIAL.index("<s>"))]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token="<s>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        pad_token="<pad>",
+        extra_special_tokens={"image_token": "<image>"},
+        padding_side="left",
+        model_max_length=1024,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def build_processor(tokenizer: PreTrainedTokenizerFast) -> LlavaProcessor:
+    """Pair the tokenizer with an image processor that resizes any picture to `MODEL_SIDE` square."""
+    side = {"height": MODEL_SIDE, "width": MODEL_SIDE}
+    images = CLIPImageProcessorPil(
+        size=side, crop_size=side, do_center_crop=False, resample=3, image_mean=[0.5] * 3, image_std=[0.5] * 3
+    )
+    return LlavaProcessor(
+        image_processor=images,
+        tokenizer=tokenizer,
+        patch_size=PATCH,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        chat_template=CHAT_TEMPLATE,
+    )
+
+
+def build_model(tokenizer: PreTrainedTokenizerFast) -> LlavaForConditionalGeneration:
+    """Build the untrained network: CLIP tower 128 x 4, Llama 192 x 4."""
+    vision = CLIPVisionConfig(
+        hidden_size=128,
+        intermediate_size=512,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        image_size=MODEL_SIDE,
+        patch_size=PATCH,
+        projection_dim=128,
+    )
+    text = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=192,
+        intermediate_size=512,
+        num_hidden_layers=4,
+        num_attention_heads=6,
+        max_position_embeddings=1024,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    config = LlavaConfig(
+        vision_config=vision,
+        text_config=text,
+        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+        image_seq_length=GRID * GRID,
+        vision_feature_layer=-1,
+        vision_feature_select_strategy="default",
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    model = LlavaForConditionalGeneration(config)
+    copy_from_likeness(model)
+    generation = model.generation_config
+    generation.bos_token_id = tokenizer.bos_token_id
+    generation.eos_token_id = tokenizer.eos_token_id
+    generation.pad_token_id = tokenizer.pad_token_id
+    generation.max_new_tokens = 160
+    return model
+
+
+@torch.no_grad()
+def copy_from_likeness(model: LlavaForConditionalGeneration) -> None:
+    """Start the language model with heads that attend to tokens like the present one and copy what they say.
+
+    Queries equal keys and the output is the transpose of the values. A word then finds patches whose visual
+    tokens say that word, and what else they say; random weights take long to discover this.
+    """
+    for layer in model.model.language_model.layers:
+        heads = layer.self_attn
+        heads.q_proj.weight.mul_(3)
+        heads.k_proj.weight.copy_(heads.q_proj.weight)
+        heads.v_proj.weight.mul_(2)
+        heads.o_proj.weight.copy_(heads.v_proj.weight.T)
