@@ -167,11 +167,12 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=checkpoint_path(), help="folder (default: the embedded model)")
     parser.add_argument("--split", choices=SPLITS, default="validation")
     parser.add_argument("--count", type=int, default=200, help="number of scenes, 2 or more (default 200)")
+    parser.add_argument("--first", type=int, default=0, help="index of the first scene (default 0)")
     options = parser.parse_args()
     if options.count < 2:
         parser.error("--count must be 2 or more")
     speaker = Speaker(options.model)
-    scenes = [sample_scene(options.split, index) for index in range(options.count)]
+    scenes = [sample_scene(options.split, index) for index in range(options.first, options.first + options.count)]
     shifted = [*scenes[1:], scenes[0]]
     captions, texts = measure_captions(speaker, scenes, scenes)
     report = {

@@ -2,8 +2,8 @@
 
 Four stages: (1) the tower learns what each patch shows; (2) the projector learns to say it in the language
 model's own word embeddings; (3) the language model learns to read short lists and answers off the visual
-tokens; (4) it learns to describe, in two rounds. Steps, not minutes, count, so that a seed gives the same
-model at any speed; ``--minutes`` scales the steps (25 is the shipped model).
+tokens; (4) it learns to describe, in three rounds. Steps, not minutes, count, so that a seed gives the same
+model at any speed; ``--minutes`` scales the steps (50 is the shipped model).
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ class Plan:
     reading: int = 800
     describing: int = 1200
     polishing: int = 750
+    finishing: int = 3000
 
     def scaled(self, factor: float) -> Plan:
         """Multiply the steps of every stage, and the number of scenes if fewer are needed."""
@@ -64,6 +65,7 @@ class Plan:
             reading=max(2, round(self.reading * factor)),
             describing=max(2, round(self.describing * factor)),
             polishing=max(2, round(self.polishing * factor)),
+            finishing=max(2, round(self.finishing * factor)),
         )
 
 
@@ -81,6 +83,7 @@ def train(plan: Plan, out: Path) -> None:
     train_language(model, tokenizer, features, plan, READING_LESSONS, plan.reading, 2e-3, "reading")
     train_language(model, tokenizer, features, plan, DESCRIBING_LESSONS, plan.describing, 1.2e-3, "describing")
     train_language(model, tokenizer, features, plan, POLISH_LESSONS, plan.polishing, 1.5e-3, "polishing")
+    train_language(model, tokenizer, features, plan, DESCRIBING_LESSONS, plan.finishing, 1.5e-3, "finishing")
     save(model, tokenizer, out)
 
 
@@ -307,13 +310,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train the embedded model of the small world.")
     parser.add_argument("--out", type=Path, required=True, help="folder to write the checkpoint to")
     parser.add_argument(
-        "--minutes", type=float, default=25.0, help="scales the steps; 25 is the shipped model (default 25)"
+        "--minutes", type=float, default=50.0, help="scales the steps; 50 is the shipped model (default 50)"
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of weights and order (default 0)")
     options = parser.parse_args()
     if options.minutes <= 0:
         parser.error("--minutes must be positive")
-    train(Plan(seed=options.seed).scaled(options.minutes / 25), options.out)
+    train(Plan(seed=options.seed).scaled(options.minutes / 50), options.out)
 
 
 if __name__ == "__main__":
