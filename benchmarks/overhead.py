@@ -3,8 +3,9 @@
     python benchmarks/overhead.py                 # everything, about 15 minutes on two CPU cores
     python benchmarks/overhead.py --device cuda --dtype bfloat16 --hidden 4096 --layers 32
 
-Plain and FarSight alternate in one process (A, B, A, B, ...); every figure is the median over the rounds of the ratio
-within a round. Memory is the peak of a process of its own that does nothing but one `generate`.
+Plain and FarSight alternate forward by forward in one process (A, B, A, B, ...); every ratio is the median of the
+ratios of neighbours. Memory is the peak of a process of its own that does nothing but one `generate`, the median of
+three.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,14 @@ import torch
 from released import released_step
 from rich.console import Console
 from rich.progress import track
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
 from transformers.generation.streamers import BaseStreamer
 
 from farsight import FarSight, Method, Plain
 
+PLAIN = Plain()
 METHODS: dict[str, Method] = {
-    "plain": Plain(),
+    "plain": PLAIN,
     "generation": FarSight(),
     "infinite": FarSight(horizon="infinite"),
     "current": FarSight(horizon="current"),
@@ -87,40 +88,52 @@ def run(model: LlamaForCausalLM, method: Method, ids: torch.Tensor, new: int) ->
 
 
 def overhead(model: LlamaForCausalLM, args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Prefill and decode steps, plain and registered turn and turn about, one forward at a time.
+
+    Registers have an integer horizon beyond the end, or an infinite one: what `generate` computes at every step.
+    """
     rows = []
     for context in args.contexts:
         ids = prompt(args, context)
-        ratios: dict[str, list[tuple[float, float]]] = {name: [] for name in METHODS if name != "plain"}
-        plain_times = []
-        for name in METHODS:
-            run(model, METHODS[name], ids, 3)
-        rounds = max(5, args.rounds * 1024 // max(context, 1024))
-        for _ in track(range(rounds), description=f"{context} tokens of context", transient=True):
-            for name, method in METHODS.items():
-                if name == "plain":
-                    continue
-                prefill, steps = run(model, METHODS["plain"], ids, args.steps)
-                prefill_method, steps_method = run(model, method, ids, args.steps)
-                ratios[name].append(
-                    (statistics.median(steps_method) / statistics.median(steps), prefill_method / prefill)
+        for name, method in (("finite", FarSight(horizon=context + 512)), ("infinite", FarSight(horizon="infinite"))):
+            prefills = max(3, args.rounds * 512 // max(context, 512))
+            pairs, caches = [], (DynamicCache(), DynamicCache())
+            for _ in track(range(prefills + 1), description=f"{context} tokens, {name}: prefill", transient=True):
+                caches = (DynamicCache(), DynamicCache())
+                pairs.append([timed_forward(model, m, ids, c) for m, c in zip((PLAIN, method), caches, strict=True)])
+            prefill = ratios(pairs[1:])
+            steps = []
+            for _ in track(range(args.steps), description=f"{context} tokens, {name}: decode", transient=True):
+                steps.append(
+                    [timed_forward(model, m, ids[:, -1:], c) for m, c in zip((PLAIN, method), caches, strict=True)]
                 )
-                plain_times.append((statistics.median(steps), prefill))
-        for name, pairs in ratios.items():
-            decode, prefill_ratio = zip(*pairs, strict=True)
+                for cache in caches:
+                    cache.crop(-1)
+            decode = ratios(steps[3:])
             rows.append(
                 {
                     "context": context,
                     "horizon": name,
-                    "rounds": rounds,
+                    "prefills": len(prefill),
+                    "steps": len(decode),
                     "decode_ratio": statistics.median(decode),
                     "decode_quartiles": quartiles(decode),
-                    "prefill_ratio": statistics.median(prefill_ratio),
-                    "prefill_quartiles": quartiles(prefill_ratio),
-                    "plain_step_ms": 1e3 * statistics.median(t for t, _ in plain_times),
-                    "plain_prefill_ms": 1e3 * statistics.median(t for _, t in plain_times),
+                    "prefill_ratio": statistics.median(prefill),
+                    "prefill_quartiles": quartiles(prefill),
+                    "plain_step_ms": 1e3 * statistics.median(plain for plain, _ in steps),
+                    "plain_prefill_ms": 1e3 * statistics.median(plain for plain, _ in pairs),
                 }
             )
     return rows
+
+
+def timed_forward(model: LlamaForCausalLM, method: Method, ids: torch.Tensor, cache: DynamicCache) -> float:
+    with method(model):
+        return timed(lambda: model(ids, past_key_values=cache, logits_to_keep=1), ids.device.type)
+
+
+def ratios(pairs: list[list[float]]) -> list[float]:
+    return [method / plain for plain, method in pairs]
 
 
 def quartiles(values: Any) -> tuple[float, float]:
@@ -131,10 +144,14 @@ def quartiles(values: Any) -> tuple[float, float]:
 def peak_memory(args: argparse.Namespace, context: int) -> list[dict[str, Any]]:
     """Peak memory of a fresh process that generates once, per method, and its ratio to plain decoding's."""
     rows = []
-    for name in METHODS:
+    for name in ("plain", "generation", "infinite"):
         command = [sys.executable, __file__, "--memory-of", name, "--context", str(context), *passed(args)]
-        found = subprocess.run(command, check=True, capture_output=True, text=True)
-        rows.append({"context": context, "horizon": name, **json.loads(found.stdout.splitlines()[-1])})
+        runs = [
+            json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+            for _ in range(3)
+        ]
+        middle = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+        rows.append({"context": context, "horizon": name, **middle})
     for row in rows:
         row["ratio"] = row["peak_mib"] / rows[0]["peak_mib"]
         row["beyond_model_ratio"] = row["beyond_model_mib"] / rows[0]["beyond_model_mib"]
@@ -184,11 +201,8 @@ def against_released(model: LlamaForCausalLM, args: argparse.Namespace) -> list[
         )
         row: dict[str, Any] = {"new_tokens": new, "released_s": released}
         for name in ("plain", "generation", "current"):
-            times = []
-            for _ in range(3):
-                prefill, steps = run(model, METHODS[name], ids[:, :start], new)
-                times.append(prefill + sum(steps))
-            row[f"{name}_s"] = statistics.median(times)
+            prefill, steps = run(model, METHODS[name], ids[:, :start], new)
+            row[f"{name}_s"] = prefill + sum(steps)
         rows.append(row)
     check = sum(16 * (sampled[at] + sampled[at + 32]) for at in range(start, start + 64, 32))
     rows[0]["sampled_over_every_step"] = check / sum(every_step)
@@ -241,8 +255,8 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=12)
     parser.add_argument("--contexts", type=int, nargs="+", default=[128, 1024, 4096])
     parser.add_argument("--new-tokens", type=int, nargs="+", default=[64, 256, 512])
-    parser.add_argument("--rounds", type=int, default=15, help="pairs for each method at up to 1024 tokens")
-    parser.add_argument("--steps", type=int, default=24, help="decode steps for each run")
+    parser.add_argument("--rounds", type=int, default=16, help="pairs of prefills at up to 512 tokens, fewer beyond")
+    parser.add_argument("--steps", type=int, default=100, help="pairs of decode steps")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--attention", default="sdpa")
@@ -255,7 +269,6 @@ def main() -> None:
         memory_of(args)
         return
     started = time.perf_counter()
-    quiet: AbstractContextManager[Any] = nullcontext()
     result: dict[str, Any] = {
         "torch": torch.__version__,
         "processor": platform.processor() or platform.machine(),
@@ -265,7 +278,7 @@ def main() -> None:
         "memory": [],
         "released": [],
     }
-    with quiet, torch.inference_mode():
+    with torch.inference_mode():
         if "memory" in args.parts:
             result["memory"] = [row for context in args.contexts for row in peak_memory(args, context)]
         model = build(args)

@@ -170,3 +170,16 @@ assert (set(AttentionInterface()), set(AttentionMaskInterface())) == names
 assert dict(AttentionInterface()) == functions
 """
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_the_reference_returns_attention_weights_with_the_registers_share_taken_out() -> None:
+    model = models.llava("eager")
+    with FarSight(sigma=0.3)(model), torch.no_grad():
+        found = model(**models.prompt(model), output_attentions=True).attentions
+    with torch.no_grad():
+        plain = model(**models.prompt(model), output_attentions=True).attentions
+    kept = found[0].sum(-1)
+    assert bool((kept[..., :-1] < 1).all())
+    assert torch.allclose(kept[..., -1], torch.ones(()))
+    # in the first layer, where both see the same states, each row is the plain one times its gate
+    torch.testing.assert_close(found[0], plain[0] * kept.unsqueeze(-1), atol=1e-6, rtol=0)
