@@ -73,8 +73,8 @@ class LayerRegisters:
             )
         if rows.reached is not None and not torch.compiler.is_compiling():
             rows.reached.add(self.index)
-        used = _used_slots(rows, query, key, attention_mask, is_causal)
-        cache_key = (self.group, str(query.device), query.dtype == torch.float64, None if used is None else id(used))
+        used = None if query.shape[2] == 1 else _used_slots(rows, query, key, attention_mask, is_causal)
+        cache_key = (self.group, query.device, used if used is None else id(used))
         if (mass := rows.masses.get(cache_key)) is None:
             mass = rows.masses[cache_key] = self._compute(rows.future, used, query)
         return mass
@@ -92,10 +92,10 @@ class LayerRegisters:
 def _used_slots(rows: Rows, query: Tensor, key: Tensor, attention_mask: Any, is_causal: bool) -> Tensor | None:
     """How many slots ahead of each row its own mask already allows, ``(batch, 1 or heads, queries)``; None for none.
 
-    A single row is the newest of its sequence and has nothing ahead. The answer is kept per mask of a forward.
+    The answer is kept per mask of a forward. (A single row is the newest of its sequence and has nothing ahead.)
     """
     queries, keys = query.shape[2], key.shape[2]
-    if queries == 1 or (attention_mask is None and is_causal):
+    if attention_mask is None and is_causal:
         return None
     kept = rows.used_slots.get(id(attention_mask))
     if kept is not None and kept[0] is attention_mask:

@@ -24,6 +24,7 @@ except ImportError:  # older Transformers repeat the heads of a single query ins
     pack_gqa = None
 
 _aten = torch.ops.aten
+_cpu_flash: Any = getattr(getattr(_aten, "_scaled_dot_product_flash_attention_for_cpu", None), "default", None)
 _FUSED = (SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.CUDNN_ATTENTION)
 
 
@@ -56,10 +57,10 @@ def sdpa_attention(
     if causal and key.shape[2] > queries:
         key, value = key[:, :, :queries], value[:, :, :queries]
     output, lse = _fused(query, key, value, _additive(attention_mask, query), causal, scaling * score_scale)
-    return Attended(
-        output=output.reshape(output.shape[0], heads, queries, value.shape[-1]),
-        lse=lse.reshape(lse.shape[0], heads, queries),
-    )
+    if output.shape[1] != heads:  # queries of one head group were packed as rows
+        output = output.reshape(output.shape[0], heads, queries, value.shape[-1])
+        lse = lse.reshape(lse.shape[0], heads, queries)
+    return Attended(output, lse)
 
 
 def _packs_now(query: Tensor) -> bool:
@@ -77,9 +78,14 @@ def _additive(attention_mask: Tensor | None, query: Tensor) -> Tensor | None:
 def _fused(
     query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, causal: bool, scale: float
 ) -> tuple[Tensor, Tensor]:
+    grouped = query.shape[1] != key.shape[1]
+    fits = query.is_cpu and query.shape[-1] == value.shape[-1] and torch._C._get_flash_sdp_enabled()
+    if fits and _verified(SDPBackend.FLASH_ATTENTION, "cpu", grouped):  # every decode step on a CPU ends here
+        output, lse = _cpu_flash(query, key, value, 0.0, causal, attn_mask=bias, scale=scale)
+        return output, lse
     backend = _backend(query, key, value, bias, causal, scale)
-    if backend != SDPBackend.MATH and not _verified(backend, query.device.type, query.shape[1] != key.shape[1]):
-        if query.shape[1] == key.shape[1]:
+    if backend != SDPBackend.MATH and not _verified(backend, query.device.type, grouped):
+        if not grouped:
             backend = SDPBackend.MATH
         else:
             groups = query.shape[1] // key.shape[1]
@@ -119,9 +125,7 @@ def _call(
     if backend == SDPBackend.MATH:
         return _written_out(query, key, value, bias, causal, scale)
     if query.device.type == "cpu":
-        output, lse = _aten._scaled_dot_product_flash_attention_for_cpu(
-            query, key, value, 0.0, causal, attn_mask=bias, scale=scale
-        )
+        output, lse = _cpu_flash(query, key, value, 0.0, causal, attn_mask=bias, scale=scale)
         return output, lse
     if backend == SDPBackend.FLASH_ATTENTION:
         dim = query.shape[-1]
@@ -173,7 +177,7 @@ _verdicts: dict[str, bool] = {}
 
 def _verified(backend: SDPBackend, device: str, grouped: bool) -> bool:
     """The kept answer of `_agrees`: it costs two 8 x 8 attentions, and cannot be asked inside a compiled region."""
-    question = f"{backend.name} {device} {'grouped' if grouped else ''}"  # a compiled region guards on strings only
+    question = backend.name + device + ("" if grouped else "alike")  # a compiled region guards on strings only
     verdict = _verdicts.get(question)
     if verdict is None:
         if torch.compiler.is_compiling():
