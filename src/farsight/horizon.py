@@ -43,6 +43,8 @@ class GenerationCall:
 
     def rows_ahead(self, offset: int | Tensor, queries: int, batch: int, device: torch.device) -> Tensor:
         """Register slots ahead of the rows at slots ``offset`` to ``offset + queries``."""
+        if self.future is not None and isinstance(offset, int) and offset + queries <= self.future.shape[-1]:
+            return _for_batch(self.future[:, offset : offset + queries], batch)
         slots = offset + torch.arange(queries, device=device)
         if self.future is not None:
             return _for_batch(_at(self.future, slots), batch)
