@@ -225,9 +225,9 @@ def test_quantised_cache() -> None:
     inputs = models.prompt(model)
     quantised: dict[str, Any] = {"cache_implementation": "quantized", "cache_config": {"backend": "quanto", "nbits": 4}}
     found, plain = (logits(model, inputs, method, **quantised) for method in (METHOD, FarSight(profile="none")))
-    assert not torch.equal(found, plain)
-    # the newest 128 rows are kept exactly, so a short text is that of the default cache
-    torch.testing.assert_close(found, logits(model, inputs), atol=0.2, rtol=0)
+    assert bool((found != plain).any(-1).all())
+    # the prompt's own rows are computed before they are quantised, so the first token is that of the default cache
+    torch.testing.assert_close(found[0], logits(model, inputs)[0], atol=1e-4, rtol=0)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="an offloaded cache moves tensors between host and GPU")
