@@ -315,13 +315,11 @@ def test_a_plain_forward_has_the_length_of_its_own_sequence(llava: PreTrainedMod
         found = llava(**inputs).logits[0]
         padded = {k: torch.nn.functional.pad(inputs[k], (3, 0)) for k in ("input_ids", "attention_mask")}
         shifted = llava(**{**inputs, **padded}).logits[0, 3:]
-    for row in (0, ids.shape[1] // 2, ids.shape[1] - 1):
-        # a causal model: the reference forward over all tokens, read at its last row, needs the row to be last
-        if row == ids.shape[1] - 1:
-            none = ids[:, :0]
-            step = torch.cat((none, torch.zeros(1, 1, dtype=torch.long)), 1)
-            expected = logits_by_definition(llava, inputs, step, ids.shape[1], registers=linear(0.3))[0]
-            assert float((found[row] - expected).abs().max()) < 1e-4
+    nothing_new = torch.zeros(1, 1, dtype=torch.long)
+    for rows in (ids.shape[1], ids.shape[1] - 3):  # a row is the last one of the tokens up to it
+        prefix = {**inputs, **{k: inputs[k][:, :rows] for k in ("input_ids", "attention_mask")}}
+        expected = logits_by_definition(llava, prefix, nothing_new, ids.shape[1], registers=linear(0.3))[0]
+        assert float((found[rows - 1] - expected).abs().max()) < 1e-4
     torch.testing.assert_close(shifted, found, atol=1e-4, rtol=0)
 
 
