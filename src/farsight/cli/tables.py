@@ -1,0 +1,45 @@
+"""Figures in the terminal: tables that are never cut off, differences that are never without their interval."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from farsight.metrics.paired import Difference
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "") -> None:
+    """Print a table on stdout, at full width also in a pipe. The first column is text, the others are figures."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", title_style="bold", pad_edge=False)
+    for number, column in enumerate(columns):
+        table.add_column(Text(column), justify="right" if number else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    console = Console(file=sys.stdout, highlight=False)
+    needed = console.measure(table).maximum
+    if needed > console.width:
+        console = Console(file=sys.stdout, highlight=False, width=needed)
+    console.print(table)
+
+
+def percent(share: float) -> str:
+    """Give a share between 0 and 1 in percent, as the field's tables have it."""
+    return f"{100 * share:.1f}"
+
+
+def difference(found: Difference, *, scale: float = 100.0) -> str:
+    """Give a difference with its 95 % interval: "-1.2 [-3.4, +1.0] p 0.30"."""
+    p = "p < 0.001" if found.p < 0.001 else f"p {found.p:.3f}"
+    return f"{scale * found.value:+.1f} [{scale * found.low:+.1f}, {scale * found.high:+.1f}] {p}"
+
+
+def note(text: str) -> None:
+    """Say something about the figures on stderr."""
+    print(text, file=sys.stderr)

@@ -1,0 +1,1 @@
+"""Hallucination metrics: files in, numbers out. No model, no torch, no downloads."""

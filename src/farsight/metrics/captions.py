@@ -1,0 +1,113 @@
+"""Captions and the objects that are really in their pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from farsight.metrics.records import BadRecordError, Reader, Row, Source
+from farsight.metrics.vocabulary import Vocabulary
+
+IMAGE_KEYS = ("image_id", "image", "id")
+CAPTION_KEYS = ("caption", "text", "response", "answer")
+
+
+class Caption(NamedTuple):
+    """What a model says about a picture."""
+
+    image_id: str
+    text: str
+
+
+def read_captions(
+    source: Source | Mapping[str | int, str], reader: Reader, *, images: Iterable[str] | None = None
+) -> list[Caption]:
+    """Read captions, one for each picture.
+
+    Parameters
+    ----------
+    source
+        Records with ``image_id`` and ``caption``, or a mapping from one to the other.
+    reader
+        Decides what becomes of a bad record: one without these fields, one with an empty caption, one whose picture
+        was there before, one whose picture is unknown.
+    images
+        The pictures that are known; None knows them all.
+
+    Raises
+    ------
+    InputError
+        At the first bad record, unless the reader skips them; if none is left.
+    """
+    if isinstance(source, Mapping):
+        source = [{"image_id": image_id, "caption": text} for image_id, text in source.items()]
+    known = None if images is None else set(images)
+    seen: dict[str, str] = {}
+
+    def parse(row: Row) -> Caption:
+        image_id, text = row.identifier(*IMAGE_KEYS), row.text(*CAPTION_KEYS)
+        if not text.strip():
+            raise BadRecordError(
+                f"the caption of image {image_id} is empty, which would pass for one without hallucination"
+            )
+        if image_id in seen:
+            raise BadRecordError(f"image {image_id} has a caption already ({seen[image_id]})")
+        if known is not None and image_id not in known:
+            raise BadRecordError(f"image {image_id} is not among the {len(known)} images whose objects are known")
+        seen[image_id] = row.where
+        return Caption(image_id, text)
+
+    found = list(reader.read(source, parse))
+    return reader.some(found, source, "caption")
+
+
+def read_objects(
+    source: Source | Mapping[str | int, Iterable[str]],
+    vocabulary: Vocabulary,
+    reader: Reader,
+) -> dict[str, frozenset[str]]:
+    """Read which objects are in which picture.
+
+    Parameters
+    ----------
+    source
+        Records with ``image_id`` and ``objects`` (a list of names), or a mapping from one to the other. A picture may
+        have several records: their objects are put together.
+    vocabulary
+        Names may be categories or synonyms of it; categories come back.
+    reader
+        Decides what becomes of a record whose objects the vocabulary lacks.
+
+    Raises
+    ------
+    InputError
+        At the first bad record, unless the reader skips them; if none is left.
+    """
+    if isinstance(source, Mapping):
+        source = [{"image_id": image_id, "objects": list(names)} for image_id, names in source.items()]
+    found: dict[str, frozenset[str]] = {}
+    parse = _parser(vocabulary)
+    for image_id, objects in reader.read(source, parse):
+        found[image_id] = found.get(image_id, frozenset()) | objects
+    reader.some(list(found), source, "image")
+    return found
+
+
+def _parser(vocabulary: Vocabulary) -> Callable[[Row], tuple[str, frozenset[str]]]:
+    def parse(row: Row) -> tuple[str, frozenset[str]]:
+        image_id, names = row.identifier(*IMAGE_KEYS), row.names("objects")
+        categories = {name: vocabulary.category(name) for name in names}
+        if unknown := [name for name, category in categories.items() if category is None]:
+            raise BadRecordError(
+                f"'{unknown[0]}' is no object of the vocabulary {vocabulary.name}; "
+                "give a vocabulary that has it with --synonyms"
+            )
+        return image_id, frozenset(category for category in categories.values() if category is not None)
+
+    return parse
+
+
+def stem(source: object) -> str:
+    """Give a short name for a file of captions or answers: its name without the ending."""
+    return Path(source).stem if isinstance(source, (str, Path)) else "captions"

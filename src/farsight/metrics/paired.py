@@ -1,0 +1,158 @@
+"""Is one method better than another on the same items? Differences with their intervals, never without.
+
+Items are resampled in pairs (SciPy's `bootstrap`): the same pictures for both methods, since hard pictures are hard
+for both. Yes/no answers are compared by McNemar's test in its exact form, which is SciPy's `binomtest` on the items
+where the two disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from farsight.errors import SettingError
+
+RESAMPLES = 9999
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """A figure of one method minus that of the baseline on the same items."""
+
+    name: str
+    baseline: float
+    other: float
+    low: float
+    """Lower end of the 95 % interval of the difference."""
+    high: float
+    p: float
+    """Two-sided, from the same bootstrap: twice the share of resamples on the far side of 0."""
+    items: int
+
+    @property
+    def value(self) -> float:
+        """The difference: negative where the other method has less."""
+        return self.other - self.baseline
+
+    def record(self) -> dict[str, Any]:
+        """Give the figures for a JSON file."""
+        return {"difference": self.value} | asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class McNemar:
+    """Yes/no answers of two methods to the same questions."""
+
+    only_baseline_right: int
+    only_other_right: int
+    p: float
+    """Exact and two-sided; 1 where the methods never disagree on what is right."""
+    items: int
+
+    def record(self) -> dict[str, Any]:
+        """Give the figures for a JSON file."""
+        return asdict(self)
+
+
+def ratio_difference(
+    name: str,
+    baseline: tuple[ArrayLike, ArrayLike],
+    other: tuple[ArrayLike, ArrayLike],
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Difference:
+    """Compare a ratio of sums over items, as all our figures are, between two methods.
+
+    CHAIR_I, for one, is the sum of hallucinated mentions over the sum of mentions. A mean is a ratio whose denominators
+    are 1.
+
+    Parameters
+    ----------
+    name
+        What to call the figure.
+    baseline, other
+        Numerators and denominators of each method, ``(items,)`` each, item by item in the same order.
+    resamples
+        Bootstrap samples of the items.
+    seed
+        The same seed gives the same interval.
+
+    Raises
+    ------
+    SettingError
+        If the two do not have the same items, or fewer than two.
+    """
+    columns = [np.asarray(column, dtype=np.float64) for column in (*baseline, *other)]
+    items = len(columns[0])
+    if any(column.shape != (items,) for column in columns):
+        raise SettingError(f"{name}: both methods need the same items; got {[column.shape for column in columns]}")
+    if items < 2:
+        raise SettingError(f"{name}: an interval needs at least 2 items, got {items}")
+
+    def difference(
+        a: NDArray[Any], a_of: NDArray[Any], b: NDArray[Any], b_of: NDArray[Any], axis: int
+    ) -> NDArray[np.float64]:
+        return ratio(b, b_of, axis) - ratio(a, a_of, axis)
+
+    result = stats.bootstrap(
+        columns,
+        difference,
+        paired=True,
+        vectorized=True,
+        n_resamples=resamples,
+        batch=max(1, min(resamples, 2_000_000 // items)),
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    )
+    return Difference(
+        name=name,
+        baseline=float(ratio(columns[0], columns[1])),
+        other=float(ratio(columns[2], columns[3])),
+        low=float(result.confidence_interval.low),
+        high=float(result.confidence_interval.high),
+        p=two_sided(result.bootstrap_distribution),
+        items=items,
+    )
+
+
+def ratio(numerators: NDArray[Any], denominators: NDArray[Any], axis: int = -1) -> NDArray[np.float64]:
+    """Sum both over an axis and divide; 0 where there is nothing to divide by, as in `chair`."""
+    below = denominators.sum(axis=axis)
+    return np.asarray(numerators.sum(axis=axis) / np.where(below == 0, 1, below), dtype=np.float64)
+
+
+def two_sided(distribution: NDArray[np.float64], null: float = 0.0) -> float:
+    """Give the p value of a bootstrap distribution against a value; never 0, for it is an estimate from samples."""
+    below, above = int(np.sum(distribution <= null)), int(np.sum(distribution >= null))
+    return min(1.0, 2 * (min(below, above) + 1) / (len(distribution) + 1))
+
+
+def mcnemar(baseline_right: Sequence[bool], other_right: Sequence[bool]) -> McNemar:
+    """Compare which questions two methods answer rightly.
+
+    Parameters
+    ----------
+    baseline_right, other_right
+        Whether each answer is right, ``(questions,)``, in the same order.
+
+    Raises
+    ------
+    SettingError
+        If the two do not have the same number of answers, or none.
+    """
+    if len(baseline_right) != len(other_right) or not baseline_right:
+        raise SettingError(
+            f"McNemar's test needs the same questions for both, got {len(baseline_right)} and {len(other_right)}"
+        )
+    lost = sum(a and not b for a, b in zip(baseline_right, other_right, strict=True))
+    won = sum(b and not a for a, b in zip(baseline_right, other_right, strict=True))
+    p = float(stats.binomtest(lost, lost + won, 0.5).pvalue) if lost + won else 1.0
+    return McNemar(only_baseline_right=lost, only_other_right=won, p=p, items=len(baseline_right))

@@ -1,0 +1,185 @@
+"""Read captions, answers and annotations, and say exactly which line is wrong.
+
+Every reader takes a `Reader`. A strict one raises on the first bad line; one with ``skip_bad=True`` leaves bad lines
+out and remembers why, so that a command can count them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from farsight.errors import InputError
+
+T = TypeVar("T")
+
+Source = str | Path | Iterable[Mapping[str, Any]]
+"""A file of JSON Lines or with one JSON list, or the records themselves."""
+
+
+class BadRecordError(Exception):
+    """What is wrong with one record; a `Reader` adds where it stands, and raises or counts it."""
+
+
+class Row(NamedTuple):
+    """A record and where it stands: ``file:line``, or ``record 3`` of a list in memory."""
+
+    where: str
+    fields: Mapping[str, Any]
+
+    def text(self, *keys: str) -> str:
+        """Give the text under the first of these keys that there is."""
+        value = self._value(keys)
+        if not isinstance(value, str):
+            raise BadRecordError(f"'{keys[0]}' is {_kind(value)}, not text")
+        return value
+
+    def identifier(self, *keys: str) -> str:
+        """Give the identifier under the first of these keys that there is: 42 and "42" are the same."""
+        value = self._value(keys)
+        if isinstance(value, bool) or not isinstance(value, (int, str)) or value == "":
+            raise BadRecordError(f"'{keys[0]}' is {_kind(value)}, not an identifier (a number or a text)")
+        return str(value)
+
+    def names(self, *keys: str) -> list[str]:
+        """Give the list of names under the first of these keys that there is."""
+        value = self._value(keys)
+        if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+            raise BadRecordError(f"'{keys[0]}' is {_kind(value)}, not a list of names")
+        return value
+
+    def _value(self, keys: tuple[str, ...]) -> Any:
+        for key in keys:
+            if key in self.fields:
+                return self.fields[key]
+        wanted = " or ".join(f"'{key}'" for key in keys)
+        has = ", ".join(f"'{key}'" for key in list(self.fields)[:8]) or "nothing"
+        raise BadRecordError(f"there is no {wanted}; it has {has}")
+
+
+class Reader:
+    """Reads records, strict or forgiving.
+
+    Parameters
+    ----------
+    skip_bad
+        Leave bad records out and go on. What cannot be read at all (no such file, CSV) is raised in either case.
+
+    Attributes
+    ----------
+    skipped
+        One message for each record left out.
+    """
+
+    def __init__(self, *, skip_bad: bool = False) -> None:
+        self.skip_bad = skip_bad
+        self.skipped: list[str] = []
+
+    def bad(self, where: str, what: str) -> None:
+        """Raise InputError, or count the record as skipped."""
+        if not self.skip_bad:
+            raise InputError(f"{where}: {what}; correct it, or leave such records out with --skip-bad (skip_bad=True)")
+        self.skipped.append(f"{where}: {what}")
+
+    def read(self, source: Source, parse: Callable[[Row], T]) -> Iterator[T]:
+        """Go through a file, or a list in memory, and make something of each record.
+
+        Parameters
+        ----------
+        source
+            What to read.
+        parse
+            Makes one result of one record; raises `BadRecordError` where that cannot be done.
+
+        Raises
+        ------
+        InputError
+            If there is no such file, if it is CSV, or, unless bad records are skipped, at the first one.
+        """
+        for row in self._rows(source):
+            try:
+                result = parse(row)
+            except BadRecordError as problem:
+                self.bad(row.where, str(problem))
+            else:
+                yield result
+
+    def some(self, found: list[T], source: object, what: str) -> list[T]:
+        """Give back what was found, or raise InputError if that is nothing."""
+        if not found:
+            name = source if isinstance(source, (str, Path)) else "the input"
+            because = f"; the first of {len(self.skipped)} bad records: {self.skipped[0]}" if self.skipped else ""
+            raise InputError(f"{name} has no usable {what}{because}")
+        return found
+
+    def _rows(self, source: Source) -> Iterator[Row]:
+        if isinstance(source, (str, Path)):
+            yield from self._file(Path(source))
+        else:
+            for number, fields in enumerate(source, start=1):
+                yield Row(f"record {number}", fields)
+
+    def _file(self, path: Path) -> Iterator[Row]:
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror or error}); check the name") from error
+        data = data.removeprefix(b"\xef\xbb\xbf")
+        if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            raise InputError(f"{path}: is UTF-16 text; save it as UTF-8")
+        if not data.strip():
+            raise InputError(f"{path}: is empty; expected one JSON object a line")
+        if data.lstrip()[:1] == b"[":
+            yield from self._list(path, data)
+            return
+        lines = data.split(b"\n")
+        last = max(number for number, line in enumerate(lines) if line.strip())
+        for number, line in enumerate(lines):
+            if line.strip():
+                yield from self._line(path, number + 1, line, torn=number == last == len(lines) - 1)
+
+    def _line(self, path: Path, number: int, line: bytes, *, torn: bool) -> Iterator[Row]:
+        where = f"{path}:{number}"
+        try:
+            fields = json.loads(line.decode())
+        except UnicodeDecodeError:
+            self.bad(where, "is not UTF-8")
+            return
+        except (json.JSONDecodeError, RecursionError):
+            if number == 1 and line.lstrip()[:1] not in b"{[" and b"," in line:
+                raise InputError(
+                    f"{path}: looks like CSV; expected JSON Lines, one object a line, "
+                    'such as {"image_id": 42, "caption": "..."}'
+                ) from None
+            what = "is cut off, as if writing had been interrupted" if torn else "is not JSON"
+            self.bad(where, f"{what} ({_shortened(line)})")
+            return
+        if isinstance(fields, dict):
+            yield Row(where, fields)
+        else:
+            self.bad(where, f"is {_kind(fields)}, not a JSON object")
+
+    def _list(self, path: Path, data: bytes) -> Iterator[Row]:
+        try:
+            records = json.loads(data.decode())
+        except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+            raise InputError(f"{path}: begins like a JSON list but is not one ({error})") from None
+        for number, fields in enumerate(records, start=1):
+            where = f"{path}: record {number}"
+            if isinstance(fields, dict):
+                yield Row(where, fields)
+            else:
+                self.bad(where, f"is {_kind(fields)}, not a JSON object")
+
+
+def _kind(value: object) -> str:
+    names = {str: "text", bool: "true or false", int: "a number", float: "a number", list: "a list", type(None): "null"}
+    return "empty" if value in ("", []) else names.get(type(value), "an object")
+
+
+def _shortened(line: bytes, most: int = 60) -> str:
+    text = re.sub(r"\s+", " ", line.decode(errors="replace")).strip()
+    return text if len(text) <= most else text[:most] + "..."
