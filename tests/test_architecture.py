@@ -23,6 +23,7 @@ FLOORS = {
     "metrics": 1,
     "scenes": 1,
     "attention": 2,
+    "report": 2,
     "rivals": 2,
     "vllm_plugin": 2,
     "horizon": 3,
@@ -49,6 +50,7 @@ NEVER = {
     "errors": {"torch", "transformers"},
     "registers": {"transformers"},
     "metrics": {"torch", "transformers"},
+    "report": {"torch", "transformers"},
     "images": {"torch", "transformers"},
 }
 """Modules and the libraries that they do without."""

@@ -10,8 +10,11 @@ import typer
 from typer.core import TyperGroup
 
 from farsight import __version__
+from farsight.cli.audit import audit
+from farsight.cli.chair import chair
 from farsight.cli.describe import describe
 from farsight.cli.doctor import doctor
+from farsight.cli.pope import pope, pope_questions
 from farsight.errors import FarSightError
 
 
@@ -45,6 +48,10 @@ app = typer.Typer(
 )
 app.command()(describe)
 app.command()(doctor)
+app.command()(chair)
+app.command()(audit)
+app.command()(pope)
+app.command("pope-questions")(pope_questions)
 
 
 def _print_version(wanted: bool) -> None:

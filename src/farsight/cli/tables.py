@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from farsight.metrics.paired import Difference
 
+WIDEST = 10_000
+"""Columns of a terminal that any table fits in."""
+
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "") -> None:
     """Print a table on stdout, at full width also in a pipe. The first column is text, the others are figures."""
@@ -23,7 +26,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title:
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     console = Console(file=sys.stdout, highlight=False)
-    needed = console.measure(table).maximum
+    needed = Console(width=WIDEST).measure(table).maximum
     if needed > console.width:
         console = Console(file=sys.stdout, highlight=False, width=needed)
     console.print(table)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from farsight.metrics.coco import Opener, is_coco, open_bytes, read_coco
 from farsight.metrics.records import BadRecordError, Reader, Row, Source
 from farsight.metrics.vocabulary import Vocabulary
 
 IMAGE_KEYS = ("image_id", "image", "id")
 CAPTION_KEYS = ("caption", "text", "response", "answer")
+
+
+Objects = Source | Iterable[str | Path] | Mapping[str | int, Iterable[str]]
+"""Ground truth: a file or several, records, or a mapping from image to names."""
 
 
 class Caption(NamedTuple):
@@ -63,35 +69,49 @@ def read_captions(
 
 
 def read_objects(
-    source: Source | Mapping[str | int, Iterable[str]],
-    vocabulary: Vocabulary,
-    reader: Reader,
+    source: Objects, vocabulary: Vocabulary, reader: Reader, *, opener: Opener = open_bytes
 ) -> dict[str, frozenset[str]]:
     """Read which objects are in which picture.
 
     Parameters
     ----------
     source
-        Records with ``image_id`` and ``objects`` (a list of names), or a mapping from one to the other. A picture may
-        have several records: their objects are put together.
+        A file of records with ``image_id`` and ``objects`` (a list of names), such records, or a mapping from one to
+        the other; or COCO's ``instances_*.json`` and ``captions_*.json``. Several files are put together, and so are
+        several records of a picture.
     vocabulary
         Names may be categories or synonyms of it; categories come back.
     reader
         Decides what becomes of a record whose objects the vocabulary lacks.
+    opener
+        Opens COCO's files, which are large; a command gives one that shows progress.
 
     Raises
     ------
     InputError
-        At the first bad record, unless the reader skips them; if none is left.
+        At the first bad record, unless the reader skips them; if nothing is left.
     """
+    if isinstance(source, (str, Path)):
+        source = [source]
+    found: defaultdict[str, frozenset[str]] = defaultdict(frozenset)
+    for part in _parts(source):
+        if isinstance(part, (str, Path)) and is_coco(part):
+            pairs: Iterable[tuple[str, frozenset[str]]] = read_coco(part, vocabulary, opener=opener).items()
+        else:
+            pairs = reader.some(list(reader.read(part, _parser(vocabulary))), part, "image")
+        for image_id, objects in pairs:
+            found[image_id] |= objects
+    return dict(found)
+
+
+def _parts(source: Mapping[str | int, Iterable[str]] | Iterable[Any]) -> list[Source]:
+    """Give the files one by one, or the records as one part."""
     if isinstance(source, Mapping):
-        source = [{"image_id": image_id, "objects": list(names)} for image_id, names in source.items()]
-    found: dict[str, frozenset[str]] = {}
-    parse = _parser(vocabulary)
-    for image_id, objects in reader.read(source, parse):
-        found[image_id] = found.get(image_id, frozenset()) | objects
-    reader.some(list(found), source, "image")
-    return found
+        return [[{"image_id": image_id, "objects": list(names)} for image_id, names in source.items()]]
+    parts = list(source)
+    if any(isinstance(part, (str, Path)) for part in parts):
+        return [part for part in parts if isinstance(part, (str, Path))]
+    return [[part for part in parts if isinstance(part, Mapping)]]
 
 
 def _parser(vocabulary: Vocabulary) -> Callable[[Row], tuple[str, frozenset[str]]]:

@@ -7,15 +7,15 @@ rules of the authors' script (see `vocabulary`); the figures of that script are 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from farsight.metrics.captions import Caption, read_captions, read_objects
+from farsight.metrics.captions import Caption, Objects, read_captions, read_objects
 from farsight.metrics.records import Reader, Source
+from farsight.metrics.text_quality import spoken
 from farsight.metrics.vocabulary import Mention, Vocabulary, coco
-from farsight.metrics.words import words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,7 @@ class CaptionScore:
     @cached_property
     def length(self) -> int:
         """Words of the caption, punctuation not counted."""
-        return sum(word.text[0].isalnum() for word in words(self.caption.text))
+        return len(spoken(self.caption.text))
 
     def record(self) -> dict[str, Any]:
         """Give a row for a details file: ``start`` and ``end`` are characters of the caption, ``token`` its token."""
@@ -122,7 +122,7 @@ class ChairScore:
 
 def score(
     captions: Source | Mapping[str | int, str],
-    objects: Source | Mapping[str | int, Iterable[str]],
+    objects: Objects,
     *,
     vocabulary: Vocabulary | None = None,
     skip_bad: bool = False,
@@ -134,8 +134,9 @@ def score(
     captions
         A file of JSON Lines (``image_id``, ``caption``), such records, or a mapping from image to caption.
     objects
-        A file of JSON Lines (``image_id``, ``objects``: a list of names), such records, or a mapping from image to
-        names. For COCO's own files use `farsight.metrics.coco.read_coco`. Pictures without a caption do not count.
+        A file of JSON Lines (``image_id``, ``objects``: a list of names), such records, a mapping from image to names,
+        or a list of files; COCO's ``instances_*.json`` and ``captions_*.json`` (give both) are such files too. Pictures
+        without a caption do not count.
     vocabulary
         What names which object; by default that of MS COCO.
     skip_bad

@@ -5,54 +5,63 @@ These files have hundreds of megabytes. They are read as a stream (`ijson`): mem
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, BinaryIO
 
 from farsight.errors import InputError
 from farsight.metrics.vocabulary import Vocabulary
 
-Opener = Callable[[Path], IO[bytes]]
+Opener = Callable[[Path], AbstractContextManager[BinaryIO]]
+
+_FIRST_KEY = re.compile(rb'\s*\{\s*"(?:info|images|annotations|licenses|categories|type)"')
 
 
-def _open(path: Path) -> IO[bytes]:
+def is_coco(path: str | Path) -> bool:
+    """Tell from its first bytes whether a file is in COCO's format; False if it cannot be read."""
+    try:
+        with Path(path).open("rb") as file:
+            return _FIRST_KEY.match(file.read(1024)) is not None
+    except OSError:
+        return False
+
+
+def open_bytes(path: Path) -> BinaryIO:
+    """Open a file for reading bytes."""
     return path.open("rb")
 
 
 def read_coco(
-    paths: Iterable[str | Path],
+    path: str | Path,
     vocabulary: Vocabulary,
     *,
-    only: Container[str] | None = None,
-    opener: Opener = _open,
+    opener: Opener = open_bytes,
 ) -> dict[str, frozenset[str]]:
-    """Put together the objects of each picture, as CHAIR defines its ground truth.
+    """Put together the objects of each picture.
 
     CHAIR takes an object for present if it was outlined (``instances_*.json``) or if one of the five reference captions
-    names it (``captions_*.json``): give both.
+    names it (``captions_*.json``): its ground truth is both files together, as `captions.read_objects` puts them.
 
     Parameters
     ----------
-    paths
-        Files of both kinds; of train and of val, if captions of both are scored.
+    path
+        A file of either kind.
     vocabulary
         What names an object in a reference caption.
-    only
-        Identifiers of the pictures that matter, as text; None keeps all.
     opener
         Opens a path for reading bytes; a command gives one that shows progress.
 
     Raises
     ------
     InputError
-        If a file is missing, damaged, or neither of the two kinds, or if the vocabulary lacks one of its categories.
+        If the file is missing, damaged, or neither of the two kinds, or if the vocabulary lacks one of its categories.
     """
     found: defaultdict[str, set[str]] = defaultdict(set)
-    for path in map(Path, paths):
-        for image_id, objects in _annotations(path, vocabulary, opener):
-            if only is None or image_id in only:
-                found[image_id].update(objects)
+    for image_id, objects in _annotations(Path(path), vocabulary, opener):
+        found[image_id].update(objects)
     return {image_id: frozenset(objects) for image_id, objects in found.items()}
 
 

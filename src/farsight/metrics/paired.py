@@ -156,3 +156,42 @@ def mcnemar(baseline_right: Sequence[bool], other_right: Sequence[bool]) -> McNe
     won = sum(b and not a for a, b in zip(baseline_right, other_right, strict=True))
     p = float(stats.binomtest(lost, lost + won, 0.5).pvalue) if lost + won else 1.0
     return McNemar(only_baseline_right=lost, only_other_right=won, p=p, items=len(baseline_right))
+
+
+def resampled_sums(
+    columns: NDArray[np.float64], *, resamples: int = RESAMPLES, seed: int = 0, at_once: int = 500
+) -> NDArray[np.float64]:
+    """Sum columns over bootstrap samples of their items, for figures that are more than one ratio.
+
+    Parameters
+    ----------
+    columns
+        Values of each item, ``(items, ...)``.
+    resamples
+        How many samples.
+    seed
+        The same seed gives the same samples.
+    at_once
+        Samples whose weights are in memory at a time.
+
+    Returns
+    -------
+    ``(resamples, ...)``
+    """
+    items = len(columns)
+    flat = columns.reshape(items, -1)
+    rng = np.random.default_rng(seed)
+    sums = [
+        rng.multinomial(items, np.full(items, 1 / items), size=min(at_once, resamples - start)).astype(float) @ flat
+        for start in range(0, resamples, at_once)
+    ]
+    return np.concatenate(sums).reshape(resamples, *columns.shape[1:])
+
+
+def interval(distribution: NDArray[np.float64]) -> tuple[float, float]:
+    """Give the 95 % percentile interval of a bootstrap distribution; NaN where a sample had no items."""
+    if np.isnan(distribution).all():
+        return float("nan"), float("nan")
+    tail = 100 * (1 - CONFIDENCE) / 2
+    low, high = np.nanpercentile(distribution, [tail, 100 - tail])
+    return float(low), float(high)

@@ -1,0 +1,91 @@
+"""``farsight audit``: does one false object bring the next?"""
+
+from __future__ import annotations
+
+import json as json_format
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from farsight.cli import captions as caption_options
+from farsight.cli import options
+
+if TYPE_CHECKING:
+    from farsight.metrics.paired import Difference
+    from farsight.metrics.snowball import Audit
+
+
+def audit(
+    captions: caption_options.Captions,
+    objects: caption_options.Objects,
+    synonyms: caption_options.Synonyms = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write audit.html (a page that opens offline), audit.png, audit.json."),
+    ] = None,
+    skip_bad: caption_options.SkipBad = False,
+    seed: caption_options.Seed = 0,
+    json: options.Json = False,
+) -> None:
+    """Audit captions for snowballing: where they go wrong, and whether a false object brings the next.
+
+    Several files of the same pictures are shown side by side; the first is the baseline.
+
+    Example: farsight audit greedy.jsonl opera.jsonl --objects objects.jsonl --out audit
+    """
+    from farsight.metrics import snowball
+    from farsight.metrics.comparison import compare
+
+    scores = caption_options.scored(captions, objects, synonyms, skip_bad=skip_bad)
+    audits = {name: snowball.audit(score, seed=seed) for name, score in scores.items()}
+    (baseline, first), *others = scores.items()
+    differences = {name: compare(first, score, seed=seed) for name, score in others}
+    record = json_format.dumps(
+        {
+            "files": {name: found.record() for name, found in audits.items()},
+            "baseline": baseline,
+            "differences": {
+                name: {figure: found.record() for figure, found in figures.items()}
+                for name, figures in differences.items()
+            },
+        },
+        indent=2,
+        allow_nan=False,
+    )
+    if out is not None:
+        from farsight.cli.files import make_folder, write
+        from farsight.report import audit as report
+        from farsight.report.charts import image
+
+        make_folder(out)
+        write(out / "audit.html", [report.audit_page(audits, scores, differences).encode()])
+        write(out / "audit.png", [image(report.draw_curves(audits))])
+        write(out / "audit.json", [record.encode()])
+    if json:
+        print(record)
+        return
+    _print(audits, differences, baseline)
+    if out is not None:
+        print(f"wrote {out / 'audit.html'}, audit.png and audit.json")
+
+
+def _print(audits: dict[str, Audit], differences: dict[str, dict[str, Difference]], baseline: str) -> None:
+    from farsight.cli.tables import difference, print_table
+    from farsight.report.audit import OVERVIEW, beside, overview_row, summary
+
+    print_table(OVERVIEW, [overview_row(name, found) for name, found in audits.items()])
+    if differences:
+        shown = {"chair_s": "initial", "snowball": "snowball"}
+        print_table(
+            [f"minus {baseline}", *shown.values()],
+            [[name, *(difference(figures[key]) for key in shown)] for name, figures in differences.items()],
+        )
+    for name, found in audits.items():
+        print_table(
+            ["object", "falsely in", "of captions naming it", "after"],
+            [[one.object, str(one.captions), str(one.of), beside(one)] for one in found.worst[:8]],
+            title=name,
+        )
+    for name, found in audits.items():
+        print(summary(name, found))

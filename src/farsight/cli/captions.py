@@ -1,0 +1,87 @@
+"""What the commands that score captions have in common: their options, and reading with progress."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, BinaryIO
+
+import typer
+
+from farsight.errors import InputError
+
+if TYPE_CHECKING:
+    from farsight.metrics.chair import ChairScore
+
+Captions = Annotated[
+    list[Path], typer.Argument(metavar="CAPTIONS.jsonl", help="Rows of image_id and caption. One file or several.")
+]
+Objects = Annotated[
+    list[Path],
+    typer.Option(
+        metavar="OBJECTS",
+        help="Rows of image_id and objects; or COCO's instances_*.json and captions_*.json, one option each.",
+    ),
+]
+Synonyms = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Your own objects: a category a line, its synonyms after commas. Default: COCO's."
+    ),
+]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave bad rows out, go on, and count them.")]
+Seed = Annotated[int, typer.Option(help="Seed of the bootstrap.", min=0)]
+
+
+def scored(
+    captions: list[Path], objects: list[Path], synonyms: Path | None, *, skip_bad: bool
+) -> dict[str, ChairScore]:
+    """Score each file; what was skipped is said on stderr."""
+    from farsight.metrics import chair
+    from farsight.metrics.captions import read_objects
+    from farsight.metrics.records import Reader
+    from farsight.metrics.vocabulary import coco, read_vocabulary
+
+    vocabulary = coco() if synonyms is None else read_vocabulary(synonyms)
+    reader = Reader(skip_bad=skip_bad)
+    present = read_objects(objects, vocabulary, reader, opener=_open_with_progress)
+    _tell_skipped("objects", reader.skipped)
+    scores = {}
+    for name, path in zip(short_names(captions), captions, strict=True):
+        scores[name] = chair.score(path, present, vocabulary=vocabulary, skip_bad=skip_bad)
+        _tell_skipped(name, list(scores[name].skipped))
+    return scores
+
+
+def short_names(paths: list[Path]) -> list[str]:
+    """Name each file by as much of the end of its path as tells them apart."""
+    if len({path.resolve() for path in paths}) < len(paths):
+        raise InputError("the same file is given twice; a comparison needs different ones")
+    parts = [path.resolve().with_suffix("").parts for path in paths]
+    for depth in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(part[-depth:]) for part in parts]
+        if len(set(names)) == len(names):
+            return names
+    return [str(path) for path in paths]
+
+
+def _tell_skipped(name: str, skipped: list[str]) -> None:
+    from farsight.cli.tables import note
+
+    if skipped:
+        note(f"{name}: {len(skipped)} bad rows left out; the first: {skipped[0]}")
+
+
+def _open_with_progress(path: Path) -> AbstractContextManager[BinaryIO]:
+    from rich import progress
+    from rich.console import Console
+
+    return progress.open(
+        path,
+        "rb",
+        total=path.stat().st_size,
+        description=f"reading {path.name}",
+        console=Console(file=sys.stderr),
+        transient=True,
+    )

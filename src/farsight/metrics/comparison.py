@@ -1,0 +1,64 @@
+"""Two sets of captions of the same pictures: is the other method better than the baseline?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from farsight.errors import InputError
+from farsight.metrics.chair import CaptionScore, ChairScore
+from farsight.metrics.paired import RESAMPLES, Difference, ratio_difference
+from farsight.metrics.text_quality import repetition, spoken
+
+Columns = Callable[[CaptionScore], tuple[float, float]]
+
+FIGURES: dict[str, Columns] = {
+    "chair_s": lambda one: (bool(one.hallucinated), 1),
+    "chair_i": lambda one: (len(one.hallucinated), len(one.mentions)),
+    "recall": lambda one: (len(one.found), len(one.present)),
+    "objects": lambda one: (len({mention.object for mention in one.mentions}), 1),
+    "words": lambda one: (one.length, 1),
+    "repetition_4": lambda one: (repetition(spoken(one.caption.text)), 1),
+    "snowball": lambda one: (len({mention.object for mention in one.hallucinated}) >= 2, 1),
+}
+"""What is compared, each as a caption's share of a ratio of sums: its numerator and its denominator."""
+
+
+def compare(
+    baseline: ChairScore, other: ChairScore, *, resamples: int = RESAMPLES, seed: int = 0
+) -> dict[str, Difference]:
+    """Compare captions of two methods on the pictures that both have.
+
+    Parameters
+    ----------
+    baseline, other
+        Captions scored by `chair.score` with the same objects.
+    resamples, seed
+        Of the paired bootstrap.
+
+    Returns
+    -------
+    A difference for each of `FIGURES`.
+
+    Raises
+    ------
+    InputError
+        If they have fewer than two pictures in common.
+    """
+    first = {one.caption.image_id: one for one in baseline.captions}
+    second = {one.caption.image_id: one for one in other.captions}
+    shared = [image_id for image_id in first if image_id in second]
+    if len(shared) < 2:
+        raise InputError(
+            f"the captions have {len(shared)} pictures in common; a paired comparison needs the same pictures"
+        )
+    found = {}
+    for name, columns in FIGURES.items():
+        sides = (
+            tuple(np.array([columns(side[image_id]) for image_id in shared], dtype=np.float64).T)
+            for side in (first, second)
+        )
+        one, two = ((numerators, denominators) for numerators, denominators in sides)
+        found[name] = ratio_difference(name, one, two, resamples=resamples, seed=seed)
+    return found

@@ -1,0 +1,246 @@
+"""The snowball audit as a picture and as a page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from farsight.metrics.chair import CaptionScore, ChairScore
+from farsight.metrics.paired import Difference
+from farsight.metrics.snowball import MATCHED_CAPTIONS, TOKENS_A_BIN, Audit, FalseObject, Rate
+from farsight.report import charts
+from farsight.report.page import Section, Span, Table, Text, page, picture
+
+DRAWN_MENTIONS = 10
+"""A point of a curve stands for at least so many mentions; fewer say nothing. The JSON file has them all."""
+
+CURVES_ALT = (
+    "Four plots. The share of object mentions that are false, by fifth of the caption and by token; the same before "
+    "and after the first false object; and the rank-matched snowball ratio with its interval. The table has the same."
+)
+RANKS_ALT = (
+    "One plot for each file: the share of distinct objects that are false by their rank in the caption, without and "
+    "with an earlier false object."
+)
+
+
+def draw_curves(audits: Mapping[str, Audit]) -> Figure:
+    """Draw false rates by position, before and after, and the ratio, all files together."""
+    with charts.figure(11, 6.4) as drawn:
+        by_fifth, by_token, sides, ratios = drawn.subplots(2, 2).flat
+        for number, (name, audit) in enumerate(audits.items()):
+            _curve(by_fifth, [1, 2, 3, 4, 5], audit.by_fifth, number, name)
+            _curve(by_token, range(len(audit.by_token)), audit.by_token, number, name)
+        by_fifth.set(title="False mentions, by where they stand in the caption", xticks=[1, 2, 3, 4, 5])
+        by_fifth.set_xticklabels(["first fifth", "second", "third", "fourth", "last"])
+        by_fifth.legend(loc="upper left")
+        by_token.set(title="False mentions, by token", xlabel=f"token of the caption, in bins of {TOKENS_A_BIN}")
+        by_token.xaxis.set_major_locator(MaxNLocator(integer=True))
+        by_token.xaxis.set_major_formatter(lambda value, _: f"{TOKENS_A_BIN * value:.0f}")
+        _draw_sides(sides, audits)
+        _draw_ratios(ratios, audits)
+        for axes in (by_fifth, by_token, sides):
+            charts.in_percent(axes)
+    return drawn
+
+
+def draw_ranks(audits: Mapping[str, Audit]) -> Figure:
+    """Draw false rates by rank of the distinct object, without and with an earlier false one; a plot for each file."""
+    columns = min(3, len(audits))
+    rows = math.ceil(len(audits) / columns)
+    with charts.figure(11 if columns > 1 else 6, 3.2 * rows) as drawn:
+        grid = drawn.subplots(rows, columns, sharey=True, squeeze=False)
+        for axes, (name, audit) in zip(grid.flat, audits.items(), strict=False):
+            ranks = [rank for rank, (before, _) in enumerate(audit.by_rank, 1) if before.mentions >= MATCHED_CAPTIONS]
+            _curve(axes, ranks, [audit.by_rank[rank - 1][0] for rank in ranks], 0, "no false object before")
+            _curve(axes, ranks, [audit.by_rank[rank - 1][1] for rank in ranks], 1, "a false object before")
+            axes.set(title=name, xlabel="distinct object of the caption", xticks=ranks)
+            charts.in_percent(axes)
+        grid.flat[0].legend(loc="upper left")
+        for axes in list(grid.flat)[len(audits) :]:
+            axes.set_visible(False)
+    return drawn
+
+
+def audit_page(
+    audits: Mapping[str, Audit], scores: Mapping[str, ChairScore], differences: Mapping[str, Mapping[str, Difference]]
+) -> str:
+    """Write the page: what was found, the curves, the figures, the worst objects and captions.
+
+    Parameters
+    ----------
+    audits, scores
+        By name of the caption file; the first is the baseline.
+    differences
+        Of each other file to the baseline, from `comparison.compare`.
+    """
+    baseline = next(iter(audits))
+    sections = [
+        Section(
+            title="Where captions go wrong",
+            words="Bands and whiskers are 95 % bootstrap intervals over captions.",
+            pictures=[picture(draw_curves(audits), CURVES_ALT)],
+            tables=[_overview(audits)],
+        ),
+        Section(
+            title="Matched by rank",
+            words="Later objects are false more often anyway. So the second, third, ... distinct object of captions "
+            "that have named a false one is compared with that of captions that have not. The ratio is the number of "
+            "false objects after a false one over the number expected at the rates of the others; 1 means no snowball. "
+            f"Ranks that fewer than {MATCHED_CAPTIONS} captions reach without a false object are left out.",
+            pictures=[picture(draw_ranks(audits), RANKS_ALT)],
+        ),
+    ]
+    if differences:
+        sections.append(
+            Section(
+                title=f"Compared with {baseline}, picture by picture",
+                words="Differences in percentage points with 95 % paired bootstrap intervals.",
+                tables=[_differences(differences)],
+            )
+        )
+    sections.append(
+        Section(
+            title="Objects that are named falsely most often",
+            words="What stands before them: objects that these captions name earlier, with how many times as often as "
+            "in all captions.",
+            tables=[_worst(name, audit.worst) for name, audit in audits.items()],
+        )
+    )
+    sections.append(
+        Section(
+            title="The captions with most false objects",
+            words="Objects in the picture are green, objects that are not are red and underlined.",
+            texts=[text for name, score in scores.items() for text in _examples(name, score.captions)],
+        )
+    )
+    return page(
+        "Snowball audit", [summary(name, one) for name, one in audits.items()], sections, footer="farsight audit"
+    )
+
+
+def summary(name: str, audit: Audit) -> str:
+    """Say in two sentences what an audit found."""
+    found = (
+        f"{name}: {100 * audit.initial:.1f} % of {audit.captions} captions name a false object, "
+        f"{100 * audit.snowball:.1f} % a second one. A mention is false in {100 * audit.before.rate:.1f} % of cases "
+        f"up to the first false object and in {100 * audit.after.rate:.1f} % after it"
+    )
+    if audit.ratio is None:
+        return found + "; too few captions go on after a false object to match by rank."
+    ratio = audit.ratio
+    return found + (
+        f"; matched by rank, false objects are {ratio.value:.2f} times as frequent after a false one "
+        f"(95 % interval {ratio.low:.2f} to {ratio.high:.2f})."
+    )
+
+
+def _curve(axes: Axes, x: Sequence[int], rates: Sequence[Rate], number: int, name: str) -> None:
+    shown = [(at, rate) for at, rate in zip(x, rates, strict=True) if rate.mentions >= DRAWN_MENTIONS]
+    if not shown:
+        return
+    at = [one for one, _ in shown]
+    axes.plot(at, [rate.rate for _, rate in shown], color=charts.colour(number), marker="o", markersize=4, label=name)
+    low, high = [rate.low for _, rate in shown], [rate.high for _, rate in shown]
+    axes.fill_between(at, low, high, color=charts.colour(number), alpha=0.12, linewidth=0)
+
+
+def _draw_sides(axes: Axes, audits: Mapping[str, Audit]) -> None:
+    width = 0.8 / len(audits)
+    for number, audit in enumerate(audits.values()):
+        for side, rate in enumerate((audit.before, audit.after)):
+            if not rate.mentions:
+                continue
+            at = side + (number - (len(audits) - 1) / 2) * width
+            reach = [[rate.rate - rate.low], [rate.high - rate.rate]]
+            axes.bar(at, rate.rate, width * 0.9, color=charts.colour(number), alpha=0.85)
+            axes.errorbar(at, rate.rate, yerr=reach, color=charts.INK, linewidth=1)
+    axes.set(title="False mentions, before and after the first false one", xticks=[0, 1])
+    axes.set_xticklabels(["up to the first false one", "after it"])
+
+
+def _draw_ratios(axes: Axes, audits: Mapping[str, Audit]) -> None:
+    for number, audit in enumerate(audits.values()):
+        if audit.ratio is not None:
+            ratio = audit.ratio
+            axes.plot([ratio.low, ratio.high], [number, number], color=charts.colour(number), linewidth=2)
+            axes.plot(ratio.value, number, "o", color=charts.colour(number))
+    axes.axvline(1, color=charts.QUIET, linewidth=1, linestyle="--")
+    axes.set(title="Snowball ratio, matched by rank (1: no snowball)", yticks=range(len(audits)))
+    axes.set_yticklabels(list(audits))
+    axes.set_ylim(len(audits) - 0.5, -0.5)
+    axes.grid(visible=False, axis="y")
+
+
+def _overview(audits: Mapping[str, Audit]) -> Table:
+    return Table(columns=OVERVIEW, rows=[overview_row(name, audit) for name, audit in audits.items()])
+
+
+OVERVIEW = ("captions", "n", "initial", "snowball", "up to first false", "after it", "rank-matched ratio", "fifths")
+
+
+def overview_row(name: str, audit: Audit) -> list[str]:
+    """Give an audit's figures as cells under `OVERVIEW`, shares in percent."""
+    ratio = audit.ratio
+    return [
+        name,
+        str(audit.captions),
+        f"{100 * audit.initial:.1f}",
+        f"{100 * audit.snowball:.1f}",
+        _with_interval(audit.before),
+        _with_interval(audit.after),
+        f"{ratio.value:.2f} [{ratio.low:.2f}, {ratio.high:.2f}]" if ratio else "-",
+        " ".join(f"{100 * rate.rate:.1f}" for rate in audit.by_fifth),
+    ]
+
+
+def _with_interval(rate: Rate) -> str:
+    if not rate.mentions:
+        return "-"
+    return f"{100 * rate.rate:.1f} [{100 * rate.low:.1f}, {100 * rate.high:.1f}]"
+
+
+def _differences(differences: Mapping[str, Mapping[str, Difference]]) -> Table:
+    shown = {"chair_s": "initial (CHAIR_S)", "snowball": "snowball", "chair_i": "CHAIR_I", "recall": "recall"}
+    rows = [
+        [name]
+        + [
+            f"{100 * found.value:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
+            for found in (figures[key] for key in shown)
+        ]
+        for name, figures in differences.items()
+    ]
+    return Table(columns=["captions", *shown.values()], rows=rows)
+
+
+def _worst(name: str, worst: Sequence[FalseObject]) -> Table:
+    return Table(
+        columns=[name, "falsely in", "of captions naming it", "after"],
+        rows=[[one.object, str(one.captions), str(one.of), beside(one) or "-"] for one in worst],
+    )
+
+
+def beside(one: FalseObject) -> str:
+    """Say what a false object stands after: "sink x4.5, toilet x5.2"."""
+    return ", ".join(f"{other} x{lift:.1f}" for other, _, lift in one.beside)
+
+
+def _examples(name: str, captions: Sequence[CaptionScore], most: int = 3) -> list[Text]:
+    def badness(one: CaptionScore) -> int:
+        return len({mention.object for mention in one.hallucinated})
+
+    worst = sorted(captions, key=badness, reverse=True)[:most]
+    return [Text(title=f"{name}, image {one.caption.image_id}", spans=_marked(one)) for one in worst if badness(one)]
+
+
+def _marked(caption: CaptionScore) -> list[Span]:
+    text, spans, at = caption.caption.text, [], 0
+    for mention in caption.mentions:
+        spans.append(Span(text[at : mention.start]))
+        spans.append(Span(text[mention.start : mention.end], "true" if mention.object in caption.present else "false"))
+        at = mention.end
+    return [*spans, Span(text[at:])]
