@@ -1,6 +1,18 @@
 import os
+from pathlib import Path
+
+import pytest
 
 # No test reaches the network. Tiny models are fastest on one thread: more only wait for each other.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("KMP_BLOCKTIME", "0")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real captions, answers and annotations, which are not part of the project."""
+    folder = Path(os.environ.get("FARSIGHT_SHARED") or Path(__file__).parents[2] / "shared" / "data")
+    if not (folder / "chair").is_dir():
+        pytest.skip(f"no real data: neither $FARSIGHT_SHARED nor {folder} has it")
+    return folder

@@ -40,13 +40,13 @@ def write(path: Path, parts: Iterable[bytes]) -> None:
     InputError
         If the folder does not exist or cannot be written to, or if the path is a folder itself.
     """
-    target = path.resolve()
-    if target.is_dir():
-        raise InputError(f"{path}: is a folder; give the name of a file")
-    if not target.parent.is_dir():
-        raise InputError(f"{path}: cannot be written, there is no folder '{path.parent}'; create it first")
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
+        target = path.resolve()
+        if target.is_dir():
+            raise InputError(f"{path}: is a folder; give the name of a file")
+        if not target.parent.is_dir():
+            raise InputError(f"{path}: cannot be written, there is no folder '{path.parent}'; create it first")
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         try:
             with temporary.open("wb") as file:
                 file.writelines(parts)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -26,7 +27,12 @@ FIGURES: dict[str, Columns] = {
 
 
 def compare(
-    baseline: ChairScore, other: ChairScore, *, resamples: int = RESAMPLES, seed: int = 0
+    baseline: ChairScore,
+    other: ChairScore,
+    *,
+    perplexities: tuple[Mapping[str, float], Mapping[str, float]] | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
 ) -> dict[str, Difference]:
     """Compare captions of two methods on the pictures that both have.
 
@@ -34,12 +40,14 @@ def compare(
     ----------
     baseline, other
         Captions scored by `chair.score` with the same objects.
+    perplexities
+        Of the captions of both, by image; adds ``log_perplexity``, the mean logarithm in nats per token.
     resamples, seed
         Of the paired bootstrap.
 
     Returns
     -------
-    A difference for each of `FIGURES`.
+    A difference for each of `FIGURES`, in their order.
 
     Raises
     ------
@@ -53,12 +61,15 @@ def compare(
         raise InputError(
             f"the captions have {len(shared)} pictures in common; a paired comparison needs the same pictures"
         )
-    found = {}
-    for name, columns in FIGURES.items():
-        sides = (
-            tuple(np.array([columns(side[image_id]) for image_id in shared], dtype=np.float64).T)
-            for side in (first, second)
+    columns = {
+        name: tuple(np.array([figure(side[image_id]) for image_id in shared]).T for side in (first, second))
+        for name, figure in FIGURES.items()
+    }
+    if perplexities is not None:
+        columns["log_perplexity"] = tuple(
+            np.array([(math.log(side[image_id]), 1.0) for image_id in shared]).T for side in perplexities
         )
-        one, two = ((numerators, denominators) for numerators, denominators in sides)
-        found[name] = ratio_difference(name, one, two, resamples=resamples, seed=seed)
-    return found
+    return {
+        name: ratio_difference(name, (one[0], one[1]), (two[0], two[1]), resamples=resamples, seed=seed)
+        for name, (one, two) in columns.items()
+    }

@@ -151,10 +151,9 @@ class Reader:
         except (json.JSONDecodeError, RecursionError):
             if number == 1 and line.lstrip()[:1] not in b"{[" and b"," in line:
                 raise InputError(
-                    f"{path}: looks like CSV; expected JSON Lines, one object a line, "
-                    'such as {"image_id": 42, "caption": "..."}'
+                    f'{path}: looks like CSV; expected JSON Lines, one object a line, such as {{"image_id": 42, ...}}'
                 ) from None
-            what = "is cut off, as if writing had been interrupted" if torn else "is not JSON"
+            what = "is cut off, as if writing had been interrupted" if torn else "is not a JSON object on one line"
             self.bad(where, f"{what} ({_shortened(line)})")
             return
         if isinstance(fields, dict):

@@ -14,7 +14,7 @@ _ALONE = r";@#$%&?!*()\[\]{}<>\"«»“”‘’„`\u2012-\u2015"
 """Characters that are always tokens of their own."""
 _STOP = r"\.(?:\s|[\])}>\"'»”’\s]*$)"
 """The full stop that ends a sentence: before a space, or with whatever closes after it at the end of the text."""
-_EDGE = rf"(?=\s|$|[{_ALONE}]|[:,](?!\d)|--|\.\.|{_STOP})"
+_EDGE = rf"(?=\s|$|'(?:\s|$|')|[{_ALONE}]|[:,](?!\d)|--|\.\.|{_STOP})"
 """Where a word is over."""
 
 _TOKEN = re.compile(
@@ -25,7 +25,7 @@ _TOKEN = re.compile(
       | -(?!-)                                # hot-dog is one token
       | \.(?!\.)(?!{_STOP[2:]})               # and so are 3.5 and street.The
       | [,:](?=\d)
-      | (?<=\w)'(?!(?:s|m|d|ll|re|ve)?{_EDGE})
+      | (?<=\w)'(?!'|(?:s|m|d|ll|re|ve)?{_EDGE})
     )+
   | \S
     """,

@@ -141,8 +141,6 @@ def summary(name: str, audit: Audit) -> str:
 
 def _curve(axes: Axes, x: Sequence[int], rates: Sequence[Rate], number: int, name: str) -> None:
     shown = [(at, rate) for at, rate in zip(x, rates, strict=True) if rate.mentions >= DRAWN_MENTIONS]
-    if not shown:
-        return
     at = [one for one, _ in shown]
     axes.plot(at, [rate.rate for _, rate in shown], color=charts.colour(number), marker="o", markersize=4, label=name)
     low, high = [rate.low for _, rate in shown], [rate.high for _, rate in shown]

@@ -1,0 +1,134 @@
+"""CHAIR gives the figures of the standard script."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from farsight.errors import InputError
+from farsight.metrics import chair
+from farsight.metrics.vocabulary import Vocabulary
+
+OBJECTS = {1: ["dog", "person"], 2: ["cat"], "three": []}
+CAPTIONS = {1: "A dog and a cat; the cat sleeps.", 2: "Nothing here.", "three": "A man on a bench."}
+
+
+@pytest.mark.parametrize("decoding", ["greedy", "beam5", "opera"])
+@pytest.mark.parametrize("model", ["llava-1.5", "instructblip", "minigpt4", "shikra"])
+def test_real_captions_get_the_counts_and_the_figures_of_the_standard_script(
+    shared_data: Path, model: str, decoding: str
+) -> None:
+    folder = shared_data / "chair"
+    expected = json.loads((folder / "expected.json").read_text())[f"{model}/{decoding}"]
+    found = chair.score(folder / "captions" / model / f"{decoding}.jsonl", folder / "coco_objects.jsonl").record()
+    assert found["captions"] == expected["captions"]
+    assert found["mentions"] == expected["mentions"]
+    assert found["hallucinated_mentions"] == expected["hallucinated_mentions"]
+    assert {name: found[name] for name in ("chair_s", "chair_i", "recall")} == pytest.approx(
+        {name: expected[name] for name in ("chair_s", "chair_i", "recall")}, abs=1e-6
+    )
+
+
+def test_figures_are_shares_of_captions_of_mentions_and_of_objects() -> None:
+    score = chair.score(CAPTIONS, OBJECTS)
+    assert score.mentions == 5
+    assert score.hallucinated_mentions == 4
+    assert score.chair_s == 2 / 3
+    assert score.chair_i == 4 / 5
+    assert score.recall == 1 / 3
+    assert score.objects == (2 + 0 + 2) / 3
+    assert score.length == (8 + 2 + 5) / 3
+
+
+def test_each_caption_says_which_words_are_hallucinated_and_where() -> None:
+    first = chair.score(CAPTIONS, OBJECTS).captions[0]
+    assert [first.caption.text[one.start : one.end] for one in first.hallucinated] == ["cat", "cat"]
+    assert [one.token for one in first.hallucinated] == [4, 7]
+    record = json.loads(json.dumps(first.record()))
+    assert record["hallucinated"][0] == {"word": "cat", "object": "cat", "start": 12, "end": 15, "token": 4}
+    assert record["missed"] == ["person"]
+
+
+def test_synonyms_of_the_ground_truth_are_the_same_object() -> None:
+    assert chair.score({1: "A man on a sofa"}, {1: ["woman", "couch"]}).chair_i == 0
+
+
+def test_a_vocabulary_of_ones_own_counts_other_objects() -> None:
+    mine = Vocabulary(name="mine", objects={"crab": [], "kite": ["dragon kite"]})
+    score = chair.score({1: "Crabs and a dragon kite and a dog"}, {1: ["crab"]}, vocabulary=mine)
+    assert (score.mentions, score.hallucinated_mentions) == (2, 1)
+
+
+def test_captions_without_objects_give_zeros() -> None:
+    score = chair.score({1: "Nice."}, {1: []})
+    assert (score.chair_s, score.chair_i, score.recall) == (0, 0, 0)
+
+
+def test_files_and_records_and_mappings_are_the_same_to_it(tmp_path: Path) -> None:
+    captions, objects = tmp_path / "captions.jsonl", tmp_path / "objects.jsonl"
+    captions.write_text("\n".join(json.dumps({"image_id": key, "caption": text}) for key, text in CAPTIONS.items()))
+    objects.write_text("\n".join(json.dumps({"image_id": key, "objects": names}) for key, names in OBJECTS.items()))
+    records = [{"image_id": str(key), "caption": text} for key, text in CAPTIONS.items()]
+    assert chair.score(captions, objects) == chair.score(CAPTIONS, OBJECTS) == chair.score(records, [objects])
+
+
+def test_objects_of_several_files_are_put_together(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    first.write_text('{"image_id": 1, "objects": ["dog"]}\n')
+    second.write_text('{"image_id": 1, "objects": ["cat"]}\n{"image_id": 1, "objects": ["bus"]}\n')
+    assert chair.score({1: "A dog, a cat"}, [first, second]).recall == 2 / 3
+
+
+@pytest.mark.parametrize(
+    ("captions", "problem"),
+    [
+        ({1: "A dog.", 9: "A cat."}, "image 9 is not among the 3 images"),
+        (
+            [{"image_id": 1, "caption": "a"}, {"image_id": "1", "caption": "b"}],
+            "record 2: image 1 has a caption already",
+        ),
+        ({1: " \n"}, "record 1: the caption of image 1 is empty"),
+        ([{"image_id": 1}], "there is no 'caption'"),
+        ([{"image_id": 1.5, "caption": "a"}], "'image_id' is a number, not an identifier"),
+        ([{"image_id": 1, "caption": None}], "'caption' is null, not text"),
+        ({}, "no usable caption"),
+    ],
+)
+def test_bad_captions_are_refused_with_the_record(captions: object, problem: str) -> None:
+    with pytest.raises(InputError, match=problem):
+        chair.score(captions, OBJECTS)  # type: ignore[arg-type]
+
+
+def test_an_object_that_the_vocabulary_lacks_is_named() -> None:
+    with pytest.raises(InputError, match="'unicorn' is no object of the vocabulary COCO"):
+        chair.score(CAPTIONS, OBJECTS | {4: ["unicorn"]})
+
+
+def test_bad_records_can_be_left_out_and_are_counted() -> None:
+    captions = [
+        {"image_id": 1, "caption": "A dog."},
+        {"image_id": 7, "caption": "A cat."},
+        {"image_id": 2, "caption": ""},
+    ]
+    score = chair.score(captions, OBJECTS, skip_bad=True)
+    assert len(score.captions) == 1
+    assert len(score.skipped) == 2
+    assert "record 2" in score.skipped[0]
+
+
+def test_odd_texts_are_scored() -> None:
+    long = "a dog and a cat " * 6500
+    score = chair.score({1: "🐶 dog 👨‍👩‍👧 cat", 2: "كلب dog חתול", "three": long}, OBJECTS)
+    assert [len(one.mentions) for one in score.captions] == [2, 1, 13000]
+
+
+@given(st.dictionaries(st.integers(0, 50), st.lists(st.sampled_from(["dog", "cat", "bench", "sky"])), min_size=1))
+def test_the_order_of_captions_does_not_matter(said: dict[int, list[str]]) -> None:
+    captions = {key: " ".join(["It", *names]) for key, names in said.items()}
+    backwards = dict(reversed(captions.items()))
+    objects = {key: ["dog"] for key in range(51)}
+    assert chair.score(captions, objects).record() == chair.score(backwards, objects).record()
