@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import warnings
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -115,3 +117,30 @@ def _eight_bits(samples: np.ndarray) -> np.ndarray:
 
 def _line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def find_images(folder: str | Path) -> dict[str, Path]:
+    """Find the pictures of a folder by every name that annotations give them.
+
+    ``COCO_val2014_000000000042.jpg`` is found as its full name, as its stem, and as ``42``, its number in COCO. A name
+    that could be two pictures is left out.
+
+    Raises
+    ------
+    InputError
+        If there is no such folder, or no picture in it.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; give the folder with the pictures")
+    Image.init()
+    endings = {ending for ending, kind in Image.EXTENSION.items() if kind in FORMATS}
+    found: defaultdict[str, set[Path]] = defaultdict(set)
+    for path in folder.iterdir():
+        if path.suffix.lower() in endings:
+            number = re.search(r"\d+$", path.stem)
+            for name in (path.name, path.stem, *([str(int(number[0]))] if number else [])):
+                found[name].add(path)
+    if not found:
+        raise InputError(f"{folder}: no pictures in it ({', '.join(sorted(endings))})")
+    return {name: paths.pop() for name, paths in found.items() if len(paths) == 1}

@@ -11,6 +11,8 @@ import typer
 from farsight.cli import captions as caption_options
 from farsight.cli import options
 
+PROMPT = "Please describe this image in detail."
+
 if TYPE_CHECKING:
     from farsight.metrics.chair import ChairScore
     from farsight.metrics.paired import Difference
@@ -26,6 +28,16 @@ def chair(
     ] = None,
     skip_bad: caption_options.SkipBad = False,
     seed: caption_options.Seed = 0,
+    perplexity: Annotated[
+        str | None,
+        typer.Option(metavar="ID_OR_PATH", help="Measure each caption's perplexity under this model; needs --images."),
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The pictures, named by their image_id or as in COCO.")
+    ] = None,
+    prompt: Annotated[str, typer.Option(metavar="TEXT", help="What the captions answer.")] = PROMPT,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
     json: options.Json = False,
 ) -> None:
     """Score captions with CHAIR (Rohrbach et al. 2018): CHAIR_S, CHAIR_I, recall, and the quality of the text.
@@ -39,8 +51,24 @@ def chair(
 
     scores = caption_options.scored(captions, objects, synonyms, skip_bad=skip_bad)
     (baseline_name, baseline), *others = scores.items()
-    qualities = {name: quality(one.caption.text for one in score.captions) for name, score in scores.items()}
-    differences = {name: compare(baseline, other, seed=seed) for name, other in others}
+    measured: dict[str, dict[str, float]] = {}
+    if perplexity is not None:
+        from farsight.cli.perplexity import perplexities
+
+        measured = perplexities(scores, perplexity, images, prompt, device, dtype)
+    qualities = {
+        name: quality(
+            (one.caption.text for one in score.captions),
+            perplexities=list(measured[name].values()) if measured else None,
+        )
+        for name, score in scores.items()
+    }
+    differences = {
+        name: compare(
+            baseline, other, seed=seed, perplexities=(measured[baseline_name], measured[name]) if measured else None
+        )
+        for name, other in others
+    }
     if details is not None:
         from farsight.cli.files import write_lines
 
@@ -70,32 +98,31 @@ def _record(
 def _print_scores(scores: dict[str, ChairScore], qualities: dict[str, Quality]) -> None:
     from farsight.cli.tables import percent, print_table
 
-    print_table(
-        ["captions", "n", "CHAIR_S", "CHAIR_I", "recall", "false", "mentions", "objects", "words", "rep-4", "dist-2"],
-        [
-            [
-                name,
-                str(len(score.captions)),
-                percent(score.chair_s),
-                percent(score.chair_i),
-                percent(score.recall),
-                str(score.hallucinated_mentions),
-                str(score.mentions),
-                f"{score.objects:.2f}",
-                f"{score.length:.1f}",
-                percent(qualities[name].repetition_4),
-                percent(qualities[name].distinct_2),
-            ]
-            for name, score in scores.items()
-        ],
-    )
+    rows = {
+        name: {
+            "n": str(len(score.captions)),
+            "CHAIR_S": percent(score.chair_s),
+            "CHAIR_I": percent(score.chair_i),
+            "recall": percent(score.recall),
+            "false": str(score.hallucinated_mentions),
+            "mentions": str(score.mentions),
+            "objects": f"{score.objects:.2f}",
+            "words": f"{score.length:.1f}",
+            "rep-4": percent(qualities[name].repetition_4),
+            "dist-2": percent(qualities[name].distinct_2),
+        }
+        | ({"perplexity": f"{found:.2f}"} if (found := qualities[name].perplexity) is not None else {})
+        for name, score in scores.items()
+    }
+    columns = next(iter(rows.values()))
+    print_table(["captions", *columns], [[name, *row.values()] for name, row in rows.items()])
 
 
 def _print_differences(baseline: str, differences: dict[str, dict[str, Difference]]) -> None:
     from farsight.cli.tables import difference, note, print_table
 
-    scales = {"objects": 1.0, "words": 1.0}
-    shown = {"chair_s": "CHAIR_S", "chair_i": "CHAIR_I", "repetition_4": "rep-4"}
+    scales = {"objects": 1.0, "words": 1.0, "log_perplexity": 1.0}
+    shown = {"chair_s": "CHAIR_S", "chair_i": "CHAIR_I", "repetition_4": "rep-4", "log_perplexity": "ln perplexity"}
     names = list(differences)
     figures = list(differences[names[0]])
     print_table(
@@ -106,5 +133,5 @@ def _print_differences(baseline: str, differences: dict[str, dict[str, Differenc
             for figure in figures
         ],
     )
-    pairs = sorted({found.items for one in differences.values() for found in one.values()})
-    note(f"differences on {' / '.join(map(str, pairs))} pictures, with 95 % paired bootstrap intervals")
+    for name, compared in differences.items():
+        note(f"{name}: on the {compared['chair_s'].items} pictures that both have; 95 % paired bootstrap intervals")

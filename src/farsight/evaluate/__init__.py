@@ -1,0 +1,1 @@
+"""Models on tasks: what they answer, and how well."""

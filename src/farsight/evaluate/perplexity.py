@@ -1,0 +1,57 @@
+"""How likely a model finds a text, given the picture and the request: does a method break its language?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from farsight.checkpoints import LoadedModel, prompt_inputs
+from farsight.errors import InputError
+
+
+@torch.inference_mode()
+def perplexity(loaded: LoadedModel, image: Image.Image, prompt: str, text: str) -> float:
+    """Give the perplexity per token of a text as the answer to a request about a picture.
+
+    It is measured by the model as it is: outside the block of a method, by plain decoding's own distribution.
+
+    Parameters
+    ----------
+    loaded
+        The model with its processor.
+    image, prompt
+        What the text answers.
+    text
+        The answer, without special tokens; the end-of-text token is not counted.
+
+    Returns
+    -------
+    exp of the mean negative log-likelihood of the text's tokens, in nats.
+
+    Raises
+    ------
+    InputError
+        If the text has no tokens, or if the model takes no pictures.
+    """
+    tokens = loaded.tokenizer(text.strip(), add_special_tokens=False, return_tensors="pt").input_ids.to(loaded.device)
+    count = tokens.shape[1]
+    if not count:
+        raise InputError("an empty text has no perplexity")
+    inputs = _followed_by(prompt_inputs(loaded, image, prompt), tokens)
+    logits = loaded.model(**inputs, use_cache=False).logits[:, -count - 1 : -1]
+    return float(F.cross_entropy(logits[0].float(), tokens[0]).exp())
+
+
+def _followed_by(inputs: dict[str, Any], tokens: torch.Tensor) -> dict[str, Any]:
+    """Append text tokens ``(1, count)`` to a prompt; whatever else has a value for each token gets its text value."""
+    length = inputs["input_ids"].shape
+    added = {"input_ids": tokens, "attention_mask": torch.ones_like(tokens)}
+    return {
+        name: torch.cat([value, added.get(name, torch.zeros_like(tokens)).to(value.dtype)], dim=1)
+        if isinstance(value, torch.Tensor) and value.shape == length
+        else value
+        for name, value in inputs.items()
+    }

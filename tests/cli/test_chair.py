@@ -1,0 +1,168 @@
+"""``farsight chair`` and ``farsight audit``: tables, JSON, files, and errors on one line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+OBJECTS = [{"image_id": n, "objects": ["dog", "person"]} for n in range(8)]
+GREEDY = [{"image_id": n, "caption": f"A dog and a cat, {'a man' if n % 2 else 'a kite'} and a car."} for n in range(8)]
+OTHER = [{"image_id": n, "caption": f"A dog and {'a man' if n % 2 else 'a cat and a bench'}."} for n in range(8)]
+
+
+def jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    return path
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, Path]:
+    rows = {"objects": OBJECTS, "greedy": GREEDY, "other": OTHER}
+    return {name: jsonl(tmp_path / f"{name}.jsonl", one) for name, one in rows.items()}
+
+
+def test_chair_shows_the_figures_next_to_length_and_repetition(run: Any, files: dict[str, Path]) -> None:
+    result = run("chair", files["greedy"], "--objects", files["objects"])
+    assert (result.exit_code, result.stderr) == (0, "")
+    heading, _, row = [line.split() for line in result.stdout.splitlines() if line.strip()]
+    figures = dict(zip(heading, row, strict=True))
+    assert figures["CHAIR_S"] == "100.0"
+    assert (figures["false"], figures["mentions"]) == ("20", "32")
+    assert figures["CHAIR_I"] == "62.5"
+    assert figures["recall"] == "75.0"
+    assert {"objects", "words", "rep-4", "dist-2"} <= figures.keys()
+
+
+def test_chair_compares_with_the_first_file_and_never_without_an_interval(run: Any, files: dict[str, Path]) -> None:
+    result = run("chair", files["greedy"], files["other"], "--objects", files["objects"])
+    [line] = [line for line in result.stdout.splitlines() if line.strip().startswith("CHAIR_S") and "[" in line]
+    value, low, high, _, p = line.split()[1:]
+    assert value == "-50.0"
+    assert -100 <= float(low.strip("[,")) < -50 < float(high.strip("]")) <= 0
+    assert 0 < float(p) < 0.05
+    assert "on the 8 pictures that both have" in result.stderr
+
+
+def test_chair_gives_json_that_a_script_can_read(run: Any, files: dict[str, Path]) -> None:
+    result = run("chair", files["greedy"], files["other"], "--objects", files["objects"], "--json")
+    found = json.loads(result.stdout)
+    assert found["files"]["greedy"]["chair_s"] == 1
+    assert found["files"]["other"]["quality"]["words"] == 6.5
+    assert found["baseline"] == "greedy"
+    difference = found["differences"]["other"]["chair_s"]
+    assert difference["low"] <= difference["difference"] == -0.5 <= difference["high"]
+    assert difference["items"] == 8
+
+
+def test_chair_writes_which_words_are_false_and_where(run: Any, files: dict[str, Path], tmp_path: Path) -> None:
+    out = tmp_path / "details.jsonl"
+    assert run("chair", files["greedy"], "--objects", files["objects"], "--details", out).exit_code == 0
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert len(rows) == 8
+    first = rows[0]["hallucinated"][0]
+    assert rows[0]["caption"][first["start"] : first["end"]] == first["word"] == "cat"
+
+
+def test_chair_takes_a_vocabulary_of_ones_own(run: Any, files: dict[str, Path], tmp_path: Path) -> None:
+    mine = tmp_path / "mine.txt"
+    mine.write_text("pet, dog, cat\nperson, man\n")
+    result = run("chair", files["greedy"], "--objects", files["objects"], "--synonyms", mine, "--json")
+    assert json.loads(result.stdout)["files"]["greedy"]["chair_s"] == 0
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders(run: Any, files: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "again").mkdir()
+    again = jsonl(tmp_path / "again" / "greedy.jsonl", OTHER)
+    result = run("chair", files["greedy"], again, "--objects", files["objects"], "--json")
+    assert list(json.loads(result.stdout)["files"]) == [f"{tmp_path.name}/greedy", "again/greedy"]
+
+
+def test_perplexity_is_measured_where_a_model_and_pictures_are_given(
+    run: Any, files: dict[str, Path], model: Path, tmp_path: Path
+) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for number in range(8):
+        Image.new("RGB", (32, 32), (20 * number, 0, 0)).save(pictures / f"COCO_val2014_{number:012d}.png")
+    both = [files["greedy"], files["other"], "--objects", files["objects"], "--perplexity", model]
+    result = run("chair", *both, "--images", pictures, "--json")
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert found["files"]["greedy"]["quality"]["perplexity"] > 1
+    assert "log_perplexity" in found["differences"]["other"]
+    (pictures / "COCO_val2014_000000000003.png").unlink()
+    result = run("chair", *both, "--images", pictures)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "no picture of image 3, which greedy describes" in result.stderr
+
+
+def test_audit_shows_the_rates_and_the_ratio(run: Any, files: dict[str, Path]) -> None:
+    result = run("audit", files["greedy"], files["other"], "--objects", files["objects"])
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "greedy: 100.0 % of 8 captions name a false object" in result.stdout
+    assert "minus greedy" in result.stdout
+    assert "of captions naming it" in result.stdout
+
+
+def test_audit_writes_a_page_a_picture_and_the_figures(run: Any, files: dict[str, Path], tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "audit"
+    result = run("audit", files["greedy"], "--objects", files["objects"], "--out", out, "--json")
+    assert result.exit_code == 0
+    assert sorted(path.name for path in out.iterdir()) == ["audit.html", "audit.json", "audit.png"]
+    assert json.loads((out / "audit.json").read_text()) == json.loads(result.stdout)
+    assert Image.open(out / "audit.png").size[0] > 1000
+
+
+def test_the_same_files_give_the_same_bytes(run: Any, files: dict[str, Path], tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        assert run("audit", files["greedy"], "--objects", files["objects"], "--out", tmp_path / name).exit_code == 0
+    for name in ("audit.html", "audit.json", "audit.png"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+@pytest.mark.parametrize("command", ["chair", "audit"])
+@pytest.mark.parametrize(
+    ("rows", "problem"),
+    [
+        ('{"image_id": 99, "caption": "A dog"}\n', "bad.jsonl:1: image 99 is not among the 8 images"),
+        ('{"image_id": 1, "caption": ""}\n', "bad.jsonl:1: the caption of image 1 is empty"),
+        ('{"image_id": 1, "caption": "A do', "bad.jsonl:1: is cut off"),
+        ("image_id,caption\n1,a\n", "looks like CSV"),
+        ("", "is empty"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    run: Any, files: dict[str, Path], tmp_path: Path, command: str, rows: str, problem: str
+) -> None:
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text(rows)
+    result = run(command, bad, "--objects", files["objects"])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert problem in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_bad_rows_can_be_left_out_and_are_counted(run: Any, files: dict[str, Path], tmp_path: Path) -> None:
+    bad = jsonl(tmp_path / "bad.jsonl", [*GREEDY, {"image_id": 99, "caption": "A dog"}])
+    with bad.open("a") as file:
+        file.write('{"image_id": 5, "cap')
+    result = run("chair", bad, "--objects", files["objects"], "--skip-bad", "--json")
+    assert result.exit_code == 0
+    assert "bad: 2 bad rows left out; the first:" in result.stderr
+    assert json.loads(result.stdout)["files"]["bad"]["skipped"] == 2
+
+
+def test_the_same_file_twice_is_refused(run: Any, files: dict[str, Path]) -> None:
+    result = run("chair", files["greedy"], files["greedy"], "--objects", files["objects"])
+    assert result.exit_code == 2
+    assert "given twice" in result.stderr
+
+
+def test_details_go_nowhere_where_no_folder_is(run: Any, files: dict[str, Path], tmp_path: Path) -> None:
+    result = run("chair", files["greedy"], "--objects", files["objects"], "--details", tmp_path / "no" / "x.jsonl")
+    assert result.exit_code == 2
+    assert "no folder" in result.stderr

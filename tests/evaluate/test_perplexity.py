@@ -1,0 +1,59 @@
+"""Perplexity is what the model itself gives to the tokens of a text after its prompt."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from farsight.checkpoints import LoadedModel, load, prompt_inputs
+from farsight.errors import InputError
+from farsight.evaluate.perplexity import perplexity
+from farsight.images import open_image
+from farsight.scenes import checkpoint_path
+
+PROMPT = "Please describe this image in detail."
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture(scope="module")
+def loaded() -> LoadedModel:
+    return load(checkpoint_path(), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def picture() -> Image.Image:
+    return open_image(EXAMPLES / "park.png")
+
+
+def token_by_token(loaded: LoadedModel, picture: Image.Image, text: str) -> float:
+    """The definition, one forward pass for each token, in float64."""
+    inputs = prompt_inputs(loaded, picture, PROMPT)
+    tokens = loaded.tokenizer(text, add_special_tokens=False).input_ids
+    surprise = 0.0
+    for token in tokens:
+        with torch.inference_mode():
+            logits = loaded.model(**inputs).logits[0, -1].double()
+        surprise -= float(logits.log_softmax(-1)[token])
+        inputs["input_ids"] = torch.cat([inputs["input_ids"], torch.tensor([[token]])], dim=1)
+        inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
+    return math.exp(surprise / len(tokens))
+
+
+@pytest.mark.parametrize("text", ["There is a red ball on the left.", "ball", "left the on red is There"])
+def test_it_is_the_model_s_own_probability_of_each_token(loaded: LoadedModel, picture: Image.Image, text: str) -> None:
+    assert perplexity(loaded, picture, PROMPT, text) == pytest.approx(token_by_token(loaded, picture, text), rel=1e-4)
+
+
+def test_broken_language_has_a_higher_one(loaded: LoadedModel, picture: Image.Image) -> None:
+    fluent = perplexity(loaded, picture, PROMPT, "The image shows a park. There is a")
+    broken = perplexity(loaded, picture, PROMPT, "park a is There. a shows image The")
+    assert broken > 3 * fluent
+
+
+def test_an_empty_text_has_none(loaded: LoadedModel, picture: Image.Image) -> None:
+    with pytest.raises(InputError, match="empty text"):
+        perplexity(loaded, picture, PROMPT, " ")
