@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from farsight import __version__
+from farsight.cli.amber import amber
 from farsight.cli.audit import audit
 from farsight.cli.chair import chair
 from farsight.cli.describe import describe
@@ -52,6 +53,7 @@ app.command()(chair)
 app.command()(audit)
 app.command()(pope)
 app.command("pope-questions")(pope_questions)
+app.command()(amber)
 
 
 def _print_version(wanted: bool) -> None:
