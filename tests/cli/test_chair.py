@@ -102,7 +102,8 @@ def test_perplexity_is_measured_where_a_model_and_pictures_are_given(
 
 def test_audit_shows_the_rates_and_the_ratio(run: Any, files: dict[str, Path]) -> None:
     result = run("audit", files["greedy"], files["other"], "--objects", files["objects"])
-    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.exit_code == 0
+    assert result.stderr.startswith("other: differences on the 8 pictures that both have")
     assert "greedy: 100.0 % of 8 captions name a false object" in result.stdout
     assert "minus greedy" in result.stdout
     assert "of captions naming it" in result.stdout
@@ -160,6 +161,14 @@ def test_the_same_file_twice_is_refused(run: Any, files: dict[str, Path]) -> Non
     result = run("chair", files["greedy"], files["greedy"], "--objects", files["objects"])
     assert result.exit_code == 2
     assert "given twice" in result.stderr
+
+
+def test_details_never_overwrite_what_is_read(run: Any, files: dict[str, Path]) -> None:
+    before = files["greedy"].read_bytes()
+    result = run("chair", files["greedy"], "--objects", files["objects"], "--details", files["greedy"])
+    assert result.exit_code == 2
+    assert "would be overwritten" in result.stderr
+    assert files["greedy"].read_bytes() == before
 
 
 def test_details_go_nowhere_where_no_folder_is(run: Any, files: dict[str, Path], tmp_path: Path) -> None:

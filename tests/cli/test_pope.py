@@ -213,7 +213,9 @@ def test_answers_to_another_split_by_their_name_are_refused(
 def test_details_never_overwrite_what_is_read(run: Any, tmp_path: Path, questions: dict[str, Path]) -> None:
     answers = answered(tmp_path / "plain.jsonl", "ynynyn")
     before = answers.read_text()
-    refused(run("pope", answers, *asked(questions)[:2], "--details", answers), "would overwrite what is read")
+    refused(
+        run("pope", answers, *asked(questions)[:2], "--details", answers), "would be overwritten although it is read"
+    )
     assert answers.read_text() == before
     missing = tmp_path / "gone" / "details.jsonl"
     refused(run("pope", answers, *asked(questions)[:2], "--details", missing), "there is no folder", "create it first")

@@ -12,6 +12,7 @@ from farsight.cli import captions as caption_options
 from farsight.cli import options
 
 if TYPE_CHECKING:
+    from farsight.metrics.chair import ChairScore
     from farsight.metrics.paired import Difference
     from farsight.metrics.snowball import Audit
 
@@ -65,22 +66,29 @@ def audit(
     if json:
         print(record)
         return
-    _print(audits, differences, baseline)
+    _print(audits, scores, differences, baseline)
     if out is not None:
         print(f"wrote {out / 'audit.html'}, audit.png and audit.json")
 
 
-def _print(audits: dict[str, Audit], differences: dict[str, dict[str, Difference]], baseline: str) -> None:
+def _print(
+    audits: dict[str, Audit],
+    scores: dict[str, ChairScore],
+    differences: dict[str, dict[str, Difference]],
+    baseline: str,
+) -> None:
     from farsight.cli.tables import difference, print_table
-    from farsight.report.audit import OVERVIEW, beside, overview_row, summary
+    from farsight.report.audit import beside, overview, summary
 
-    print_table(OVERVIEW, [overview_row(name, found) for name, found in audits.items()])
+    figures = overview(audits, scores)
+    print_table(figures.columns, figures.rows)
     if differences:
         shown = {"chair_s": "initial", "snowball": "snowball"}
         print_table(
             [f"minus {baseline}", *shown.values()],
-            [[name, *(difference(figures[key]) for key in shown)] for name, figures in differences.items()],
+            [[name, *(difference(compared[key]) for key in shown)] for name, compared in differences.items()],
         )
+        caption_options.tell_shared(differences)
     for name, found in audits.items():
         print_table(
             ["object", "falsely in", "of captions naming it", "after"],

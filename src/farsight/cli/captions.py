@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
@@ -13,6 +14,7 @@ from farsight.errors import InputError
 
 if TYPE_CHECKING:
     from farsight.metrics.chair import ChairScore
+    from farsight.metrics.paired import Difference
 
 Captions = Annotated[
     list[Path], typer.Argument(metavar="CAPTIONS.jsonl", help="Rows of image_id and caption. One file or several.")
@@ -64,6 +66,27 @@ def short_names(paths: list[Path]) -> list[str]:
         if len(set(names)) == len(names):
             return names
     return [str(path) for path in paths]
+
+
+def tell_shared(differences: Mapping[str, Mapping[str, Difference]]) -> None:
+    """Say on stderr what differences rest on."""
+    from farsight.cli.tables import note
+
+    for name, found in differences.items():
+        items = found["chair_s"].items
+        note(f"{name}: differences on the {items} pictures that both have, with 95 % paired bootstrap intervals")
+
+
+def check_output(out: Path | None, read: list[Path]) -> None:
+    """Refuse to write over what is read.
+
+    Raises
+    ------
+    InputError
+        If the output is one of the inputs.
+    """
+    if out is not None and out.resolve() in {path.resolve() for path in read}:
+        raise InputError(f"{out}: would be overwritten although it is read; choose another name")
 
 
 def _tell_skipped(name: str, skipped: list[str]) -> None:

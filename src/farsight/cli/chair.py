@@ -49,6 +49,7 @@ def chair(
     from farsight.metrics.comparison import compare
     from farsight.metrics.text_quality import quality
 
+    caption_options.check_output(details, [*captions, *objects])
     scores = caption_options.scored(captions, objects, synonyms, skip_bad=skip_bad)
     (baseline_name, baseline), *others = scores.items()
     measured: dict[str, dict[str, float]] = {}
@@ -119,7 +120,7 @@ def _print_scores(scores: dict[str, ChairScore], qualities: dict[str, Quality]) 
 
 
 def _print_differences(baseline: str, differences: dict[str, dict[str, Difference]]) -> None:
-    from farsight.cli.tables import difference, note, print_table
+    from farsight.cli.tables import difference, print_table
 
     scales = {"objects": 1.0, "words": 1.0, "log_perplexity": 1.0}
     shown = {"chair_s": "CHAIR_S", "chair_i": "CHAIR_I", "repetition_4": "rep-4", "log_perplexity": "ln perplexity"}
@@ -133,5 +134,4 @@ def _print_differences(baseline: str, differences: dict[str, dict[str, Differenc
             for figure in figures
         ],
     )
-    for name, compared in differences.items():
-        note(f"{name}: on the {compared['chair_s'].items} pictures that both have; 95 % paired bootstrap intervals")
+    caption_options.tell_shared(differences)

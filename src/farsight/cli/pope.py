@@ -59,8 +59,7 @@ def pope(
     from farsight.metrics.pope import score
 
     methods = _methods(answers, questions)
-    if details is not None and details.resolve() in {path.resolve() for path in (*answers, *questions)}:
-        raise InputError(f"--details {details} would overwrite what is read; choose another name")
+    caption_options.check_output(details, [*answers, *questions])
     scores = {
         method: {split: score(said, asked, strict=strict, skip_bad=skip_bad) for split, (said, asked) in splits.items()}
         for method, splits in methods.items()

@@ -11,12 +11,13 @@ from matplotlib.ticker import MaxNLocator
 
 from farsight.metrics.chair import CaptionScore, ChairScore
 from farsight.metrics.paired import Difference
-from farsight.metrics.snowball import MATCHED_CAPTIONS, TOKENS_A_BIN, Audit, FalseObject, Rate
+from farsight.metrics.snowball import MATCHED_CAPTIONS, MOST_BINS, TOKENS_A_BIN, Audit, FalseObject, Rate
+from farsight.metrics.text_quality import Quality, quality
 from farsight.report import charts
 from farsight.report.page import Section, Span, Table, Text, page, picture
 
 DRAWN_MENTIONS = 10
-"""A point of a curve stands for at least so many mentions; fewer say nothing. The JSON file has them all."""
+"""A curve ends where a point would stand for fewer mentions, which say nothing. The JSON file has them all."""
 
 CURVES_ALT = (
     "Four plots. The share of object mentions that are false, by fifth of the caption and by token; the same before "
@@ -34,7 +35,8 @@ def draw_curves(audits: Mapping[str, Audit]) -> Figure:
         by_fifth, by_token, sides, ratios = drawn.subplots(2, 2).flat
         for number, (name, audit) in enumerate(audits.items()):
             _curve(by_fifth, [1, 2, 3, 4, 5], audit.by_fifth, number, name)
-            _curve(by_token, range(len(audit.by_token)), audit.by_token, number, name)
+            closed = audit.by_token[: MOST_BINS - 1]
+            _curve(by_token, range(len(closed)), closed, number, name)
         by_fifth.set(title="False mentions, by where they stand in the caption", xticks=[1, 2, 3, 4, 5])
         by_fifth.set_xticklabels(["first fifth", "second", "third", "fourth", "last"])
         by_fifth.legend(loc="upper left")
@@ -50,7 +52,7 @@ def draw_curves(audits: Mapping[str, Audit]) -> Figure:
 
 def draw_ranks(audits: Mapping[str, Audit]) -> Figure:
     """Draw false rates by rank of the distinct object, without and with an earlier false one; a plot for each file."""
-    columns = min(3, len(audits))
+    columns = 2 if len(audits) in (2, 4) else min(3, len(audits))
     rows = math.ceil(len(audits) / columns)
     with charts.figure(11 if columns > 1 else 6, 3.2 * rows) as drawn:
         grid = drawn.subplots(rows, columns, sharey=True, squeeze=False)
@@ -59,7 +61,7 @@ def draw_ranks(audits: Mapping[str, Audit]) -> Figure:
             _curve(axes, ranks, [audit.by_rank[rank - 1][0] for rank in ranks], 0, "no false object before")
             _curve(axes, ranks, [audit.by_rank[rank - 1][1] for rank in ranks], 1, "a false object before")
             axes.set(title=name, xlabel="distinct object of the caption", xticks=ranks)
-            charts.in_percent(axes)
+        charts.in_percent(grid.flat[0])
         grid.flat[0].legend(loc="upper left")
         for axes in list(grid.flat)[len(audits) :]:
             axes.set_visible(False)
@@ -84,7 +86,7 @@ def audit_page(
             title="Where captions go wrong",
             words="Bands and whiskers are 95 % bootstrap intervals over captions.",
             pictures=[picture(draw_curves(audits), CURVES_ALT)],
-            tables=[_overview(audits)],
+            tables=[overview(audits, scores)],
         ),
         Section(
             title="Matched by rank",
@@ -99,7 +101,7 @@ def audit_page(
         sections.append(
             Section(
                 title=f"Compared with {baseline}, picture by picture",
-                words="Differences in percentage points with 95 % paired bootstrap intervals.",
+                words="Differences with 95 % paired bootstrap intervals; those of shares in percentage points.",
                 tables=[_differences(differences)],
             )
         )
@@ -140,7 +142,10 @@ def summary(name: str, audit: Audit) -> str:
 
 
 def _curve(axes: Axes, x: Sequence[int], rates: Sequence[Rate], number: int, name: str) -> None:
-    shown = [(at, rate) for at, rate in zip(x, rates, strict=True) if rate.mentions >= DRAWN_MENTIONS]
+    enough = [rate.mentions >= DRAWN_MENTIONS for rate in rates]
+    first = enough.index(True) if any(enough) else len(enough)
+    last = enough.index(False, first) if False in enough[first:] else len(enough)
+    shown = list(zip(x, rates, strict=True))[first:last]
     at = [one for one, _ in shown]
     axes.plot(at, [rate.rate for _, rate in shown], color=charts.colour(number), marker="o", markersize=4, label=name)
     low, high = [rate.low for _, rate in shown], [rate.high for _, rate in shown]
@@ -174,15 +179,23 @@ def _draw_ratios(axes: Axes, audits: Mapping[str, Audit]) -> None:
     axes.grid(visible=False, axis="y")
 
 
-def _overview(audits: Mapping[str, Audit]) -> Table:
-    return Table(columns=OVERVIEW, rows=[overview_row(name, audit) for name, audit in audits.items()])
+def overview(audits: Mapping[str, Audit], scores: Mapping[str, ChairScore]) -> Table:
+    """Put the figures of all files in one table."""
+    rows = [
+        _overview_row(name, audit, quality(one.caption.text for one in scores[name].captions))
+        for name, audit in audits.items()
+    ]
+    return Table(columns=OVERVIEW, rows=rows)
 
 
-OVERVIEW = ("captions", "n", "initial", "snowball", "up to first false", "after it", "rank-matched ratio", "fifths")
+OVERVIEW = (
+    *("captions", "n", "initial", "snowball", "up to first false", "after it", "rank-matched ratio", "fifths"),
+    *("words", "rep-4", "dist-2"),
+)
 
 
-def overview_row(name: str, audit: Audit) -> list[str]:
-    """Give an audit's figures as cells under `OVERVIEW`, shares in percent."""
+def _overview_row(name: str, audit: Audit, quality: Quality) -> list[str]:
+    """Give an audit's figures, and those of the text, as cells under `OVERVIEW`; shares in percent."""
     ratio = audit.ratio
     return [
         name,
@@ -193,6 +206,9 @@ def overview_row(name: str, audit: Audit) -> list[str]:
         _with_interval(audit.after),
         f"{ratio.value:.2f} [{ratio.low:.2f}, {ratio.high:.2f}]" if ratio else "-",
         " ".join(f"{100 * rate.rate:.1f}" for rate in audit.by_fifth),
+        f"{quality.words:.1f}",
+        f"{100 * quality.repetition_4:.1f}",
+        f"{100 * quality.distinct_2:.1f}",
     ]
 
 
@@ -204,15 +220,17 @@ def _with_interval(rate: Rate) -> str:
 
 def _differences(differences: Mapping[str, Mapping[str, Difference]]) -> Table:
     shown = {"chair_s": "initial (CHAIR_S)", "snowball": "snowball", "chair_i": "CHAIR_I", "recall": "recall"}
+    plain = {"objects": "objects named", "words": "words"}
     rows = [
-        [name]
+        [name, str(figures["chair_s"].items)]
         + [
             f"{100 * found.value:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
             for found in (figures[key] for key in shown)
         ]
+        + [f"{found.value:+.2f} [{found.low:+.2f}, {found.high:+.2f}]" for found in (figures[key] for key in plain)]
         for name, figures in differences.items()
     ]
-    return Table(columns=["captions", *shown.values()], rows=rows)
+    return Table(columns=["captions", "pictures", *shown.values(), *plain.values()], rows=rows)
 
 
 def _worst(name: str, worst: Sequence[FalseObject]) -> Table:
