@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from refusals import refused
 
 QUESTIONS = [("discriminative-attribute-state", "no"), ("discriminative-attribute-state", "yes"), ("relation", "no")]
 """Asked about each of four pictures."""
@@ -22,16 +23,6 @@ def saved(path: Path, content: Any) -> Path:
 
 def lines(path: Path, responses: dict[int, str]) -> Path:
     return saved(path, "".join(json.dumps({"id": one, "response": text}) + "\n" for one, text in responses.items()))
-
-
-def refused(result: Any, *because: str) -> None:
-    assert result.exit_code == 2
-    assert result.stdout == ""
-    assert isinstance(result.exception, SystemExit)
-    assert result.stderr.startswith("error: ")
-    assert result.stderr.count("\n") == 1
-    for part in because:
-        assert part in result.stderr
 
 
 def cells(output: str) -> list[list[str]]:

@@ -4,18 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from refusals import refused
 
 from farsight.methods import METHODS
-
-
-def refused(result: Any, *because: str) -> None:
-    assert result.exit_code == 2
-    assert result.stdout == ""
-    assert isinstance(result.exception, SystemExit)
-    assert result.stderr.startswith("error: ")
-    assert result.stderr.count("\n") == 1
-    for part in because:
-        assert part in result.stderr
 
 
 @pytest.mark.parametrize(

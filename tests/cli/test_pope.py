@@ -8,22 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from refusals import refused
 
 
 def saved(path: Path, rows: Iterable[dict[str, Any]]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
-
-
-def refused(result: Any, *because: str) -> None:
-    assert result.exit_code == 2
-    assert result.stdout == ""
-    assert isinstance(result.exception, SystemExit)
-    assert result.stderr.startswith("error: ")
-    assert result.stderr.count("\n") == 1
-    for part in because:
-        assert part in result.stderr
 
 
 def cells(output: str) -> list[list[str]]:

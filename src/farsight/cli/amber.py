@@ -15,11 +15,11 @@ from farsight.cli.captions import short_names
 from farsight.errors import InputError
 
 if TYPE_CHECKING:
-    from farsight.metrics.amber import AmberScore
-    from farsight.metrics.amber_comparison import Comparison
-    from farsight.metrics.amber_data import Amber
-    from farsight.metrics.amber_discriminative import DiscriminativeScore
-    from farsight.metrics.vectors import WordVectors
+    from farsight.metrics.amber.comparison import Comparison
+    from farsight.metrics.amber.data import Amber
+    from farsight.metrics.amber.discriminative import DiscriminativeScore
+    from farsight.metrics.amber.scoring import AmberScore
+    from farsight.metrics.amber.vectors import WordVectors
 
 SHOWN = {
     "amber": "AMBER",
@@ -67,7 +67,7 @@ def amber(
     if details is not None and details.resolve() in {path.resolve() for path in (*responses, vectors) if path}:
         raise InputError(f"--details {details} would overwrite what is read; choose another name")
 
-    from farsight.metrics.amber_data import read_amber
+    from farsight.metrics.amber.data import read_amber
 
     names = short_names(responses)
     truth = read_amber(data)
@@ -100,13 +100,13 @@ def amber(
 def _vectors(path: Path | None, truth: Amber) -> WordVectors | None:
     if path is None:
         return None
-    from farsight.metrics.vectors import read_vectors
+    from farsight.metrics.amber.vectors import read_vectors
 
     return read_vectors(path, truth.words)
 
 
 def _scored(path: Path, truth: Amber, vectors: WordVectors | None, *, lenient: bool, skip_bad: bool) -> AmberScore:
-    from farsight.metrics.amber import score
+    from farsight.metrics.amber.scoring import score
 
     if vectors is None:
         return score(path, truth, lenient=lenient, skip_bad=skip_bad)
@@ -137,8 +137,8 @@ def _compared(scores: dict[str, AmberScore], data: Path, *, seed: int) -> dict[s
     (_, baseline), *others = scores.items()
     if not others:
         return {}
-    from farsight.metrics.amber_comparison import compare
-    from farsight.metrics.amber_data import read_pictures
+    from farsight.metrics.amber.comparison import compare
+    from farsight.metrics.amber.data import read_pictures
 
     asked = baseline.answers and any(other.answers for _, other in others)
     pictures = read_pictures(data) if asked else {}

@@ -16,8 +16,8 @@ from farsight.cli.captions import short_names
 from farsight.errors import InputError
 
 if TYPE_CHECKING:
-    from farsight.metrics.pope import PopeScore
-    from farsight.metrics.pope_comparison import Comparison
+    from farsight.metrics.pope.comparison import Comparison
+    from farsight.metrics.pope.scoring import PopeScore
 
     Scores = dict[str, dict[str, PopeScore]]
     Comparisons = dict[str, dict[str, Comparison]]
@@ -56,7 +56,7 @@ def pope(
 
     Example: farsight pope greedy.jsonl farsight.jsonl --questions pope_random.jsonl
     """
-    from farsight.metrics.pope import score
+    from farsight.metrics.pope.scoring import score
 
     methods = _methods(answers, questions)
     caption_options.check_output(details, [*answers, *questions])
@@ -72,7 +72,7 @@ def pope(
     (baseline, first), *others = scores.items()
     comparisons: Comparisons = {}
     if others:
-        from farsight.metrics.pope_comparison import compare
+        from farsight.metrics.pope.comparison import compare
 
         comparisons = {
             method: {split: compare(first[split], found, seed=seed) for split, found in splits.items()}
@@ -106,7 +106,7 @@ def pope_questions(
     """
     from farsight.cli.files import make_folder, write_lines
     from farsight.cli.tables import note
-    from farsight.metrics.pope_questions import make_questions
+    from farsight.metrics.pope.questions import make_questions
 
     made = make_questions(objects, per_image=per_image, seed=seed, image_template=image_template, skip_bad=skip_bad)
     files = {kind: out / f"pope_{kind}.jsonl" for kind in made.pairs}
@@ -192,7 +192,7 @@ def _details(scores: Scores) -> Iterator[str]:
 
 
 def _record(scores: Scores, baseline: str, comparisons: Comparisons, *, strict: bool) -> dict[str, Any]:
-    from farsight.metrics.pope import table
+    from farsight.metrics.pope.scoring import table
 
     return {
         "rule": "strict" if strict else "official",
@@ -207,7 +207,7 @@ def _record(scores: Scores, baseline: str, comparisons: Comparisons, *, strict: 
 def _print_scores(scores: Scores, *, strict: bool) -> None:
     """One table of methods if there is one split, else a table of splits for each method."""
     from farsight.cli.tables import percent, print_table
-    from farsight.metrics.pope import table
+    from farsight.metrics.pope.scoring import table
 
     counts = (*COUNTS, "unanswered") if strict else COUNTS
     rows = {

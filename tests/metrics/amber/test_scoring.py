@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from farsight.errors import InputError
-from farsight.metrics.amber import score
-from farsight.metrics.amber_data import Amber, Question, Scene, read_amber
-from farsight.metrics.amber_generative import GenerativeScore
+from farsight.metrics.amber.data import Amber, Question, Scene, read_amber
+from farsight.metrics.amber.generative import GenerativeScore
+from farsight.metrics.amber.scoring import score
 
 Counts = dict[str, tuple[int, int]]
 

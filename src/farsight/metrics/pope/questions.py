@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 
 from farsight.errors import InputError, SettingError
 from farsight.metrics.captions import IMAGE_KEYS
-from farsight.metrics.image_names import image_namer
-from farsight.metrics.pope_answers import NO, YES
+from farsight.metrics.pope.answers import NO, YES
+from farsight.metrics.pope.image_names import image_namer
 from farsight.metrics.records import BadRecordError, Reader, Row, Source
 
 KINDS = ("random", "popular", "adversarial")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from farsight.metrics.pope_answers import NO, YES
+from farsight.metrics.pope.answers import NO, YES
 from farsight.metrics.records import BadRecordError, Reader, Row, Source
 
 ANSWER_KEYS = ("answer", "response", "text")

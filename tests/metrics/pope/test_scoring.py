@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farsight.errors import InputError
-from farsight.metrics.pope import PopeScore, score, table
-from farsight.metrics.pope_answers import read_official, read_strict
-from farsight.metrics.pope_comparison import compare
+from farsight.metrics.pope.answers import read_official, read_strict
+from farsight.metrics.pope.comparison import compare
+from farsight.metrics.pope.scoring import PopeScore, score, table
 
 SPLITS = ("random", "popular", "adversarial")
 

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farsight.errors import InputError
-from farsight.metrics import amber_discriminative, amber_generative
-from farsight.metrics.amber import AmberScore
-from farsight.metrics.amber_discriminative import GROUPS, Answer
-from farsight.metrics.amber_generative import Description
+from farsight.metrics.amber import discriminative, generative
+from farsight.metrics.amber.discriminative import GROUPS, Answer
+from farsight.metrics.amber.generative import Description
+from farsight.metrics.amber.scoring import AmberScore
 from farsight.metrics.paired import (
     RESAMPLES,
     Difference,
@@ -77,7 +77,7 @@ def compare(
     baseline, other
         Responses scored by `amber.score` with the same data.
     pictures
-        Which picture an id is about (`amber_data.read_pictures`). An id that is not there has a picture of its own,
+        Which picture an id is about (`data.read_pictures`). An id that is not there has a picture of its own,
         which is how it is for descriptions.
     resamples, seed
         Of the paired bootstrap.
@@ -115,13 +115,13 @@ def _columns(
     pictures: Mapping[int, str],
 ) -> dict[str, Columns]:
     """Give what each figure is compared by."""
-    columns = {name: _by_picture(described, terms, pictures) for name, terms in amber_generative.FIGURES.items()}
-    for name, terms in amber_discriminative.FIGURES.items():
+    columns = {name: _by_picture(described, terms, pictures) for name, terms in generative.FIGURES.items()}
+    for name, terms in discriminative.FIGURES.items():
         columns[name] = _by_picture(answered, terms, pictures)
     for group, dimensions in GROUPS.items():
         part = [pair for pair in answered if pair[0].question.dimension in dimensions]
         for name in BY_GROUP:
-            columns[f"{name} {group}"] = _by_picture(part, amber_discriminative.FIGURES[name], pictures)
+            columns[f"{name} {group}"] = _by_picture(part, discriminative.FIGURES[name], pictures)
     return columns
 
 

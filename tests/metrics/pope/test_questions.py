@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farsight.errors import InputError, SettingError
-from farsight.metrics.image_names import image_namer
-from farsight.metrics.pope import score
-from farsight.metrics.pope_questions import KINDS, QuestionSets, make_questions, question
+from farsight.metrics.pope.image_names import image_namer
+from farsight.metrics.pope.questions import KINDS, QuestionSets, make_questions, question
+from farsight.metrics.pope.scoring import score
 
 NAMES = [f"object {letter}" for letter in "abcdefgh"]
 Objects = dict[str, frozenset[str]]
@@ -97,7 +97,7 @@ def test_the_order_of_records_and_names_does_not_matter(objects: Objects, seed: 
 
 def test_the_hash_seed_of_the_interpreter_does_not_matter() -> None:
     script = (
-        "from farsight.metrics.pope_questions import KINDS, make_questions\n"
+        "from farsight.metrics.pope.questions import KINDS, make_questions\n"
         "objects = {n: {f'thing {(n * k) % 7}' for k in range(n % 5)} for n in range(30)}\n"
         "made = make_questions(objects, seed=3)\n"
         "print([list(made.rows(kind)) for kind in KINDS])"

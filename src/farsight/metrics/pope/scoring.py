@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from farsight.metrics.pope_answers import NO, UNANSWERED, YES, read_official, read_strict
-from farsight.metrics.pope_records import Question, name_of, read_answers, read_questions
+from farsight.metrics.pope.answers import NO, UNANSWERED, YES, read_official, read_strict
+from farsight.metrics.pope.files import Question, name_of, read_answers, read_questions
 from farsight.metrics.records import Reader, Source
 
 

@@ -5,9 +5,9 @@ import random
 import pytest
 
 from farsight.errors import InputError
-from farsight.metrics.amber import AmberScore, score
-from farsight.metrics.amber_comparison import compare
-from farsight.metrics.amber_data import Amber, Question, Scene
+from farsight.metrics.amber.comparison import compare
+from farsight.metrics.amber.data import Amber, Question, Scene
+from farsight.metrics.amber.scoring import AmberScore, score
 from farsight.metrics.paired import mcnemar, ratio_difference
 
 KINDS = ("existence", "state", "number", "action", "relation")

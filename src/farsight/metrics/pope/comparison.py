@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from farsight.errors import InputError
 from farsight.metrics.paired import RESAMPLES, Difference, McNemar, mcnemar, ratio_difference
-from farsight.metrics.pope import FIGURES, PopeScore, Result
+from farsight.metrics.pope.scoring import FIGURES, PopeScore, Result
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farsight.errors import InputError, SettingError
-from farsight.metrics.vectors import WordVectors, read_vectors
+from farsight.metrics.amber.vectors import WordVectors, read_vectors
 
 GLOVE = "the 0.1 0.2 0.3\ndog 1 0 0\ncat 0.9 0.1 0\n. . 4 5 6\nroad 0 0 -2.5e0\n"
 

@@ -12,7 +12,7 @@ A description is judged noun by noun, by the rules of the authors' script, oddit
 - Words are compared as they are written: "Dog" is not "dog". (WordNet's lemmatizer knows lower case only.)
 
 Two things differ from the script. It takes for nouns what NLTK's tagger takes for nouns, and WordNet's lemmatizer makes
-them singular; here words are looked up, in the forms that the lemmatizer reduces to AMBER's (`amber_data.OVERLOOKED`
+them singular; here words are looked up, in the forms that the lemmatizer reduces to AMBER's (`data.OVERLOOKED`
 has those that it does not). Words that the tagger took for verbs or adjectives, as in "they watch", count here: there
 are more mentions, true and false. And the script takes words for the same if spaCy's vectors (en_core_web_lg) have a
 cosine above 0.8; here the caller decides (``similar``), and by default only equal words are the same. Without vectors
@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from farsight.metrics.amber_data import Amber, Scene
+from farsight.metrics.amber.data import Amber, Scene
 from farsight.metrics.words import words
 
 Similar = Callable[[str, str], bool]

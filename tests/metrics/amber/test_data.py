@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from farsight.errors import InputError
-from farsight.metrics.amber import score
-from farsight.metrics.amber_data import Scene, read_amber, read_pictures
+from farsight.metrics.amber.data import Scene, read_amber, read_pictures
+from farsight.metrics.amber.scoring import score
 
 RELATION = {"road": ["path"], "dog": [], "sign": ["signal"]}
 

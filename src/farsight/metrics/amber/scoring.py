@@ -1,8 +1,8 @@
 """AMBER: do models describe what is not there, and do they say yes to it?
 
 Wang et al., "AMBER: An LLM-free Multi-dimensional Benchmark for MLLMs Hallucination Evaluation", 2023, arXiv
-2311.07397. Responses with ids up to 1004 describe pictures (`amber_generative`), the others answer questions
-(`amber_discriminative`); a file may have both or either. `amber_generative` says what differs from the authors' script.
+2311.07397. Responses with ids up to 1004 describe pictures (`generative`), the others answer questions
+(`discriminative`); a file may have both or either. `generative` says what differs from the authors' script.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from farsight.metrics.amber_data import Amber, read_amber
-from farsight.metrics.amber_discriminative import Answer, DiscriminativeScore, answer
-from farsight.metrics.amber_generative import Description, GenerativeScore, Similar, describe
+from farsight.metrics.amber.data import Amber, read_amber
+from farsight.metrics.amber.discriminative import Answer, DiscriminativeScore, answer
+from farsight.metrics.amber.generative import Description, GenerativeScore, Similar, describe
 from farsight.metrics.records import BadRecordError, Reader, Row, Source
 
 RESPONSE_KEYS = ("response", "answer", "text", "caption")
@@ -95,9 +95,9 @@ def score(
         A file with a JSON list or JSON Lines (``id``, ``response``), such records, or a mapping from id to response.
         Ids of AMBER that are not there do not count.
     data
-        The folder ``data`` of the AMBER repository, or what `amber_data.read_amber` made of it.
+        The folder ``data`` of the AMBER repository, or what `data.read_amber` made of it.
     similar
-        Whether a noun of a response may be taken for another word, as `farsight.metrics.vectors` decides by word
+        Whether a noun of a response may be taken for another word, as `farsight.metrics.amber.vectors` decides by word
         vectors; by default no words are the same but equal ones.
     lenient
         Read free-text answers by their first sentence instead of by the official rule, ``Yes`` or ``No`` to the letter.

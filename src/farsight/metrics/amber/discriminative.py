@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from farsight.metrics.amber_data import Question
-from farsight.metrics.pope_answers import NO, UNANSWERED, YES, read_strict
+from farsight.metrics.amber.data import Question
+from farsight.metrics.pope.answers import NO, UNANSWERED, YES, read_strict
 
 GROUPS: Mapping[str, frozenset[str]] = {
     "existence": frozenset({"existence"}),
@@ -151,7 +151,7 @@ def answer(question: Question, response: str, *, lenient: bool = False) -> Answe
     response
         What a model says.
     lenient
-        Read free text by the rule of `pope_answers.read_strict`, what the first sentence says, instead of the official
-        rule. Figures are then not those of AMBER's script.
+        Read free text by the rule of `farsight.metrics.pope.answers.read_strict`, what the first sentence says,
+        instead of the official rule. Figures are then not those of AMBER's script.
     """
     return Answer(question=question, response=response, said=read_strict(response) if lenient else read_exact(response))
