@@ -29,6 +29,7 @@ FLOORS = {
     "horizon": 3,
     "generation": 3,
     "farsight": 3,
+    "constant_gate": 3,
     "methods": 3,
     "diagnose": 4,
     "evaluate": 4,

@@ -12,6 +12,8 @@ from transformers import PreTrainedModel
 
 import farsight
 from farsight import METHODS, FarSight, Method, Plain, SettingError
+from farsight.constant_gate import ConstantGate
+from farsight.rivals.beam_search import BeamSearch
 
 ROWS: dict[str, Method] = {
     "plain": Plain(),
@@ -19,6 +21,8 @@ ROWS: dict[str, Method] = {
     "farsight, infinite horizon": FarSight(sigma=0.3, horizon="infinite"),
     "farsight, current horizon": FarSight(sigma=0.3, horizon="current"),
     "farsight, generated rows": FarSight(sigma=0.3, rows="generated"),
+    "beam search": BeamSearch(num_beams=3),
+    "constant gate": ConstantGate(value=0.7),
 }
 BUILDERS = [models.llava, models.qwen2_vl, models.llama]
 

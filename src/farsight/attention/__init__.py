@@ -4,8 +4,10 @@ One file per kernel (`eager`, `sdpa`, `flex`, `flash`), each returning plain att
 multiplies; `rows` knows the register mass of each row; `interface` registers names; `switch` puts registers in.
 """
 
+from farsight.attention.gate import ConstantLayerGate, LayerGate
 from farsight.attention.interface import refusal
+from farsight.attention.observer import observed
 from farsight.attention.rows import LayerRegisters, Rows
 from farsight.attention.switch import registers_in
 
-__all__ = ["LayerRegisters", "Rows", "refusal", "registers_in"]
+__all__ = ["ConstantLayerGate", "LayerGate", "LayerRegisters", "Rows", "observed", "refusal", "registers_in"]

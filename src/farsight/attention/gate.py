@@ -2,8 +2,48 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any, Protocol
+
 import torch
 from torch import Tensor
+
+
+class LayerGate(Protocol):
+    """What one attention layer carries: how much of each row's attention is kept."""
+
+    @property
+    def index(self) -> int:
+        """Which layer."""
+
+    @property
+    def score_scale(self) -> float:
+        """Factor on the scores before the softmax."""
+
+    def gate(
+        self, lse: Tensor, query: Tensor, key: Tensor, attention_mask: Any, is_causal: bool, sink: Tensor | None
+    ) -> Tensor:
+        """Give the factor on each row, ``(batch, heads, queries)``, at least fp32; ``sink`` is the model's own."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ConstantLayerGate:
+    """The same factor on every row: what registers are not, so a control for what they do.
+
+    ``value`` is a number or ``(heads, 1)``.
+    """
+
+    index: int
+    value: Tensor | float
+    score_scale: float = 1.0
+
+    def gate(
+        self, lse: Tensor, query: Tensor, key: Tensor, attention_mask: Any, is_causal: bool, sink: Tensor | None
+    ) -> Tensor:
+        """See `LayerGate`."""
+        value = self.value.to(lse) if isinstance(self.value, Tensor) else self.value
+        own = torch.ones_like(lse) if sink is None else torch.sigmoid(lse - sink.to(lse).reshape(1, -1, 1))
+        return own * value
 
 
 def register_gate(lse: Tensor, log_mass: Tensor) -> Tensor:

@@ -11,16 +11,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 
+from farsight.attention import observer
 from farsight.attention.eager import eager_attention
 from farsight.attention.flash import flash
 from farsight.attention.flex import flex
-from farsight.attention.gate import apply_gate, register_gate
+from farsight.attention.gate import LayerGate, apply_gate
 from farsight.attention.kernel import Attended
-from farsight.attention.rows import LayerRegisters
 from farsight.attention.sdpa import sdpa_attention
 from farsight.errors import UnsupportedModelError
 
@@ -80,7 +79,7 @@ def _attention_forward(
     **kwargs: Any,
 ) -> tuple[Tensor, Tensor | None]:
     """Attention as Transformers calls it: ``(batch, heads, queries, dim)`` in, ``(batch, queries, heads, dim)`` out."""
-    registers: LayerRegisters | None = getattr(module, ATTRIBUTE, None)
+    registers: LayerGate | None = getattr(module, ATTRIBUTE, None)
     if registers is None:
         own = _own_implementation(implementation, module)
         options = {"dropout": dropout, "scaling": scaling, "is_causal": is_causal, "s_aux": s_aux, **kwargs}
@@ -95,9 +94,6 @@ def _attention_forward(
         raise UnsupportedModelError("continuous batching (a paged cache) is not supported: use generate")
     if is_causal is None:
         is_causal = bool(getattr(module, "is_causal", True))
-    log_mass = registers.log_mass(query, key, attention_mask, is_causal)
-    if s_aux is not None:  # the model's own sink is one more term beside the registers
-        log_mass = torch.logaddexp(log_mass, s_aux.to(log_mass).reshape(1, -1, 1))
     attended = kernel(
         module,
         query,
@@ -109,7 +105,8 @@ def _attention_forward(
         is_causal=is_causal,
         **kwargs,
     )
-    gate = register_gate(attended.lse, log_mass)
+    gate = registers.gate(attended.lse, query, key, attention_mask, is_causal, s_aux)
+    observer.show(module, gate)
     output = apply_gate(attended.output, gate).transpose(1, 2).contiguous()
     weights = attended.weights
     return output, None if weights is None else apply_gate(weights, gate)

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask
 
 from farsight.attention.flex import allowed_keys
+from farsight.attention.gate import register_gate
 from farsight.errors import UnsupportedModelError
 from farsight.registers import log_profile_mass
 
@@ -62,6 +63,15 @@ class LayerRegisters:
     sigma: Tensor | float
     log_strength: Tensor | float
     score_scale: float
+
+    def gate(
+        self, lse: Tensor, query: Tensor, key: Tensor, attention_mask: Any, is_causal: bool, sink: Tensor | None
+    ) -> Tensor:
+        """See `farsight.attention.gate.LayerGate`; the model's own sink is one more term beside the registers."""
+        log_mass = self.log_mass(query, key, attention_mask, is_causal)
+        if sink is not None:
+            log_mass = torch.logaddexp(log_mass, sink.to(log_mass).reshape(1, -1, 1))
+        return register_gate(lse, log_mass)
 
     def log_mass(self, query: Tensor, key: Tensor, attention_mask: Any, is_causal: bool) -> Tensor:
         """``log R`` of this layer's rows, ``(batch or 1, heads or 1, queries)``, at least fp32."""

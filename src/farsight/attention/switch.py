@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+from farsight.attention.gate import LayerGate
 from farsight.attention.interface import ATTRIBUTE, gated_name
-from farsight.attention.rows import LayerRegisters
 from farsight.attention.sdpa import verify
 from farsight.errors import SettingError
 from farsight.language_model import LanguageModel
 
 
 @contextmanager
-def registers_in(language_model: LanguageModel, registers: Iterable[LayerRegisters]) -> Iterator[None]:
+def registers_in(language_model: LanguageModel, registers: Iterable[LayerGate]) -> Iterator[None]:
     """Give the layers of ``language_model`` their registers for the length of a ``with`` block.
 
     The attention implementation that each layer uses is the one that gets the gate. Layers not named by

@@ -1,0 +1,1 @@
+"""Other training-free methods, one file each."""

@@ -1,0 +1,58 @@
+"""Beam search: what every method that changes decoding has to be better than."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
+
+from torch import nn
+
+from farsight.errors import SettingError, UnsupportedModelError
+from farsight.method import Method
+
+
+@dataclass(frozen=True, kw_only=True)
+class BeamSearch(Method):
+    """Decode with beams instead of greedily: Transformers' own beam search, by the length-normalised likelihood.
+
+    Parameters
+    ----------
+    num_beams
+        How many beams are kept.
+
+    Raises
+    ------
+    SettingError
+        If that is less than 2.
+    """
+
+    name: ClassVar[str] = "beam"
+    paper: ClassVar[str] = "beam search, as in Transformers"
+
+    num_beams: int = 5
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.num_beams, int) or isinstance(self.num_beams, bool) or self.num_beams < 2:
+            raise SettingError(f"num_beams must be a whole number, 2 or more, got {self.num_beams!r}")
+
+    @contextmanager
+    def applied(self, model: nn.Module) -> Iterator[None]:
+        """Make ``model.generate`` use beams; see `Method`."""
+        if not hasattr(model, "generate"):
+            raise UnsupportedModelError(f"{type(model).__name__} has no generate to search with")
+        outer = vars(model).get("generate")
+        vars(model)["generate"] = partial(_searched, model.generate, self.num_beams)
+        try:
+            yield
+        finally:
+            if outer is None:
+                del vars(model)["generate"]
+            else:
+                vars(model)["generate"] = outer
+
+
+def _searched(generate: object, num_beams: int, /, *args: object, **kwargs: object) -> object:
+    return generate(*args, **{**kwargs, "num_beams": num_beams, "do_sample": False})  # type: ignore[operator]
