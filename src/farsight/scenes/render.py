@@ -19,7 +19,7 @@ TRAINING_SIDE = 3 * MODEL_SIDE
 """Side at which training pictures are drawn before the image processor's filter reduces them."""
 
 
-def render(scene: Scene, side: int = 384, oversample: int = 3) -> Image.Image:
+def render(scene: Scene, side: int = 384, oversample: int = 2) -> Image.Image:
     """Draw a scene.
 
     Parameters
