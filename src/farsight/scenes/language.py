@@ -225,7 +225,9 @@ def write_exchanges(scene: Scene, dice: random.Random, pairs: int = 3) -> list[E
         Exchange(question=dice.choice(WHERE).format(other.category), answer=f"{position[0].upper()}{position[1:]}."),
     ]
     if dice.random() < 0.3:
-        exchanges.append(Exchange(question=dice.choice(WHICH_PLACE), answer=f"{PLACES[scene.place].where.capitalize()}."))
+        exchanges.append(
+            Exchange(question=dice.choice(WHICH_PLACE), answer=f"{PLACES[scene.place].where.capitalize()}.")
+        )
     dice.shuffle(exchanges)
     return exchanges
 

@@ -122,10 +122,10 @@ def read_plan(path: Path) -> Plan:
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path} is not valid TOML: {error}") from error
     try:
-        stages = {name: Stage(name=name, **data.pop(name)) for name in ("tower", "projector")}
+        tower, projector = (Stage(name=name, **data.pop(name)) for name in ("tower", "projector"))
         language = tuple(Stage(**stage) for stage in data.pop("language"))
         sizes = Sizes(**data.pop("sizes", {}))
-        return Plan(**data, sizes=sizes, language=language, **stages)
+        return Plan(**data, sizes=sizes, language=language, tower=tower, projector=projector)
     except KeyError as error:
         raise InputError(f"{path} has no table {error}; see {default_plan_path().name} for all of them") from error
     except TypeError as error:
@@ -152,5 +152,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _plain(part) for key, part in value.items()}
     return [_plain(part) for part in value] if isinstance(value, list | tuple) else value
-
-

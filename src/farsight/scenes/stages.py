@@ -153,9 +153,7 @@ def language_loss(
         lesson = cast(Lesson, dice.choices(list(stage.lessons), list(stage.lessons.values()))[0])
         tokens = 0 if lesson in WITHOUT_PICTURE else GRID * GRID
         talks = [
-            write_lesson(
-                sample_scene("train", row), lesson, dice, false_share=plan.false_share, snowball=plan.snowball
-            )
+            write_lesson(sample_scene("train", row), lesson, dice, false_share=plan.false_share, snowball=plan.snowball)
             for row in rows.tolist()
         ]
         ids, labels = collate([tokenize(tokenizer, talk, tokens) for talk in talks], pad)
@@ -179,7 +177,9 @@ def language_loss(
 def hidden(model: LlavaForConditionalGeneration, pictures: Tensor) -> Tensor:
     """What the projector sees: ``(batch, GRID * GRID, tower width)``."""
     with torch.autocast(model.device.type, torch.bfloat16):
-        states: Tensor = model.model.vision_tower(pictures.to(model.device), output_hidden_states=True).hidden_states[-1]
+        states: Tensor = model.model.vision_tower(pictures.to(model.device), output_hidden_states=True).hidden_states[
+            -1
+        ]
     return states[:, 1:].float()
 
 

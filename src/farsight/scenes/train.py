@@ -90,6 +90,7 @@ def save(model: LlavaForConditionalGeneration, tokenizer: PreTrainedTokenizerFas
     fresh.mkdir(parents=True)
     model.half().save_pretrained(fresh)
     build_processor(tokenizer).save_pretrained(fresh)
+    (fresh / "model.safetensors").chmod(0o644)
     if out.exists():
         out.rename(old)
     fresh.rename(out)
