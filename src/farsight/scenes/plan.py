@@ -50,6 +50,9 @@ class Stage:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be run."""
+        for name in ("steps", "batch", "rate"):
+            if not isinstance(getattr(self, name), int | float):
+                raise InputError(f"stage {self.name}: {name} is {getattr(self, name)!r}, not a number")
         if self.steps < 1 or self.batch < 1 or self.rate <= 0:
             raise InputError(f"stage {self.name}: steps and batch must be 1 or more and rate above 0")
         if unknown := set(self.lessons) - set(LESSONS):
