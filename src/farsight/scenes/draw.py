@@ -1,14 +1,17 @@
-"""Write pictures with their truth: ``python -m farsight.scenes.draw --split test --count 100 --out DIR``."""
+"""Write pictures with their truth: ``python -m farsight.scenes.draw --split test --count 100 --out DIR``.
+
+With ``--videos`` it writes short videos instead, a folder of frames each.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
 import random
-import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from farsight.errors import FarSightError, InputError
@@ -16,6 +19,7 @@ from farsight.errors import FarSightError, InputError
 from .language import counted_prompt, write_caption
 from .pope import KINDS, Kind, write_questions
 from .render import render
+from .videos import Video, render_video, sample_video, write_video_caption, write_video_questions
 from .world import SPLITS, Scene, Split, sample_scene
 
 
@@ -43,31 +47,59 @@ def draw(split: Split, count: int, out: Path, *, start: int = 0, side: int = 384
     InputError
         If there is something in the folder already, or it cannot be written.
     """
+    _check(count, start, side)
+    scenes = [sample_scene(split, index) for index in range(start, start + count)]
+    with _new_folder(out) as fresh:
+        for scene in scenes:
+            render(scene, side).save(fresh / _file(scene.image_id), optimize=True)
+        _lines(fresh / "objects.jsonl", map(_objects, scenes))
+        _lines(fresh / "captions.jsonl", map(_caption, scenes))
+        for kind in KINDS:
+            _lines(fresh / f"pope_{kind}.jsonl", pope_rows(scenes, kind))
+
+
+def draw_videos(split: Split, count: int, out: Path, *, start: int = 0, side: int = 384) -> None:
+    """Write videos and what is true of them, all at once or nothing.
+
+    - ``VIDEO_ID/00.png`` ... ``07.png``: the frames.
+    - ``captions.jsonl``: video_id, caption. ``questions.jsonl``: question_id, video_id, kind, text, answer.
+    - ``objects.jsonl``: video_id, place, objects, and ``frames``: which of them are in each frame.
+
+    Parameters and errors are those of `draw`.
+    """
+    _check(count, start, side)
+    videos = [sample_video(split, index) for index in range(start, start + count)]
+    with _new_folder(out) as fresh:
+        for video in videos:
+            (fresh / video.video_id).mkdir()
+            for number, frame in enumerate(render_video(video, side)):
+                frame.save(fresh / video.video_id / f"{number:02d}.png", optimize=True)
+        _lines(fresh / "objects.jsonl", map(_video_objects, videos))
+        _lines(fresh / "captions.jsonl", ({"video_id": v.video_id, "caption": write_video_caption(v)} for v in videos))
+        _lines(fresh / "questions.jsonl", _video_questions(videos))
+
+
+def _check(count: int, start: int, side: int) -> None:
     if count < 1 or start < 0 or side < 16:
         raise InputError(f"count must be 1 or more, start 0 or more, side 16 or more; got {count}, {start}, {side}")
+
+
+@contextmanager
+def _new_folder(out: Path) -> Iterator[Path]:
+    """Give a folder to write to, which becomes ``out`` if all goes well."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} is not an empty folder: remove it or choose another one")
-    scenes = [sample_scene(split, index) for index in range(start, start + count)]
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
             fresh = Path(folder) / "fresh"
             fresh.mkdir()
-            _write(scenes, fresh, side)
+            yield fresh
             if out.exists():
                 out.rmdir()
-            shutil.move(fresh, out)
+            fresh.rename(out)
     except OSError as error:
         raise InputError(f"{out} cannot be written ({error})") from error
-
-
-def _write(scenes: Sequence[Scene], out: Path, side: int) -> None:
-    for scene in scenes:
-        render(scene, side).save(out / _file(scene.image_id), optimize=True)
-    _lines(out / "objects.jsonl", map(_objects, scenes))
-    _lines(out / "captions.jsonl", map(_caption, scenes))
-    for kind in KINDS:
-        _lines(out / f"pope_{kind}.jsonl", pope_rows(scenes, kind))
 
 
 def pope_rows(scenes: Iterable[Scene], kind: Kind) -> list[dict[str, object]]:
@@ -101,6 +133,25 @@ def _caption(scene: Scene) -> dict[str, object]:
     return {"image_id": scene.image_id, "caption": caption.text}
 
 
+def _video_objects(video: Video) -> dict[str, object]:
+    return {
+        "video_id": video.video_id,
+        "place": video.place,
+        "objects": [actor.thing.category for actor in video.actors],
+        "frames": [list(video.visible(frame)) for frame in range(len(video.actors[0].path))],
+    }
+
+
+def _video_questions(videos: Iterable[Video]) -> Iterator[dict[str, object]]:
+    number = 0
+    for video in videos:
+        dice = random.Random(f"farsight videos, questions about {video.video_id}")
+        for question in write_video_questions(video, dice):
+            number += 1
+            about = {"question_id": number, "video_id": video.video_id, "kind": question.kind}
+            yield {**about, "text": question.text, "answer": question.answer}
+
+
 def _file(image_id: str) -> str:
     return f"{image_id}.png"
 
@@ -111,15 +162,17 @@ def _lines(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description="Draw pictures of the small world.")
+    parser = argparse.ArgumentParser(description="Draw pictures or videos of the small world.")
     parser.add_argument("--split", choices=SPLITS, default="test")
-    parser.add_argument("--count", type=int, default=100, help="number of pictures (default 100)")
+    parser.add_argument("--count", type=int, default=100, help="number of pictures or videos (default 100)")
     parser.add_argument("--start", type=int, default=0, help="index of the first one (default 0)")
     parser.add_argument("--side", type=int, default=384, help="width and height in pixels (default 384)")
     parser.add_argument("--out", type=Path, required=True, help="folder to write to; new or empty")
+    parser.add_argument("--videos", action="store_true", help="draw short videos, a folder of frames each")
     options = parser.parse_args()
+    make = draw_videos if options.videos else draw
     try:
-        draw(options.split, options.count, options.out, start=options.start, side=options.side)
+        make(options.split, options.count, options.out, start=options.start, side=options.side)
     except FarSightError as error:
         sys.exit(f"error: {error}")
 

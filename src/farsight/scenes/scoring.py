@@ -148,7 +148,8 @@ def score_snowball(texts: Sequence[str], scenes: Sequence[Scene]) -> Snowball | 
     after_false, after_true = _matched(counts.sum(0)[None])
     if not after_true[0] > 0:
         return None
-    ratios = np.divide(*_matched(np.einsum("rc,cabk->rabk", weights, counts)))
+    later, otherwise = _matched(np.einsum("rc,cabk->rabk", weights, counts))
+    ratios = later / np.where(otherwise > 0, otherwise, np.nan)
     low, high = np.nanquantile(ratios, [0.025, 0.975])
     return Snowball(
         after_false=round(100 * after_false[0], 1),
