@@ -26,6 +26,9 @@ PATCH = 16
 GRID = MODEL_SIDE // PATCH
 """Patches along one side; the model sees GRID x GRID visual tokens."""
 
+ROPE_BASE = 1e6
+"""Base of the rotary angles: with Llama's 10,000 half of a head's 32 numbers forget what lies a picture away."""
+
 SPECIAL = ("<unk>", "<s>", "</s>", "<pad>", "<image>")
 
 CHAT_TEMPLATE = """\
@@ -120,6 +123,7 @@ def build_model(tokenizer: PreTrainedTokenizerFast, sizes: Sizes) -> LlavaForCon
         num_hidden_layers=sizes.language_layers,
         num_attention_heads=sizes.language_heads,
         max_position_embeddings=1024,
+        rope_parameters={"rope_type": "default", "rope_theta": ROPE_BASE},
         tie_word_embeddings=True,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,

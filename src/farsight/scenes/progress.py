@@ -106,7 +106,7 @@ class Run:
         if self.position.stage > number:
             return
         start = self.position.step if self.position.stage == number else 0
-        adam = torch.optim.AdamW(parameters, stage.rate, betas=(0.9, 0.98), weight_decay=0.05)
+        adam = torch.optim.AdamW(parameters, stage.rate, betas=(0.9, 0.98), weight_decay=0.05, fused=True)
         if start:
             self._restore(parameters, adam, start)
         averages: dict[str, float] = {}
@@ -128,8 +128,7 @@ class Run:
                 nn.utils.clip_grad_norm_(parameters, 1.0)
                 adam.step()
                 adam.zero_grad()
-                if step % 10 == 9:
-                    averages[note] = 0.8 * averages.get(note, loss.item()) + 0.2 * loss.item()
+                averages[note] = 0.95 * averages.get(note, loss.item()) + 0.05 * loss.item()
                 told = ", ".join(f"{name} {value:.3f}" for name, value in sorted(averages.items()))
                 bar.update(task, advance=1, loss=told)
                 done = step + 1

@@ -93,7 +93,7 @@ def projector_loss(model: LlavaForConditionalGeneration, tokenizer: PreTrainedTo
     tables = [
         _phrases(tokenizer, words, ["", *CATEGORIES]),
         _phrases(tokenizer, words, ["", *COLOURS]),
-        0.5 * _phrases(tokenizer, words, ["", *POSITIONS]),
+        0.7 * _phrases(tokenizer, words, ["", *POSITIONS]),
         0.5 * _phrases(tokenizer, words, list(PLACES)),
     ]
 
