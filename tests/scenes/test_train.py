@@ -141,7 +141,7 @@ def test_the_plan_of_the_embedded_model_can_be_read() -> None:
         (("seed = 0", "seed ="), "is not valid TOML"),
         (("seed = 0", "sede = 0"), "unexpected keyword argument 'sede'"),
         (("[tower]", "[towre]"), "no table 'tower'"),
-        (("list = 0.6", "lists = 0.6"), "no lesson 'lists'"),
+        (("list = 0.4", "lists = 0.4"), "no lesson 'lists'"),
         (("steps = 300", "steps = 0"), "stage projector: steps and batch must be 1 or more"),
         (("steps = 300", 'steps = "x"'), "stage projector: steps is 'x', not a number"),
         (("scenes = 16000", "scenes = 10"), "scenes at least the largest batch"),
