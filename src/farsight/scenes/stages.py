@@ -88,18 +88,25 @@ def start_projector(model: LlavaForConditionalGeneration, views: Views) -> None:
 
 
 def projector_loss(model: LlavaForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, views: Views) -> Loss:
-    """From a patch to the sum of the embeddings of the words that describe it."""
+    """From a patch to the sum of the embeddings of the words that describe it.
+
+    The article is one of them: it is what all objects have in common, and the word after which a caption names one.
+    """
     words = model.get_input_embeddings().weight.detach().clone()
     tables = [
         _phrases(tokenizer, words, ["", *CATEGORIES]),
-        _phrases(tokenizer, words, ["", *COLOURS]),
+        _phrases(tokenizer, words, ["", *(category.article for category in CATEGORIES.values())]),
+        0.7 * _phrases(tokenizer, words, ["", *COLOURS]),
         0.7 * _phrases(tokenizer, words, ["", *POSITIONS]),
         0.5 * _phrases(tokenizer, words, list(PLACES)),
     ]
+    columns = (0, 0, 1, 2, 3)
 
     def loss_of(rows: Tensor, step: int) -> tuple[Tensor, str]:
         targets = torch.from_numpy(views.patches[rows.numpy()]).long().to(model.device)
-        wanted = torch.stack([table[targets[..., column]] for column, table in enumerate(tables)]).sum(0)
+        wanted = torch.stack([table[targets[..., column]] for column, table in zip(columns, tables, strict=True)]).sum(
+            0
+        )
         with torch.no_grad():
             seen = hidden(model, pixels(views, rows))
         error = model.model.multi_modal_projector(seen) - wanted
