@@ -68,17 +68,11 @@ WHICH_PLACE = ("Where was this picture taken?", "What kind of place is this?")
 TOGETHER = 0.5
 """Chance that a caption goes on with an object of the same company as the last one, if one is left to name."""
 
-COLOURED = 0.3
-"""Chance that a free caption's sentence says the colour.
-
-It follows the noun: a caption then chooses its next object with one word, not by the colour that others share.
-"""
-
 _OPENINGS = ("The image shows {}.", "This is {}.", "This picture shows {}.", "The picture was taken {where}.")
 _SENTENCES = {
-    "There is {noun}{colour} {position}{relation}.": 6,
-    "You can see {noun}{colour} {position}{relation}.": 2,
-    "{Noun}{colour} is {position}{relation}.": 2,
+    "There is {noun} {position}{relation}.": 6,
+    "You can see {noun} {position}{relation}.": 2,
+    "{Noun} is {position}{relation}.": 2,
 }
 _POSITIONS = (
     ("at the top left", "at the top", "at the top right"),
@@ -186,14 +180,17 @@ def counted_prompt(count: int, dice: random.Random | None = None) -> str:
 
 def write_brief(scene: Scene, dice: random.Random) -> str:
     """Name the place and two objects."""
-    nouns = [indefinite(thing.category) for thing in dice.sample(scene.things, 2)]
+    first, second = dice.sample(scene.things, 2)
+    nouns = [indefinite(f"{thing.colour} {thing.category}") for thing in (first, second)]
     place = PLACES[scene.place].phrase
     return f"{place[0].upper()}{place[1:]} with {nouns[0]} and {nouns[1]}."
 
 
 def write_list(scene: Scene, dice: random.Random) -> str:
-    """Name the objects and nothing else."""
-    text = ", ".join(indefinite(thing.category) for thing in _order(scene.things, dice))
+    """Name the objects and their colours and nothing else."""
+    things = list(scene.things)
+    dice.shuffle(things)
+    text = ", ".join(indefinite(f"{thing.colour} {thing.category}") for thing in things)
     return f"{text[0].upper()}{text[1:]}."
 
 
@@ -289,16 +286,16 @@ def _caption(text: str, things: Sequence[Thing], false: frozenset[str]) -> Capti
 
 
 def _plain(thing: Thing) -> str:
-    return f"There is {indefinite(thing.category)} {POSITIONS[zone(thing.x, thing.y)]}."
+    noun = indefinite(f"{thing.colour} {thing.category}")
+    return f"There is {noun} {POSITIONS[zone(thing.x, thing.y)]}."
 
 
 def _sentence(thing: Thing, things: Sequence[Thing], dice: random.Random) -> str:
-    noun = indefinite(thing.category)
+    noun = indefinite(f"{thing.colour} {thing.category}")
     (template,) = dice.choices(list(_SENTENCES), list(_SENTENCES.values()))
     return template.format(
         noun=noun,
         Noun=noun[0].upper() + noun[1:],
-        colour=f" that is {thing.colour}" if dice.random() < COLOURED else "",
         position=POSITIONS[zone(thing.x, thing.y)],
         relation=_relation(thing, things) if dice.random() < 0.15 else "",
     )
