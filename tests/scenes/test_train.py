@@ -127,7 +127,7 @@ def test_the_rate_rises_and_falls() -> None:
     assert all(later < earlier for earlier, later in pairwise(rates[10:]))
 
 
-def test_the_plan_of_the_embedded_model_can_be_read() -> None:
+def test_the_plan_that_ships_can_be_read() -> None:
     plan = read_plan(default_plan_path())
     assert plan.seed == 0
     assert sum(plan.language[-1].lessons.values()) == pytest.approx(1)

@@ -106,7 +106,7 @@ class Plan:
 
 
 def default_plan_path() -> Path:
-    """Return the plan of the embedded model."""
+    """Return the plan that ships: a model of the embedded one's form."""
     return Path(__file__).with_name("llava.toml")
 
 

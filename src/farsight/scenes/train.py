@@ -101,7 +101,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description="Train a model of the small world.")
     parser.add_argument(
-        "--config", type=Path, default=default_plan_path(), help="plan, TOML (default: the embedded model's)"
+        "--config", type=Path, default=default_plan_path(), help="plan, TOML (default: llava.toml)"
     )
     parser.add_argument("--out", type=Path, required=True, help="folder; a run of the same plan in it goes on")
     options = parser.parse_args()
