@@ -164,7 +164,7 @@ class World:
     scale
         How large objects are drawn, relative to the usual size of their kind.
     faint, covered
-        Share of objects that are faint (low contrast), and that have something in front of them.
+        Share of objects that are faint (low contrast), and that have something in front of them; none is both.
     """
 
     stray: float = 0.03
@@ -275,7 +275,7 @@ def _arrange(names: list[str], world: World, dice: random.Random) -> tuple[Thing
         else:
             return None
         faint = dice.random() < world.faint
-        covered = dice.random() < world.covered
+        covered = dice.random() < world.covered / (1 - world.faint) and not faint
         placed.append(
             Thing(
                 category=name,
@@ -285,7 +285,7 @@ def _arrange(names: list[str], world: World, dice: random.Random) -> tuple[Thing
                 size=round(size, 4),
                 flipped=dice.random() < 0.5,
                 strength=round(dice.uniform(0.3, 0.55), 3) if faint else 1.0,
-                cover=round(dice.uniform(0.3, 0.62), 3) if covered else 0.0,
+                cover=round(dice.uniform(0.3, 0.55), 3) if covered else 0.0,
                 cover_side=dice.choice(("left", "right", "bottom")),
             )
         )
