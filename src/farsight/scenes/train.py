@@ -100,9 +100,7 @@ def save(model: LlavaForConditionalGeneration, tokenizer: PreTrainedTokenizerFas
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description="Train a model of the small world.")
-    parser.add_argument(
-        "--config", type=Path, default=default_plan_path(), help="plan, TOML (default: llava.toml)"
-    )
+    parser.add_argument("--config", type=Path, default=default_plan_path(), help="plan, TOML (default: llava.toml)")
     parser.add_argument("--out", type=Path, required=True, help="folder; a run of the same plan in it goes on")
     options = parser.parse_args()
     try:
