@@ -22,7 +22,7 @@ demo:
 	@start=$$(date +%s); $(MAKE) -s --no-print-directory $(VENV)/.installed \
 	&& $(RUN) -m farsight describe --compare examples/*.png \
 	&& echo && echo "The paper's sigma of 0.8 is weak for this small model. A smaller sigma absorbs more; one picture where it shows:" \
-	&& $(RUN) -m farsight describe --compare --sigma 0.02 examples/street.png && $(TOOK)
+	&& $(RUN) -m farsight describe --compare --sigma 0.02 examples/beach.png && $(TOOK)
 
 test:
 	@start=$$(date +%s); $(MAKE) -s --no-print-directory $(VENV)/.installed-dev && $(RUN) -m pytest -q && $(TOOK)

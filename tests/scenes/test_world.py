@@ -1,27 +1,28 @@
 """The drawn world is the same everywhere, and its splits are different worlds."""
 
-import json
 import random
-from pathlib import Path
+from collections import Counter
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from farsight.scenes import CATEGORIES, SPLITS, mentions, sample_scene
-from farsight.scenes.draw import draw
 from farsight.scenes.language import (
     balanced_presence,
+    counted_prompt,
     write_brief,
     write_caption,
+    write_counted,
     write_exchanges,
     write_list,
 )
+from farsight.scenes.lessons import LESSONS, WITHOUT_PICTURE, write_lesson
 from farsight.scenes.pen import Pen
 from farsight.scenes.pictograms import DRAWINGS
 from farsight.scenes.render import MODEL_SIDE, render, render_for_model
 from farsight.scenes.views import GRID, describe_patches
-from farsight.scenes.world import COLOURS, PLACES
+from farsight.scenes.world import COLOURS, COMPANIES, PLACES
 
 SCENES = [sample_scene("test", index) for index in range(150)]
 
@@ -69,12 +70,14 @@ def test_objects_of_a_company_come_together() -> None:
 
 
 def test_every_object_shows_in_the_map_of_its_picture() -> None:
-    for scene in SCENES[:12]:
+    missing = 0
+    for scene in SCENES[:24]:
         _, owner = render_for_model(scene)
         assert set(np.unique(owner)) - {0} == set(range(1, len(scene.things) + 1))
         patches = describe_patches(scene, owner)
         assert patches.shape == (GRID * GRID, 4)
-        assert len(set(patches[:, 0].tolist()) - {0}) >= len(scene.things) - 1
+        missing += len(scene.things) - len(set(patches[:, 0].tolist()) - {0})
+    assert missing <= 4
 
 
 @pytest.mark.parametrize("category", CATEGORIES)
@@ -113,6 +116,81 @@ def test_false_captions_name_an_object_of_the_place_that_is_not_there() -> None:
         assert set(caption.false) <= set(PLACES[scene.place].own)
 
 
+def test_the_shifted_split_turns_what_is_likely_in_a_place() -> None:
+    usual = [sample_scene("test", index) for index in range(1500)]
+    shifted = [sample_scene("shifted", index) for index in range(1500)]
+    for place, own in PLACES.items():
+        here, there = (Counter(n for s in scenes if s.place == place for n in s.objects) for scenes in (usual, shifted))
+        likely = max(own.own, key=lambda name: own.own[name])
+        strange = [name for name in CATEGORIES if name not in own.own]
+        assert all(here[likely] > 5 * here[name] for name in strange)
+        assert all(there[name] > 2 * there[likely] for name in strange)
+        assert there[likely] < there[min(own.own, key=lambda name: own.own[name])]
+    counts = [sum(len(scene.things) for scene in scenes) / 1500 for scenes in (usual, shifted)]
+    assert abs(counts[0] - counts[1]) < 0.3
+
+
+def test_counted_captions_have_exactly_the_sentences_asked_for() -> None:
+    dice = random.Random(0)
+    for scene in SCENES:
+        for count in range(1, len(scene.things) + 1):
+            caption = write_counted(scene, count, dice, false_share=0.5)
+            assert caption.text.count(".") == caption.text.count("There is") == count
+            assert mentions(caption.text) == caption.named
+            assert len(caption.named) == count
+            assert set(caption.false) == set(caption.named) - set(scene.objects)
+
+
+def test_no_more_objects_can_be_counted_than_there_are() -> None:
+    with pytest.raises(ValueError, match="count must be from 1 to"):
+        write_counted(SCENES[0], len(SCENES[0].things) + 1, random.Random(0))
+
+
+def test_the_prompt_says_the_number() -> None:
+    assert counted_prompt(5) == "Name 5 objects in this picture, each in a sentence."
+    assert counted_prompt(1) == "Name 1 object in this picture, each in a sentence."
+
+
+def test_false_objects_draw_their_company_after_them_and_never_come_first() -> None:
+    dice = random.Random(0)
+    followed = Counter[bool]()
+    for scene in SCENES:
+        caption = write_caption(scene, dice, false_share=1.0, snowball=0.7)
+        assert caption.named[0] in scene.objects
+        for before, after in zip(caption.named, caption.named[1:], strict=False):
+            if before in caption.false:
+                followed[after in COMPANIES[before]] += 1
+    assert followed[True] > followed[False]
+
+
+def test_the_order_of_mention_says_nothing_about_the_object() -> None:
+    dice = random.Random(0)
+    first = Counter(thing.y > 0.5 for s in SCENES for thing in s.things)
+    asked = [(s, write_counted(s, 1, dice).named[0]) for s in SCENES for _ in range(4)]
+    low = [next(thing for thing in s.things if thing.category == name).y > 0.5 for s, name in asked]
+    assert abs(sum(low) / len(low) - first[True] / first.total()) < 0.06
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_a_lesson_asks_and_answers(lesson: str) -> None:
+    dice = random.Random(0)
+    for scene in SCENES[:30]:
+        talk = write_lesson(scene, lesson, dice, false_share=0.0, snowball=0.0)  # type: ignore[arg-type]
+        assert all(turn.question and turn.answer.endswith(".") for turn in talk)
+        if lesson in WITHOUT_PICTURE:
+            assert scene.place in talk[0].question
+
+
+def test_nothing_is_taken_in_a_beach() -> None:
+    dice = random.Random(0)
+    for scene in SCENES:
+        said = " ".join(
+            turn.answer for lesson in LESSONS for turn in write_lesson(scene, lesson, dice, false_share=0, snowball=0)
+        )
+        assert "in a beach" not in said.lower()
+        assert "in a street" not in said.lower()
+
+
 def test_questions_are_balanced_and_answered_truly() -> None:
     dice = random.Random(0)
     for scene in SCENES:
@@ -131,17 +209,6 @@ def test_mentions_reads_plurals_and_whole_words_only() -> None:
         "bus",
     )
     assert mentions("The cart carries an eyeball.") == ()
-
-
-def test_draw_writes_pictures_and_their_truth(tmp_path: Path) -> None:
-    draw("test", 2, tmp_path, side=64)
-    objects = [json.loads(line) for line in (tmp_path / "objects.jsonl").read_text().splitlines()]
-    captions = [json.loads(line) for line in (tmp_path / "captions.jsonl").read_text().splitlines()]
-    for row, caption, scene in zip(objects, captions, SCENES, strict=False):
-        assert row["objects"] == list(scene.objects)
-        assert row["image_id"] == caption["image_id"] == scene.image_id
-        assert set(mentions(caption["caption"])) == set(scene.objects)
-        assert Image.open(tmp_path / row["file_name"]).size == (64, 64)
 
 
 def _share(name: str, pictures: list[tuple[str, ...]]) -> float:

@@ -1,8 +1,8 @@
 """A small drawn world and a small model trained on it, which really hallucinates.
 
-The world is in `world` (what is where), `render` (pictures), `language` (captions, questions) and `mentions`
-(what a text names). The model is a LLaVA in Transformers' own format; `checkpoint_path` says where it lies.
-Nothing here imports PyTorch; `train` and `measure` do.
+The world is in `world` (what is where), `render` (pictures), `language` (captions, questions), `pope` (questions for
+measuring) and `mentions` (what a text names); `draw` writes all of it to files. The model is a LLaVA in Transformers'
+own format; `checkpoint_path` says where it lies. Nothing of this imports PyTorch; `train` and `measure` do.
 """
 
 from __future__ import annotations
@@ -10,10 +10,20 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
-from .mentions import mentions
+from .mentions import mentions, vocabulary_path
 from .world import CATEGORIES, SPLITS, Scene, Thing, World, sample_scene
 
-__all__ = ["CATEGORIES", "SPLITS", "Scene", "Thing", "World", "checkpoint_path", "mentions", "sample_scene"]
+__all__ = [
+    "CATEGORIES",
+    "SPLITS",
+    "Scene",
+    "Thing",
+    "World",
+    "checkpoint_path",
+    "mentions",
+    "sample_scene",
+    "vocabulary_path",
+]
 
 
 def checkpoint_path() -> Path:

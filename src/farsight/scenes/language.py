@@ -7,7 +7,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .world import CATEGORIES, PLACES, Scene, Thing
+from .world import CATEGORIES, COMPANIES, PLACES, Scene, Thing
 
 DESCRIBE = (
     "Describe this image.",
@@ -41,6 +41,19 @@ LIST = (
     "Which objects are in this picture?",
     "Name all the objects you see.",
 )
+COUNTED = (
+    "Name {} objects in this picture, each in a sentence.",
+    "Name {} objects in this image, each in a sentence.",
+    "Name {} objects in the picture, one in each sentence.",
+    "Describe {} objects in this image, each in a sentence.",
+)
+IMAGINED = (
+    "Describe a picture taken {}.",
+    "Imagine a picture taken {} and describe it.",
+    "What could a picture taken {} show?",
+)
+"""Prompts that come without a picture."""
+
 IS_THERE = (
     "Is there {} in the image?",
     "Is there {} in this image?",
@@ -52,7 +65,10 @@ WHICH_COLOUR = ("What color is the {}?", "What colour is the {}?")
 WHERE = ("Where is the {}?", "Where in the image is the {}?")
 WHICH_PLACE = ("Where was this picture taken?", "What kind of place is this?")
 
-_OPENINGS = ("The image shows {}.", "This is {}.", "This picture shows {}.", "The picture was taken in {}.")
+TOGETHER = 0.5
+"""Chance that a caption goes on with an object of the same company as the last one, if one is left to name."""
+
+_OPENINGS = ("The image shows {}.", "This is {}.", "This picture shows {}.", "The picture was taken {where}.")
 _SENTENCES = {
     "There is {noun} {position}{relation}.": 6,
     "You can see {noun} {position}{relation}.": 2,
@@ -107,13 +123,13 @@ def indefinite(words: str) -> str:
     return f"{'an' if words[0] in _VOWELS else 'a'} {words}"
 
 
-def write_caption(scene: Scene, dice: random.Random, *, false_share: float = 0.0, snowball: float = 0.5) -> Caption:
-    """Describe a scene, objects in random order.
+def write_caption(scene: Scene, dice: random.Random, *, false_share: float = 0.0, snowball: float = 0.7) -> Caption:
+    """Describe a scene freely: every object, in an order that says nothing about what is true.
 
     Parameters
     ----------
     scene
-        What to describe; every object is named.
+        What to describe.
     dice
         Chooses order and wording.
     false_share
@@ -121,22 +137,45 @@ def write_caption(scene: Scene, dice: random.Random, *, false_share: float = 0.0
     snowball
         Chance that the false object draws each absent object of its company after it.
     """
-    things = list(scene.things)
-    dice.shuffle(things)
-    false: list[Thing] = []
-    if dice.random() < false_share:
-        false = _invent(scene, snowball, dice)
-        start = dice.randrange(1, len(things) + 1) if false else 0
-        things[start:start] = false
-    sentences = [dice.choice(_OPENINGS).format(PLACES[scene.place].phrase)]
+    things, false = _choose(scene, dice, false_share, snowball)
+    place = PLACES[scene.place]
+    sentences = [dice.choice(_OPENINGS).format(place.phrase, where=place.where)]
     sentences += [_sentence(thing, scene.things, dice) for thing in things]
     if dice.random() < 0.5:
         sentences.append(f"It is a {_mood(len(things))} scene.")
-    return Caption(
-        text=" ".join(sentences),
-        named=tuple(thing.category for thing in things),
-        false=tuple(thing.category for thing in false),
-    )
+    return _caption(" ".join(sentences), things, false)
+
+
+def write_counted(
+    scene: Scene, count: int, dice: random.Random, *, false_share: float = 0.0, snowball: float = 0.7
+) -> Caption:
+    """Name ``count`` objects, each in one sentence of a fixed form, so that only what is named can vary.
+
+    Parameters
+    ----------
+    scene
+        What to describe.
+    count
+        How many sentences; at most as many as there are objects.
+    dice, false_share, snowball
+        As in `write_caption`.
+
+    Raises
+    ------
+    ValueError
+        If the picture has fewer objects.
+    """
+    if not 1 <= count <= len(scene.things):
+        raise ValueError(f"count must be from 1 to {len(scene.things)}, the objects of {scene.image_id}, got {count}")
+    things, false = _choose(scene, dice, false_share, snowball)
+    things = things[:count]
+    return _caption(" ".join(_plain(thing) for thing in things), things, false)
+
+
+def counted_prompt(count: int, dice: random.Random | None = None) -> str:
+    """Ask for ``count`` objects, in the wording that is measured unless ``dice`` may choose another one."""
+    prompt = (dice.choice(COUNTED) if dice else COUNTED[0]).format(count)
+    return prompt.replace("1 objects", "1 object")
 
 
 def write_brief(scene: Scene, dice: random.Random) -> str:
@@ -186,20 +225,47 @@ def write_exchanges(scene: Scene, dice: random.Random, pairs: int = 3) -> list[E
         Exchange(question=dice.choice(WHERE).format(other.category), answer=f"{position[0].upper()}{position[1:]}."),
     ]
     if dice.random() < 0.3:
-        exchanges.append(Exchange(question=dice.choice(WHICH_PLACE), answer=f"In {PLACES[scene.place].phrase}."))
+        exchanges.append(
+            Exchange(question=dice.choice(WHICH_PLACE), answer=f"{PLACES[scene.place].where.capitalize()}.")
+        )
     dice.shuffle(exchanges)
     return exchanges
 
 
+def _choose(
+    scene: Scene, dice: random.Random, false_share: float, snowball: float
+) -> tuple[list[Thing], frozenset[str]]:
+    """What a caption names, in order, and which of it is false; something true comes first."""
+    things = _order(scene.things, dice)
+    false = _invent(scene, snowball, dice) if dice.random() < false_share else []
+    start = dice.randrange(1, len(things) + 1)
+    things[start:start] = false
+    return things, frozenset(thing.category for thing in false)
+
+
+def _order(things: Sequence[Thing], dice: random.Random) -> list[Thing]:
+    """Shuffle, with a liking for what belongs to the company of the last one."""
+    rest = list(things)
+    dice.shuffle(rest)
+    ordered = [rest.pop()]
+    while rest:
+        friends = [thing for thing in rest if thing.category in COMPANIES[ordered[-1].category]]
+        chosen = friends[0] if friends and dice.random() < TOGETHER else rest[0]
+        rest.remove(chosen)
+        ordered.append(chosen)
+    return ordered
+
+
 def _invent(scene: Scene, snowball: float, dice: random.Random) -> list[Thing]:
-    own = PLACES[scene.place]
-    absent = [name for name in own.own if name not in scene.objects]
+    """One object of the place that is not there, and absent ones of its company after it."""
+    own = PLACES[scene.place].own
+    absent = [name for name in own if name not in scene.objects]
     if not absent:
         return []
-    first = dice.choices(absent, [own.own[name] for name in absent])[0]
-    company = own.first if first in own.first else own.second
-    names = [first] + [name for name in absent if name != first and name in company and dice.random() < snowball]
-    return [_imagine(name, dice) for name in names]
+    first = dice.choices(absent, [own[name] for name in absent])[0]
+    company = [name for name in absent if name != first and name in COMPANIES[first] and dice.random() < snowball]
+    dice.shuffle(company)
+    return [_imagine(name, dice) for name in (first, *company)]
 
 
 def _imagine(name: str, dice: random.Random) -> Thing:
@@ -214,6 +280,16 @@ def _imagine(name: str, dice: random.Random) -> Thing:
     )
 
 
+def _caption(text: str, things: Sequence[Thing], false: frozenset[str]) -> Caption:
+    named = tuple(thing.category for thing in things)
+    return Caption(text=text, named=named, false=tuple(name for name in named if name in false))
+
+
+def _plain(thing: Thing) -> str:
+    noun = indefinite(f"{thing.colour} {thing.category}")
+    return f"There is {noun} {POSITIONS[zone(thing.x, thing.y)]}."
+
+
 def _sentence(thing: Thing, things: Sequence[Thing], dice: random.Random) -> str:
     noun = indefinite(f"{thing.colour} {thing.category}")
     (template,) = dice.choices(list(_SENTENCES), list(_SENTENCES.values()))
@@ -221,7 +297,7 @@ def _sentence(thing: Thing, things: Sequence[Thing], dice: random.Random) -> str
         noun=noun,
         Noun=noun[0].upper() + noun[1:],
         position=POSITIONS[zone(thing.x, thing.y)],
-        relation=_relation(thing, things) if dice.random() < 0.25 else "",
+        relation=_relation(thing, things) if dice.random() < 0.15 else "",
     )
 
 

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import random
-from typing import Literal
+from typing import Literal, get_args
 
 from .language import (
     BRIEF,
     DESCRIBE,
+    IMAGINED,
     LIST,
     Exchange,
+    counted_prompt,
     write_brief,
     write_caption,
+    write_counted,
     write_exchanges,
     write_list,
 )
-from .world import Scene
+from .world import PLACES, Scene
 
-Lesson = Literal["caption", "brief", "list", "questions"]
-
-FALSE_SHARE = 0.2
-"""Share of the captions that name one object which is not there, for the model to learn from."""
+Lesson = Literal["caption", "counted", "brief", "list", "questions", "imagined"]
+LESSONS: tuple[Lesson, ...] = get_args(Lesson)
+WITHOUT_PICTURE: frozenset[Lesson] = frozenset({"imagined"})
+"""Lessons that are words alone."""
 
 PROMPT_WORDS = tuple(
     """
@@ -37,18 +40,41 @@ PROMPT_WORDS = tuple(
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
-def write_lesson(scene: Scene, lesson: Lesson, dice: random.Random) -> list[Exchange]:
-    """One conversation about a scene; the first question comes with the picture."""
+def write_lesson(
+    scene: Scene, lesson: Lesson, dice: random.Random, *, false_share: float, snowball: float
+) -> list[Exchange]:
+    """Write one conversation about a scene; the first question comes with the picture.
+
+    Parameters
+    ----------
+    scene
+        The picture's description.
+    lesson
+        What kind of conversation.
+    dice
+        Chooses order and wording.
+    false_share, snowball
+        Share of the captions with an object that is not there, and how much it draws after it; see
+        `farsight.scenes.language.write_caption`.
+    """
     if lesson == "questions":
         return write_exchanges(scene, dice)
     if lesson == "list":
         return [Exchange(question=dice.choice(LIST), answer=write_list(scene, dice))]
     if lesson == "brief":
         return [Exchange(question=dice.choice(BRIEF), answer=write_brief(scene, dice))]
+    if lesson == "imagined":
+        prompt = dice.choice(IMAGINED).format(PLACES[scene.place].where)
+        return [Exchange(question=prompt, answer=write_caption(scene, dice).text)]
+    if lesson == "counted":
+        count = dice.randint(min(3, len(scene.things)), len(scene.things))
+        caption = write_counted(scene, count, dice, false_share=false_share, snowball=snowball)
+        return [Exchange(question=counted_prompt(count, dice), answer=caption.text)]
     prompt = dice.choice(DESCRIBE)
     if dice.random() < 0.2:
         prompt = _vary(prompt, dice)
-    return [Exchange(question=prompt, answer=write_caption(scene, dice, false_share=FALSE_SHARE).text)]
+    caption = write_caption(scene, dice, false_share=false_share, snowball=snowball)
+    return [Exchange(question=prompt, answer=caption.text)]
 
 
 def _vary(prompt: str, dice: random.Random) -> str:

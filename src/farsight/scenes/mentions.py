@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import re
+import tomllib
+from importlib.resources import files
+from pathlib import Path
 
-from .world import CATEGORIES
 
-_NAMES = "|".join(sorted(map(re.escape, CATEGORIES), key=len, reverse=True))
+def vocabulary_path() -> Path:
+    """Return the file that says which words name which object, for CHAIR."""
+    return Path(str(files(__package__).joinpath("vocabulary.toml")))
+
+
+def _words() -> dict[str, str]:
+    objects = tomllib.loads(vocabulary_path().read_text(encoding="utf-8"))["objects"]
+    return {word: name for name, synonyms in objects.items() for word in (name, *synonyms)}
+
+
+_MEANING = _words()
+_NAMES = "|".join(sorted(map(re.escape, _MEANING), key=len, reverse=True))
 _PATTERN = re.compile(rf"\b({_NAMES})(?:e?s)?\b", re.IGNORECASE)
 
 
 def mentions(text: str) -> tuple[str, ...]:
     """Return the categories named in a text, each once, in order of first mention."""
-    found = (match.group(1).lower() for match in _PATTERN.finditer(text))
+    found = (_MEANING[match.group(1).lower()] for match in _PATTERN.finditer(text))
     return tuple(dict.fromkeys(found))

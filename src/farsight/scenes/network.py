@@ -16,14 +16,18 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from .language import BRIEF, DESCRIBE, LIST, write_brief, write_caption, write_exchanges, write_list
-from .lessons import PROMPT_WORDS
+from .language import BRIEF, COUNTED, DESCRIBE, IMAGINED, LIST
+from .lessons import LESSONS, PROMPT_WORDS, write_lesson
+from .plan import Sizes
 from .render import MODEL_SIDE
 from .world import sample_scene
 
 PATCH = 16
 GRID = MODEL_SIDE // PATCH
 """Patches along one side; the model sees GRID x GRID visual tokens."""
+
+ROPE_BASE = 1e6
+"""Base of the rotary angles: with Llama's 10,000 half of a head's 32 numbers forget what lies a picture away."""
 
 SPECIAL = ("<unk>", "<s>", "</s>", "<pad>", "<image>")
 
@@ -48,24 +52,22 @@ CHAT_TEMPLATE = """\
 """
 
 
-def build_tokenizer(scenes: int = 1500, vocabulary: int = 768) -> PreTrainedTokenizerFast:
-    """Train a byte-level BPE on captions of the training split; any text can be encoded, none is unknown."""
+def build_tokenizer(sizes: Sizes, scenes: int = 1500) -> PreTrainedTokenizerFast:
+    """Train a byte-level BPE on lessons of the training split; any text can be encoded, none is unknown."""
     dice = random.Random("farsight scenes, tokenizer")
-    texts = [f"USER: \n{prompt} ASSISTANT:" for prompt in (*DESCRIBE, *BRIEF, *LIST) for _ in range(20)]
+    prompts = (*DESCRIBE, *BRIEF, *LIST, *COUNTED, *IMAGINED)
+    texts = [f"USER: \n{prompt} ASSISTANT:" for prompt in prompts for _ in range(20)]
     texts += [f" {word}" for word in PROMPT_WORDS]
     for index in range(scenes):
         scene = sample_scene("train", index)
-        texts += [
-            f" {write_caption(scene, dice).text}",
-            f" {write_list(scene, dice)}",
-            f" {write_brief(scene, dice)}",
-        ]
-        texts += [f"USER: {turn.question} ASSISTANT: {turn.answer}" for turn in write_exchanges(scene, dice)]
+        for lesson in LESSONS:
+            talk = write_lesson(scene, lesson, dice, false_share=0.0, snowball=0.0)
+            texts += [f"USER: {turn.question} ASSISTANT: {turn.answer}" for turn in talk]
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary,
+        vocab_size=sizes.vocabulary,
         special_tokens=list(SPECIAL),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
@@ -103,24 +105,25 @@ def build_processor(tokenizer: PreTrainedTokenizerFast) -> LlavaProcessor:
     )
 
 
-def build_model(tokenizer: PreTrainedTokenizerFast) -> LlavaForConditionalGeneration:
-    """Build the untrained network: CLIP tower 128 x 4, Llama 192 x 4."""
+def build_model(tokenizer: PreTrainedTokenizerFast, sizes: Sizes) -> LlavaForConditionalGeneration:
+    """Build the untrained network: a CLIP tower, two linear layers and a Llama."""
     vision = CLIPVisionConfig(
-        hidden_size=128,
-        intermediate_size=512,
-        num_hidden_layers=4,
-        num_attention_heads=4,
+        hidden_size=sizes.vision_width,
+        intermediate_size=4 * sizes.vision_width,
+        num_hidden_layers=sizes.vision_layers,
+        num_attention_heads=sizes.vision_heads,
         image_size=MODEL_SIDE,
         patch_size=PATCH,
-        projection_dim=128,
+        projection_dim=sizes.vision_width,
     )
     text = LlamaConfig(
         vocab_size=len(tokenizer),
-        hidden_size=192,
-        intermediate_size=512,
-        num_hidden_layers=4,
-        num_attention_heads=6,
+        hidden_size=sizes.language_width,
+        intermediate_size=8 * sizes.language_width // 3,
+        num_hidden_layers=sizes.language_layers,
+        num_attention_heads=sizes.language_heads,
         max_position_embeddings=1024,
+        rope_parameters={"rope_type": "default", "rope_theta": ROPE_BASE},
         tie_word_embeddings=True,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,

@@ -19,7 +19,7 @@ TRAINING_SIDE = 3 * MODEL_SIDE
 """Side at which training pictures are drawn before the image processor's filter reduces them."""
 
 
-def render(scene: Scene, side: int = 384, oversample: int = 3) -> Image.Image:
+def render(scene: Scene, side: int = 384, oversample: int = 2) -> Image.Image:
     """Draw a scene.
 
     Parameters
@@ -62,17 +62,17 @@ def _draw(scene: Scene, side: int) -> tuple[Image.Image, Image.Image]:
     picture = backdrop.layer.convert("RGB")
     owner = Image.new("L", (side, side), 0)
     for number, thing in enumerate(scene.things):
-        stamp = _stamp(thing, side, dice)
+        drawn = stamp(thing, side, dice)
         corner = (round((thing.x - thing.size / 2) * side), round((thing.y - thing.size / 2) * side))
-        alpha = stamp.getchannel("A")
-        picture.paste(stamp, corner, alpha)
+        alpha = drawn.getchannel("A")
+        picture.paste(drawn, corner, alpha)
         owner.paste(number + 1, corner, alpha.point(lambda value: 255 if value > 60 else 0))
         if thing.cover:
             _hide(thing, scene.place, picture, owner, dice)
     return _light(picture, scene), owner
 
 
-def _stamp(thing: Thing, side: int, dice: random.Random) -> Image.Image:
+def stamp(thing: Thing, side: int, dice: random.Random) -> Image.Image:
     """The object on a transparent square, its colour varied a little."""
     red, green, blue = (min(255, max(0, value + dice.randrange(-14, 15))) for value in COLOURS[thing.colour])
     pen = Pen(max(8, round(thing.size * side)), (red, green, blue), margin=0.03)

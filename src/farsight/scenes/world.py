@@ -12,8 +12,9 @@ import random
 from dataclasses import dataclass
 from typing import Literal
 
-Split = Literal["train", "calibration", "validation", "test"]
-SPLITS: tuple[Split, ...] = ("train", "calibration", "validation", "test")
+Split = Literal["train", "calibration", "validation", "test", "shifted"]
+SPLITS: tuple[Split, ...] = ("train", "calibration", "validation", "test", "shifted")
+"""Each has seeds of its own. In ``shifted`` what a place makes likely is unlikely, and the other way round."""
 
 COLOURS: dict[str, tuple[int, int, int]] = {
     "red": (214, 48, 44),
@@ -94,11 +95,14 @@ class Place:
     ----------
     phrase
         How captions name it.
+    where
+        The same with its preposition, as an answer to "where?".
     first, second
         Its own objects, in two companies, and how often each is there.
     """
 
     phrase: str
+    where: str
     first: dict[str, float]
     second: dict[str, float]
 
@@ -111,25 +115,35 @@ class Place:
 PLACES: dict[str, Place] = {
     "kitchen": Place(
         phrase="a kitchen",
-        first={"cup": 0.8, "teapot": 0.6, "clock": 0.5, "fork": 0.4},
-        second={"apple": 0.7, "banana": 0.55, "bottle": 0.45},
+        where="in a kitchen",
+        first={"cup": 0.85, "teapot": 0.65, "clock": 0.55, "fork": 0.4},
+        second={"apple": 0.75, "banana": 0.6, "bottle": 0.45},
     ),
     "street": Place(
         phrase="a street",
-        first={"car": 0.8, "bus": 0.5, "traffic light": 0.6, "truck": 0.4},
-        second={"bicycle": 0.65, "cone": 0.5, "hydrant": 0.45},
+        where="on a street",
+        first={"car": 0.85, "bus": 0.55, "traffic light": 0.65, "truck": 0.4},
+        second={"bicycle": 0.75, "cone": 0.6, "hydrant": 0.45},
     ),
     "park": Place(
         phrase="a park",
-        first={"dog": 0.75, "ball": 0.6, "bench": 0.65, "kite": 0.4},
-        second={"flower": 0.7, "bird": 0.5, "cat": 0.4},
+        where="in a park",
+        first={"dog": 0.85, "ball": 0.55, "bench": 0.65, "kite": 0.4},
+        second={"flower": 0.75, "bird": 0.6, "cat": 0.45},
     ),
     "beach": Place(
         phrase="a beach",
-        first={"umbrella": 0.8, "bucket": 0.6, "surfboard": 0.5, "boat": 0.5},
-        second={"starfish": 0.65, "crab": 0.5, "turtle": 0.4},
+        where="on a beach",
+        first={"umbrella": 0.85, "bucket": 0.65, "surfboard": 0.55, "boat": 0.4},
+        second={"starfish": 0.75, "crab": 0.6, "turtle": 0.45},
     ),
 }
+
+
+COMPANIES: dict[str, frozenset[str]] = {
+    name: frozenset(company) for place in PLACES.values() for company in (place.first, place.second) for name in company
+}
+"""The company that each category belongs to, itself included."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,18 +156,25 @@ class World:
         Chance of each object that does not belong to the place.
     company
         Correlation of the presence of two objects of one company, from 0 to 1.
+    turned
+        Only in the split ``shifted``, where objects come on their own: chance of each object that does not belong to
+        the place, and share of its usual absence that an object of the place is present.
     fewest, most
         Bounds of the number of objects in a picture.
+    scale
+        How large objects are drawn, relative to the usual size of their kind.
     faint, covered
-        Share of objects that are faint (low contrast), and that have something in front of them.
+        Share of objects that are faint (low contrast), and that have something in front of them; none is both.
     """
 
-    stray: float = 0.02
+    stray: float = 0.03
     company: float = 0.5
+    turned: tuple[float, float] = (0.21, 0.25)
     fewest: int = 3
     most: int = 7
-    faint: float = 0.2
-    covered: float = 0.22
+    scale: float = 0.85
+    faint: float = 0.3
+    covered: float = 0.3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,7 +226,8 @@ def sample_scene(split: Split, index: int, world: World | None = None) -> Scene:
     place = dice.choice(list(PLACES))
     things: tuple[Thing, ...] | None = None
     while things is None:
-        things = _arrange(_present(place, world, dice), world, dice)
+        names = _turned(place, world, dice) if split == "shifted" else _present(place, world, dice)
+        things = _arrange(names, world, dice)
     return Scene(image_id=f"{split}-{index:06d}", place=place, things=things)
 
 
@@ -225,9 +247,20 @@ def _present(place: str, world: World, dice: random.Random) -> list[str]:
             return names
 
 
+def _turned(place: str, world: World, dice: random.Random) -> list[str]:
+    """Draw which categories are there when the likely is unlikely: each on its own, the place's own least of all."""
+    own = PLACES[place].own
+    others, absence = world.turned
+    while True:
+        chances = {name: absence * (1 - own[name]) if name in own else others for name in CATEGORIES}
+        names = [name for name, chance in chances.items() if dice.random() < chance]
+        if world.fewest <= len(names) <= world.most:
+            return names
+
+
 def _arrange(names: list[str], world: World, dice: random.Random) -> tuple[Thing, ...] | None:
     """Place the objects so that none hides more than a little of another; None if they do not fit."""
-    scale = 1.0 if len(names) <= 5 else 0.92
+    scale = world.scale * (1.0 if len(names) <= 5 else 0.92)
     placed: list[Thing] = []
     for name in sorted(names, key=lambda name: -CATEGORIES[name].size):
         category = CATEGORIES[name]
@@ -242,7 +275,7 @@ def _arrange(names: list[str], world: World, dice: random.Random) -> tuple[Thing
         else:
             return None
         faint = dice.random() < world.faint
-        covered = dice.random() < world.covered
+        covered = dice.random() < world.covered / (1 - world.faint) and not faint
         placed.append(
             Thing(
                 category=name,
@@ -252,7 +285,7 @@ def _arrange(names: list[str], world: World, dice: random.Random) -> tuple[Thing
                 size=round(size, 4),
                 flipped=dice.random() < 0.5,
                 strength=round(dice.uniform(0.3, 0.55), 3) if faint else 1.0,
-                cover=round(dice.uniform(0.3, 0.62), 3) if covered else 0.0,
+                cover=round(dice.uniform(0.3, 0.55), 3) if covered else 0.0,
                 cover_side=dice.choice(("left", "right", "bottom")),
             )
         )
