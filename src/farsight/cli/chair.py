@@ -104,6 +104,7 @@ def _print_scores(scores: dict[str, ChairScore], qualities: dict[str, Quality]) 
             "n": str(len(score.captions)),
             "CHAIR_S": percent(score.chair_s),
             "CHAIR_I": percent(score.chair_i),
+            "first-3": percent(score.first_3),
             "recall": percent(score.recall),
             "false": str(score.hallucinated_mentions),
             "mentions": str(score.mentions),
@@ -123,7 +124,8 @@ def _print_differences(baseline: str, differences: dict[str, dict[str, Differenc
     from farsight.cli.tables import difference, print_table
 
     scales = {"objects": 1.0, "words": 1.0, "log_perplexity": 1.0}
-    shown = {"chair_s": "CHAIR_S", "chair_i": "CHAIR_I", "repetition_4": "rep-4", "log_perplexity": "ln perplexity"}
+    shown = {"chair_s": "CHAIR_S", "chair_i": "CHAIR_I", "first_3": "first-3", "repetition_4": "rep-4"}
+    shown["log_perplexity"] = "ln perplexity"
     names = list(differences)
     figures = list(differences[names[0]])
     print_table(

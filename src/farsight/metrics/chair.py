@@ -32,6 +32,16 @@ class CaptionScore:
         """Mentions of objects that are not in the picture, in order."""
         return [mention for mention in self.mentions if mention.object not in self.present]
 
+    @cached_property
+    def distinct(self) -> tuple[str, ...]:
+        """The objects that it names, each once, in order of their first mention."""
+        return tuple(dict.fromkeys(mention.object for mention in self.mentions))
+
+    def false_among_first(self, count: int) -> tuple[int, int]:
+        """Of the first so many distinct objects, how many are not in the picture, and how many there are."""
+        first = self.distinct[:count]
+        return sum(name not in self.present for name in first), len(first)
+
     @property
     def found(self) -> set[str]:
         """Objects in the picture that the caption names."""
@@ -102,7 +112,13 @@ class ChairScore:
     @property
     def objects(self) -> float:
         """Distinct objects that a caption names, on average."""
-        return sum(len({mention.object for mention in one.mentions}) for one in self.captions) / len(self.captions)
+        return sum(len(one.distinct) for one in self.captions) / len(self.captions)
+
+    @property
+    def first_3(self) -> float:
+        """Share of the first three distinct objects of each caption that are false: CHAIR that length cannot change."""
+        terms = [one.false_among_first(3) for one in self.captions]
+        return sum(false for false, _ in terms) / max(sum(of for _, of in terms), 1)
 
     def record(self) -> dict[str, Any]:
         """Give the figures for a JSON file."""
@@ -111,6 +127,7 @@ class ChairScore:
             "chair_s": self.chair_s,
             "chair_i": self.chair_i,
             "recall": self.recall,
+            "first_3": self.first_3,
             "hallucinated_captions": self.hallucinated_captions,
             "hallucinated_mentions": self.hallucinated_mentions,
             "mentions": self.mentions,

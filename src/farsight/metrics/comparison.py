@@ -17,8 +17,9 @@ Columns = Callable[[CaptionScore], tuple[float, float]]
 FIGURES: dict[str, Columns] = {
     "chair_s": lambda one: (bool(one.hallucinated), 1),
     "chair_i": lambda one: (len(one.hallucinated), len(one.mentions)),
+    "first_3": lambda one: one.false_among_first(3),
     "recall": lambda one: (len(one.found), len(one.present)),
-    "objects": lambda one: (len({mention.object for mention in one.mentions}), 1),
+    "objects": lambda one: (len(one.distinct), 1),
     "words": lambda one: (one.length, 1),
     "repetition_4": lambda one: (repetition(spoken(one.caption.text)), 1),
     "snowball": lambda one: (len({mention.object for mention in one.hallucinated}) >= 2, 1),

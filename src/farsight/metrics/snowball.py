@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from farsight.errors import SettingError
 from farsight.metrics.chair import CaptionScore, ChairScore
 from farsight.metrics.paired import RESAMPLES, interval, resampled_sums, two_sided
-from farsight.metrics.vocabulary import Mention
 from farsight.metrics.words import words
 
 FIFTHS = 5
@@ -189,18 +188,11 @@ def _counts(caption: CaptionScore) -> tuple[Counts, Counts, Counts, Counts]:
         gone_wrong |= false
     ranks: Counts = []
     gone_wrong = False
-    for mention in _first_mentions(caption):
-        false = mention.object not in caption.present
+    for name in caption.distinct:
+        false = name not in caption.present
         ranks += [(0, 0), (1, int(false))] if gone_wrong else [(1, int(false)), (0, 0)]
         gone_wrong |= false
     return fifths, bins, sides, ranks
-
-
-def _first_mentions(caption: CaptionScore) -> list[Mention]:
-    first: dict[str, Mention] = {}
-    for mention in caption.mentions:
-        first.setdefault(mention.object, mention)
-    return list(first.values())
 
 
 def _false_objects(caption: CaptionScore) -> int:
@@ -264,7 +256,7 @@ def _worst(captions: Sequence[CaptionScore], most: int) -> tuple[FalseObject, ..
     wrong: Counter[str] = Counter()
     before: dict[str, Counter[str]] = {}
     for caption in captions:
-        order = [mention.object for mention in _first_mentions(caption)]
+        order = caption.distinct
         named.update(order)
         for rank, name in enumerate(order):
             if name not in caption.present:

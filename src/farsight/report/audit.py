@@ -14,7 +14,7 @@ from farsight.metrics.paired import Difference
 from farsight.metrics.snowball import MATCHED_CAPTIONS, MOST_BINS, TOKENS_A_BIN, Audit, FalseObject, Rate
 from farsight.metrics.text_quality import Quality, quality
 from farsight.report import charts
-from farsight.report.page import Section, Span, Table, Text, page, picture
+from farsight.report.page import Section, Table, Text, marked, page, picture
 
 DRAWN_MENTIONS = 10
 """A curve ends where a point would stand for fewer mentions, which say nothing. The JSON file has them all."""
@@ -250,13 +250,4 @@ def _examples(name: str, captions: Sequence[CaptionScore], most: int = 3) -> lis
         return len({mention.object for mention in one.hallucinated})
 
     worst = sorted(captions, key=badness, reverse=True)[:most]
-    return [Text(title=f"{name}, image {one.caption.image_id}", spans=_marked(one)) for one in worst if badness(one)]
-
-
-def _marked(caption: CaptionScore) -> list[Span]:
-    text, spans, at = caption.caption.text, [], 0
-    for mention in caption.mentions:
-        spans.append(Span(text[at : mention.start]))
-        spans.append(Span(text[mention.start : mention.end], "true" if mention.object in caption.present else "false"))
-        at = mention.end
-    return [*spans, Span(text[at:])]
+    return [Text(title=f"{name}, image {one.caption.image_id}", spans=marked(one)) for one in worst if badness(one)]

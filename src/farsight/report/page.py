@@ -10,6 +10,7 @@ from typing import NamedTuple
 import jinja2
 from matplotlib.figure import Figure
 
+from farsight.metrics.chair import CaptionScore
 from farsight.report.charts import data_uri, image
 
 
@@ -53,11 +54,23 @@ class Section:
     pictures: Sequence[Picture] = ()
     tables: Sequence[Table] = ()
     texts: Sequence[Text] = ()
+    small: bool = False
+    """Whether its pictures are photographs beside their texts, not plots over the page's width."""
 
 
 def picture(drawn: Figure, alt: str) -> Picture:
     """Make a sharp picture of a figure."""
     return Picture(source=data_uri(image(drawn, "svg"), "image/svg+xml"), alt=alt)
+
+
+def marked(caption: CaptionScore) -> list[Span]:
+    """Cut a caption into pieces: objects that are there, objects that are not, and the rest."""
+    text, spans, at = caption.caption.text, [], 0
+    for mention in caption.mentions:
+        spans.append(Span(text[at : mention.start]))
+        spans.append(Span(text[mention.start : mention.end], "true" if mention.object in caption.present else "false"))
+        at = mention.end
+    return [*spans, Span(text[at:])]
 
 
 def page(title: str, summary: Sequence[str], sections: Sequence[Section], *, footer: str = "") -> str:
