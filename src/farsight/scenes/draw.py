@@ -22,6 +22,9 @@ from .render import render
 from .videos import Video, render_video, sample_video, write_video_caption, write_video_questions
 from .world import SPLITS, Scene, Split, sample_scene
 
+COMPRESSION = 3
+"""Of PNG files: the pictures have fine noise, which more effort makes hardly smaller."""
+
 
 def draw(split: Split, count: int, out: Path, *, start: int = 0, side: int = 384) -> None:
     """Write pictures and what is true of them. All of the folder appears at once, or nothing does.
@@ -51,7 +54,7 @@ def draw(split: Split, count: int, out: Path, *, start: int = 0, side: int = 384
     scenes = [sample_scene(split, index) for index in range(start, start + count)]
     with _new_folder(out) as fresh:
         for scene in scenes:
-            render(scene, side).save(fresh / _file(scene.image_id), optimize=True)
+            render(scene, side).save(fresh / _file(scene.image_id), compress_level=COMPRESSION)
         _lines(fresh / "objects.jsonl", map(_objects, scenes))
         _lines(fresh / "captions.jsonl", map(_caption, scenes))
         for kind in KINDS:
@@ -73,7 +76,7 @@ def draw_videos(split: Split, count: int, out: Path, *, start: int = 0, side: in
         for video in videos:
             (fresh / video.video_id).mkdir()
             for number, frame in enumerate(render_video(video, side)):
-                frame.save(fresh / video.video_id / f"{number:02d}.png", optimize=True)
+                frame.save(fresh / video.video_id / f"{number:02d}.png", compress_level=COMPRESSION)
         _lines(fresh / "objects.jsonl", map(_video_objects, videos))
         _lines(fresh / "captions.jsonl", ({"video_id": v.video_id, "caption": write_video_caption(v)} for v in videos))
         _lines(fresh / "questions.jsonl", _video_questions(videos))
