@@ -1,0 +1,147 @@
+"""Answers from a model in this process: greedy, in batches with left padding, with what the registers absorbed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from farsight.attention import observed
+from farsight.checkpoints import LoadedModel, prompt_inputs
+from farsight.errors import InputError
+from farsight.method import Method
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a model said to one prompt about one picture."""
+
+    text: str
+    tokens: int
+    ended: bool
+    """False if it was cut off at ``max_new_tokens``."""
+    absorbed: float | None
+    """Share of attention that the gates took away, mean over layers, heads and generated rows; None without gates."""
+
+
+@torch.inference_mode()
+def answer(
+    loaded: LoadedModel,
+    method: Method,
+    pictures: Sequence[Image.Image],
+    prompts: Sequence[str],
+    *,
+    max_new_tokens: int,
+    generation: Mapping[str, Any] | None = None,
+) -> list[Answer]:
+    """Answer one prompt about each picture, all in one batch.
+
+    Parameters
+    ----------
+    loaded
+        The model with its processor.
+    method
+        How to decode; applied for this call alone.
+    pictures, prompts
+        As many of one as of the other.
+    max_new_tokens
+        Where an answer is cut off.
+    generation
+        More arguments of ``generate``; greedy decoding by default.
+
+    Raises
+    ------
+    InputError
+        If the model takes no pictures, or its pad token is not known.
+    """
+    inputs = _batch(loaded, pictures, prompts)
+    length = inputs["input_ids"].shape[1]
+    absorbed = _Absorbed()
+    how = {"do_sample": False, "num_beams": 1, "temperature": None, "top_p": None, "top_k": None, **(generation or {})}
+    with method(loaded.model), observed(absorbed):
+        output: Tensor = loaded.model.generate(**inputs, max_new_tokens=max_new_tokens, **how)  # type: ignore[operator]
+    ends = _end_tokens(loaded)
+    answers = []
+    for number, row in enumerate(output[:, length:].tolist()):
+        end = next((place for place, token in enumerate(row) if token in ends), None)
+        kept = row if end is None else row[: end + 1]
+        answers.append(
+            Answer(
+                text=loaded.tokenizer.decode(kept, skip_special_tokens=True).strip(),
+                tokens=len(kept),
+                ended=end is not None,
+                absorbed=absorbed.mean(number, len(kept)),
+            )
+        )
+    return answers
+
+
+def _batch(loaded: LoadedModel, pictures: Sequence[Image.Image], prompts: Sequence[str]) -> dict[str, Any]:
+    """Make one padded batch; a single prompt is made as `prompt_inputs` makes it."""
+    if len(prompts) == 1:
+        return prompt_inputs(loaded, pictures[0], prompts[0])
+    tokenizer, processor = loaded.tokenizer, loaded.processor
+    if tokenizer.pad_token_id is None:
+        raise InputError(f"'{loaded.name}' has no pad token, which batches need; pass --batch-size 1")
+    before = tokenizer.padding_side
+    tokenizer.padding_side = "left"
+    try:
+        if getattr(processor, "chat_template", None):
+            talks = [
+                [{"role": "user", "content": [{"type": "image", "image": picture}, {"type": "text", "text": prompt}]}]
+                for picture, prompt in zip(pictures, prompts, strict=True)
+            ]
+            inputs = processor.apply_chat_template(
+                talks,
+                add_generation_prompt=True,
+                tokenize=True,
+                return_dict=True,
+                return_tensors="pt",
+                processor_kwargs={"padding": True},
+            )
+        else:
+            token = getattr(processor, "image_token", None)
+            texts = [f"{token}\n{prompt}" if isinstance(token, str) else prompt for prompt in prompts]
+            inputs = processor(images=list(pictures), text=texts, return_tensors="pt", padding=True)
+    finally:
+        tokenizer.padding_side = before
+    return dict(inputs.to(loaded.device, dtype=loaded.dtype))
+
+
+def _end_tokens(loaded: LoadedModel) -> set[int]:
+    ends: int | list[int] | None = loaded.model.generation_config.eos_token_id  # type: ignore[union-attr, assignment]
+    return set() if ends is None else {ends} if isinstance(ends, int) else set(ends)
+
+
+class _Absorbed:
+    """Adds up what the gates of a batch took away, step by step: layers differ in heads but not in steps."""
+
+    def __init__(self) -> None:
+        self.steps: list[Tensor] = []
+        self.layers: list[int] = []
+        self.place: dict[int, int] = {}
+
+    def __call__(self, module: nn.Module, gate: Tensor) -> None:
+        """Take the newest row of each forward of each layer."""
+        step = self.place.get(id(module), 0)
+        self.place[id(module)] = step + 1
+        share = 1 - gate[:, :, -1].float().mean(1)
+        if step == len(self.steps):
+            self.steps.append(share)
+            self.layers.append(1)
+        else:
+            self.steps[step] = self.steps[step] + share.to(self.steps[step].device)
+            self.layers[step] += 1
+
+    def mean(self, number: int, steps: int) -> float | None:
+        """Mean over the rows from which a sequence's own tokens were read."""
+        shares = [
+            float(step[number]) / layers
+            for step, layers in zip(self.steps, self.layers, strict=True)
+            if number < len(step)
+        ][:steps]
+        return round(sum(shares) / len(shares), 5) if shares else None

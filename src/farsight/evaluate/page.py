@@ -1,0 +1,177 @@
+"""A run as a table in the terminal, and as a page with plots and the pictures on which methods differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from farsight.errors import InputError
+from farsight.evaluate.scores import PartScores
+from farsight.images import open_image
+from farsight.metrics.chair import CaptionScore
+from farsight.metrics.paired import Difference
+from farsight.report import charts
+from farsight.report.page import Picture, Section, Table, Text, marked, page, picture
+
+CAPTION_COLUMNS = {
+    "chair_s": "CHAIR_S",
+    "chair_i": "CHAIR_I",
+    "first_3": "first-3",
+    "recall": "recall",
+    "objects_per_caption": "objects",
+    "words_per_caption": "words",
+    "repetition_4": "rep-4",
+    "distinct_2": "dist-2",
+    "ended": "ended",
+    "absorbed": "absorbed",
+}
+QUESTION_COLUMNS = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced",
+    "precision": "precision",
+    "recall": "recall",
+    "f1": "F1",
+    "yes_ratio": "yes",
+    "absorbed": "absorbed",
+}
+PLAIN = {"objects_per_caption", "words_per_caption", "objects", "words"}
+"""Figures that are numbers, not shares."""
+CAPTION_DIFFERENCES = {
+    "chair_s": "CHAIR_S",
+    "chair_i": "CHAIR_I",
+    "first_3": "first-3",
+    "recall": "recall",
+    "objects": "objects",
+    "words": "words",
+}
+QUESTION_DIFFERENCES = {"accuracy": "accuracy", "f1": "F1", "yes_ratio": "yes"}
+THUMBNAIL = 320
+
+
+def figures_table(part: PartScores) -> Table:
+    """Put the figures of all methods in a table; shares in percent."""
+    columns = CAPTION_COLUMNS if part.kind == "caption" else QUESTION_COLUMNS
+    rows = [[label, *(_cell(name, figures.get(name)) for name in columns)] for label, figures in part.figures.items()]
+    return Table(columns=[part.part, *columns.values()], rows=rows)
+
+
+def differences_table(part: PartScores, baseline: str) -> Table:
+    """Put the differences to the first method in a table, in percentage points, with their 95 % intervals."""
+    columns = CAPTION_DIFFERENCES if part.kind == "caption" else QUESTION_DIFFERENCES
+    rows = [[label, *(_difference(name, found[name]) for name in columns)] for label, found in part.differences.items()]
+    return Table(columns=[f"minus {baseline}", *columns.values()], rows=rows)
+
+
+def draw_differences(part: PartScores) -> Figure:
+    """Draw the differences of each method to the first, with their intervals, figure by figure."""
+    names = CAPTION_DIFFERENCES if part.kind == "caption" else QUESTION_DIFFERENCES
+    labels = list(part.differences)
+    with charts.figure(11, 1.2 + 0.32 * len(labels)) as drawn:
+        axes = drawn.subplots(1, len(names), sharey=True, squeeze=False)
+        for one, (name, shown) in zip(axes.flat, names.items(), strict=True):
+            scale = 1 if name in PLAIN else 100
+            for number, label in enumerate(labels):
+                found = part.differences[label][name]
+                sure = found.low > 0 or found.high < 0
+                colour = charts.COLOURS[0] if sure else charts.QUIET
+                one.plot([scale * found.low, scale * found.high], [number, number], color=colour, linewidth=2)
+                one.plot(scale * found.value, number, "o", color=colour, markersize=4)
+            one.axvline(0, color=charts.INK, linewidth=0.8)
+            one.set(title=shown, yticks=range(len(labels)), ylim=(len(labels) - 0.5, -0.5))
+            one.grid(visible=False, axis="y")
+            one.grid(visible=True, axis="x")
+        axes.flat[0].set_yticklabels(labels)
+    return drawn
+
+
+def run_page(title: str, parts: Sequence[PartScores], images: Mapping[str, Path], footer: str, most: int = 12) -> str:
+    """Write the page of a run.
+
+    Parameters
+    ----------
+    title
+        Its heading.
+    parts
+        As scored.
+    images
+        Picture of each ``image_id``, for the captions that are shown.
+    footer
+        How the run was made.
+    most
+        How many pictures to show of those on which the methods' captions differ.
+    """
+    baseline = next(iter(parts[0].figures))
+    sections = []
+    for part in parts:
+        tables, pictures = [figures_table(part)], []
+        if part.differences:
+            tables.append(differences_table(part, baseline))
+            alt = f"Differences of each method to {baseline} on {part.part}, with intervals; the table has the figures."
+            pictures.append(picture(draw_differences(part), alt))
+        words = "Shares in percent; differences in percentage points with 95 % paired bootstrap intervals."
+        if part.failed:
+            item, reason = next(iter(part.failed.items()))
+            words += f" {len(part.failed)} items could not be asked and are left out; the first: {item} ({reason})."
+        sections.append(Section(title=part.part, words=words, tables=tables, pictures=pictures))
+        if part.captions:
+            sections += _shown(part, images, most)
+    return page(title, [headline(part) for part in parts], sections, footer=footer)
+
+
+def headline(part: PartScores) -> str:
+    """Say in a sentence what a part showed of its first two methods."""
+    labels = list(part.figures)
+    name, shown = ("chair_s", "CHAIR_S") if part.kind == "caption" else ("accuracy", "accuracy")
+    said = f"{part.part}: {shown} {_cell(name, part.figures[labels[0]][name])} with {labels[0]}"
+    if len(labels) > 1:
+        found = part.differences[labels[1]][name]
+        said += f", {_cell(name, part.figures[labels[1]][name])} with {labels[1]} ({_difference(name, found)})"
+    return said + "."
+
+
+def _shown(part: PartScores, images: Mapping[str, Path], most: int) -> list[Section]:
+    """Show pictures on which the first two methods say different things, most different first."""
+    first, second = (list(part.captions.values()) * 2)[:2]
+    labels = (list(part.captions) * 2)[:2]
+    other = {one.caption.image_id: one for one in second.captions}
+    pairs = [(one, other[one.caption.image_id]) for one in first.captions if one.caption.image_id in other]
+
+    def difference(pair: tuple[CaptionScore, CaptionScore]) -> tuple[int, int]:
+        false = [{mention.object for mention in one.hallucinated} for one in pair]
+        return -len(false[0] ^ false[1]), -int(pair[0].caption.text != pair[1].caption.text)
+
+    sections = []
+    for one, two in sorted(pairs, key=difference)[:most]:
+        image_id = one.caption.image_id
+        texts = [Text(title=label, spans=marked(said)) for label, said in zip(labels, (one, two), strict=True)]
+        if labels[0] == labels[1]:
+            texts = texts[:1]
+        seen = _thumbnail(image_id, images)
+        sections.append(Section(title=f"{part.part}, image {image_id}", pictures=seen, texts=texts, small=True))
+    return sections
+
+
+def _thumbnail(image_id: str, images: Mapping[str, Path]) -> list[Picture]:
+    try:
+        seen = open_image(images[image_id])
+    except (KeyError, InputError):
+        return []
+    seen.thumbnail((THUMBNAIL, THUMBNAIL))
+    buffer = BytesIO()
+    seen.save(buffer, "JPEG", quality=85)
+    return [Picture(source=charts.data_uri(buffer.getvalue(), "image/jpeg"), alt=f"The picture {image_id}")]
+
+
+def _cell(name: str, value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.2f}" if name in PLAIN else f"{100 * value:.1f}"
+
+
+def _difference(name: str, found: Difference) -> str:
+    if name in PLAIN:
+        return f"{found.value:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"
+    return f"{100 * found.value:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"

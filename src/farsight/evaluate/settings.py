@@ -1,0 +1,144 @@
+"""Methods and their parameters, as people write them: ``farsight(sigma=0.1, rows=generated)``, or in YAML."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import re
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from farsight.errors import InputError, SettingError
+from farsight.method import Method
+from farsight.methods import METHODS
+
+GREEDY = "greedy"
+"""Another name for plain decoding, as tables have it."""
+_ONE = re.compile(r"\s*([\w-]+)\s*(?:\((.*)\))?\s*", re.DOTALL)
+
+
+def parse_methods(text: str) -> dict[str, Method]:
+    """Make methods of a list such as ``greedy, farsight, farsight(sigma=0.1, rows=generated)``, by their labels.
+
+    Raises
+    ------
+    SettingError
+        If a name or a parameter is unknown (with a suggestion), a value has no meaning, or a method is there twice.
+    """
+    return _labelled([_parse_one(part) for part in _split(text)])
+
+
+def read_methods(path: Path) -> dict[str, Method]:
+    """Read methods from YAML: a list whose entries are a name, or a mapping with ``method`` and its parameters.
+
+    An entry may have a ``label``, by which the method is called in tables.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read or is no such list.
+    SettingError
+        As `parse_methods`.
+    """
+    try:
+        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{path}: cannot be read as YAML ({' '.join(str(error).split())})") from error
+    if isinstance(entries, dict):
+        entries = entries.get("methods")
+    if not isinstance(entries, list) or not entries:
+        raise InputError(
+            f"{path}: expected a list of methods, such as '- greedy' and '- {{method: farsight, sigma: 0.1}}'"
+        )
+    made: list[tuple[str, Method]] = []
+    for number, entry in enumerate(entries, start=1):
+        if isinstance(entry, str):
+            made.append(_parse_one(entry))
+        elif isinstance(entry, dict) and isinstance(entry.get("method"), str):
+            settings = {key: value for key, value in entry.items() if key not in ("method", "label")}
+            method = make_method(entry["method"], settings)
+            made.append((str(entry.get("label") or label_of(entry["method"], method)), method))
+        else:
+            raise InputError(f"{path}: entry {number} is neither a name nor a mapping with 'method'")
+    return _labelled(made)
+
+
+def make_method(name: str, settings: dict[str, Any]) -> Method:
+    """Make the method called ``name``.
+
+    Raises
+    ------
+    SettingError
+        If there is no such method or parameter, with the nearest that there is; or if a value has no meaning.
+    """
+    known = {GREEDY: METHODS["plain"], **METHODS}
+    if name not in known:
+        raise SettingError(f"unknown method '{name}'{_nearest(name, list(known))}; there are {', '.join(known)}")
+    names = [field.name for field in fields(known[name])]
+    for setting in settings:
+        if setting not in names:
+            has = f"it has {', '.join(names)}" if names else "it has none"
+            raise SettingError(f"method '{name}' has no parameter '{setting}'{_nearest(setting, names)}; {has}")
+    return known[name](**settings)
+
+
+def label_of(name: str, method: Method) -> str:
+    """Call a method by its name and the parameters that are not its defaults."""
+    changed = [
+        f"{field.name}={getattr(method, field.name)}"
+        for field in fields(method)
+        if getattr(method, field.name) != field.default
+    ]
+    return f"{name}({', '.join(changed)})" if changed else name
+
+
+def _parse_one(text: str) -> tuple[str, Method]:
+    found = _ONE.fullmatch(text)
+    if found is None:
+        raise SettingError(f"'{text.strip()}' is not a method; write it like farsight or farsight(sigma=0.1, rows=all)")
+    settings: dict[str, Any] = {}
+    for part in _split(found[2] or ""):
+        key, equals, value = part.partition("=")
+        if not equals:
+            raise SettingError(f"'{part.strip()}' in '{text.strip()}' is not a parameter; write it like sigma=0.1")
+        settings[key.strip()] = _value(value.strip())
+    method = make_method(found[1], settings)
+    return label_of(found[1], method), method
+
+
+def _split(text: str) -> list[str]:
+    """Cut at commas outside of brackets."""
+    parts, depth = [""], 0
+    for letter in text:
+        depth += (letter in "([") - (letter in ")]")
+        if letter == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [part for part in parts if part.strip()]
+
+
+def _value(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def _labelled(made: list[tuple[str, Method]]) -> dict[str, Method]:
+    methods: dict[str, Method] = {}
+    for label, method in made:
+        if label in methods:
+            raise SettingError(f"method '{label}' is given twice; leave one out or give it a label")
+        methods[label] = method
+    if not methods:
+        raise SettingError("no methods are given; write them like greedy,farsight")
+    return methods
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f", did you mean '{near[0]}'?" if near else ""

@@ -1,0 +1,104 @@
+"""Tasks by name: ``scenes:test``, ``chair``, ``pope``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from farsight.errors import SettingError
+from farsight.evaluate.tasks import (
+    DESCRIBE,
+    Item,
+    Task,
+    caption_items,
+    fingerprints,
+    question_items,
+    read_prompts,
+)
+from farsight.metrics.pope.questions import KINDS
+from farsight.metrics.vocabulary import coco, read_vocabulary
+from farsight.scenes import SPLITS, vocabulary_path
+from farsight.scenes.draw import draw
+from farsight.scenes.language import DESCRIBE as DESCRIBE_SCENE
+
+NAMES = (*(f"scenes:{split}" for split in SPLITS if split != "train"), "chair", "pope")
+SCENE_TOKENS = 160
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskOptions:
+    """Where a task's pictures and truth are, and how much of it is asked."""
+
+    images: Path | None = None
+    objects: tuple[Path, ...] = ()
+    questions: tuple[Path, ...] = ()
+    synonyms: Path | None = None
+    prompt: str | None = None
+    max_new_tokens: int | None = None
+    count: int | None = None
+
+
+def make_task(name: str, options: TaskOptions, pictures: Path) -> Task:
+    """Make a task.
+
+    Parameters
+    ----------
+    name
+        One of `NAMES`.
+    options
+        ``scenes:SPLIT`` needs none of the files; ``chair`` needs pictures and objects, ``pope`` pictures and questions.
+    pictures
+        Where scenes are drawn; a folder that is there already is used as it is.
+
+    Raises
+    ------
+    SettingError
+        If there is no such task, or it lacks a file that it needs.
+    InputError
+        If a file is bad.
+    """
+    if name.startswith("scenes:") and name in NAMES:
+        return _scenes(name, options, pictures)
+    if name == "chair":
+        if options.images is None or not options.objects:
+            raise SettingError(
+                "task 'chair' needs --images and --objects (COCO's own files, or rows of image_id and objects)"
+            )
+        vocabulary = coco() if options.synonyms is None else read_vocabulary(options.synonyms)
+        items = caption_items(
+            options.images,
+            list(options.objects),
+            vocabulary,
+            prompts=options.prompt or DESCRIBE,
+            max_new_tokens=options.max_new_tokens or 512,
+            limit=options.count,
+        )
+        return Task(name=name, items=tuple(items), vocabulary=vocabulary, sources=fingerprints(options.objects))
+    if name == "pope":
+        if options.images is None or not options.questions:
+            raise SettingError("task 'pope' needs --images and --questions, one option for each file of questions")
+        items = _questions(options.images, options.questions, options.count)
+        return Task(name=name, items=tuple(items), vocabulary=coco(), sources=fingerprints(options.questions))
+    raise SettingError(f"unknown task '{name}'; there are {', '.join(NAMES)}")
+
+
+def _scenes(name: str, options: TaskOptions, folder: Path) -> Task:
+    """Draw scenes and ask for a free caption, a counted one, and all questions."""
+    count = options.count or 50
+    if not folder.exists():
+        draw(name.removeprefix("scenes:"), count, folder)  # type: ignore[arg-type]
+    vocabulary = read_vocabulary(vocabulary_path())
+    objects = folder / "objects.jsonl"
+    tokens = options.max_new_tokens or SCENE_TOKENS
+    items: list[Item] = []
+    for part, prompts in (("free", options.prompt or DESCRIBE_SCENE[0]), ("counted", read_prompts(objects))):
+        items += caption_items(folder, objects, vocabulary, part=part, prompts=prompts, max_new_tokens=tokens)
+    questions = [folder / f"pope_{kind}.jsonl" for kind in KINDS]
+    items += _questions(folder, questions, None)
+    sources = {"count": str(count)} | fingerprints([objects, *questions])
+    return Task(name=name, items=tuple(items), vocabulary=vocabulary, sources=sources)
+
+
+def _questions(images: Path, files: Sequence[Path], limit: int | None) -> list[Item]:
+    return [item for file in files for item in question_items(images, file, part=file.stem, limit=limit)]

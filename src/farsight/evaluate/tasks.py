@@ -1,0 +1,178 @@
+"""What is asked: a list of items, each a picture, a prompt, and what is needed to score the answer.
+
+A task is data. Captions are asked for pictures whose objects are known and scored with CHAIR; questions are POPE's. The
+scenes are drawn into a folder in the formats of the field and then read as any other folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from farsight.errors import InputError
+from farsight.images import find_images
+from farsight.metrics.captions import IMAGE_KEYS, Objects, read_objects
+from farsight.metrics.pope.files import read_questions
+from farsight.metrics.records import Reader, Row
+from farsight.metrics.vocabulary import Vocabulary
+
+DESCRIBE = "Please describe this image in detail."
+CAPTION_TOKENS, QUESTION_TOKENS = 512, 16
+
+_SAMPLE = 4_000_000
+
+Kind = Literal["caption", "question"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One picture and one prompt."""
+
+    item_id: str
+    """Names it within its task."""
+    part: str
+    """The part of the task that it belongs to; parts are scored one by one."""
+    kind: Kind
+    image_id: str
+    path: Path
+    prompt: str
+    max_new_tokens: int
+    truth: Mapping[str, Any] = field(default_factory=dict)
+    """Of a caption, the ``objects`` in the picture; of a question, its ``question_id``, ``text`` and ``label``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A named list of items."""
+
+    name: str
+    items: tuple[Item, ...]
+    vocabulary: Vocabulary
+    sources: Mapping[str, str]
+    """Fingerprints of the files that it was made of, by name: a run goes on only with the same."""
+
+    @property
+    def parts(self) -> dict[str, tuple[Item, ...]]:
+        """The items of each part, in order."""
+        found: dict[str, list[Item]] = {}
+        for item in self.items:
+            found.setdefault(item.part, []).append(item)
+        return {part: tuple(items) for part, items in found.items()}
+
+
+def caption_items(
+    images: Path,
+    objects: Objects,
+    vocabulary: Vocabulary,
+    *,
+    part: str = "captions",
+    prompts: str | Mapping[str, str] = DESCRIBE,
+    max_new_tokens: int = CAPTION_TOKENS,
+    limit: int | None = None,
+) -> list[Item]:
+    """Ask for a caption of every picture of a folder whose objects are known.
+
+    Parameters
+    ----------
+    images
+        Folder of the pictures; annotations find them by file name, by stem or by their number in COCO.
+    objects
+        What is in them; see `farsight.metrics.captions.read_objects`. Pictures that the folder lacks are left out,
+        since annotations mostly cover more than was sampled.
+    prompts
+        What to ask, or what to ask about each image.
+    limit
+        Take the first so many, in the order of the annotations.
+
+    Raises
+    ------
+    InputError
+        If none of the annotated pictures is in the folder.
+    """
+    paths = find_images(images)
+    present = read_objects(objects, vocabulary, Reader())
+    chosen = [image_id for image_id in present if image_id in paths][:limit]
+    if not chosen:
+        raise InputError(f"{images}: has none of the {len(present)} pictures that the objects are known of")
+    return [
+        Item(
+            item_id=f"{part}/{image_id}",
+            part=part,
+            kind="caption",
+            image_id=image_id,
+            path=paths[image_id],
+            prompt=prompts if isinstance(prompts, str) else prompts[image_id],
+            max_new_tokens=max_new_tokens,
+            truth={"objects": sorted(present[image_id])},
+        )
+        for image_id in chosen
+    ]
+
+
+def question_items(
+    images: Path, questions: Path, *, part: str, max_new_tokens: int = QUESTION_TOKENS, limit: int | None = None
+) -> list[Item]:
+    """Ask the questions of a POPE file.
+
+    Raises
+    ------
+    InputError
+        If pictures that it names are not in the folder; the message says how many and names the first.
+    """
+    paths = find_images(images)
+    asked = [one.question for one in read_questions(questions, Reader()).values()][:limit]
+    if missing := [one for one in asked if one.image not in paths]:
+        raise InputError(
+            f"{questions}: {len({one.image for one in missing})} of its pictures are not in {images}, "
+            f"the first of them '{missing[0].image}'; give the folder that has them with --images"
+        )
+    return [
+        Item(
+            item_id=f"{part}/{one.question_id}",
+            part=part,
+            kind="question",
+            image_id=one.image,
+            path=paths[one.image],
+            prompt=one.text,
+            max_new_tokens=max_new_tokens,
+            truth=one._asdict(),
+        )
+        for one in asked
+    ]
+
+
+def read_prompts(objects: Path) -> dict[str, str]:
+    """Read the prompt that each row of an objects file has of its own."""
+
+    def parse(row: Row) -> tuple[str, str]:
+        return row.identifier(*IMAGE_KEYS), row.text("prompt")
+
+    return dict(Reader().read(objects, parse))
+
+
+def fingerprints(paths: Sequence[Path]) -> dict[str, str]:
+    """Hash files, so that a run is not continued with others of the same name."""
+    found = {}
+    for path in paths:
+        with path.open("rb") as file:
+            found[path.name] = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    return found
+
+
+def weights_fingerprint(folder: Path) -> str | None:
+    """Hash the sizes, beginnings and ends of a checkpoint's weights: enough to tell two trainings apart, and quick.
+
+    None for what is no folder, such as a name on the hub.
+    """
+    files = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
+    digest = hashlib.sha256()
+    for path in files:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            digest.update(f"{path.name} {size}".encode() + file.read(_SAMPLE))
+            file.seek(max(0, size - _SAMPLE))
+            digest.update(file.read(_SAMPLE))
+    return digest.hexdigest()[:16] if files else None

@@ -1,0 +1,130 @@
+"""A run answers everything once, in the same words however often it is interrupted."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from tiny_checkpoint import save_tiny_llava
+
+from farsight import FarSight, InputError, Plain
+from farsight.checkpoints import LoadedModel, load
+from farsight.evaluate.run import Plan, run
+from farsight.evaluate.run_folder import opened
+from farsight.evaluate.tasks import Task, caption_items, question_items
+from farsight.metrics.vocabulary import coco
+
+OBJECTS = {str(number): ["dog", "cat"] for number in range(7)}
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+    return load(save_tiny_llava(tmp_path_factory.mktemp("tiny")), device="cpu")
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    images = tmp_path / "images"
+    images.mkdir()
+    for number in range(7):
+        Image.new("RGB", (30, 20), (30 * number, 90, 0)).save(images / f"{number}.png")
+    questions = tmp_path / "questions.jsonl"
+    questions.write_text(
+        "".join(
+            json.dumps({"question_id": n, "image": f"{n % 7}.png", "text": "Is there a dog?", "label": "yes"}) + "\n"
+            for n in range(9)
+        )
+    )
+    items = caption_items(images, OBJECTS, coco(), max_new_tokens=8)
+    items += question_items(images, questions, part="pope", max_new_tokens=3)
+    task = Task(name="test", items=tuple(items), vocabulary=coco(), sources={})
+    return Plan(model="tiny", task=task, methods={"greedy": Plain(), "farsight": FarSight(sigma=0.1)}, batch_size=3)
+
+
+def never() -> LoadedModel:
+    raise AssertionError("the model was loaded although nothing is left to do")
+
+
+def finished(plan: Plan, folder: Path, loaded: LoadedModel) -> bytes:
+    with opened(folder, plan.record()) as opened_folder:
+        run(plan, opened_folder, lambda: loaded)
+    return (folder / "answers.jsonl").read_bytes()
+
+
+def test_every_method_answers_every_item_once(plan: Plan, tmp_path: Path, loaded: LoadedModel) -> None:
+    rows = [json.loads(line) for line in finished(plan, tmp_path / "run", loaded).splitlines()]
+    keys = [(row["method"], row["item"]) for row in rows]
+    assert len(keys) == len(set(keys)) == plan.answers == 2 * (7 + 9)
+    assert {row["part"] for row in rows} == {"captions", "pope"}
+    assert all(row["failed"] is None and row["tokens"] > 0 for row in rows)
+    assert rows[-1]["settings"]["sigma"] == 0.1
+    assert rows[-1]["max_new_tokens"] == 3
+
+
+def test_a_finished_run_does_nothing_when_started_again(plan: Plan, tmp_path: Path, loaded: LoadedModel) -> None:
+    before, seen = finished(plan, tmp_path / "run", loaded), []
+    with opened(tmp_path / "run", plan.record()) as folder:
+        run(plan, folder, never, seen.append)
+    assert (tmp_path / "run" / "answers.jsonl").read_bytes() == before
+    assert sum(seen) == plan.answers
+
+
+class KilledError(Exception):
+    pass
+
+
+def killed_after(count: int) -> Callable[[int], None]:
+    left = [count]
+
+    def progress(_: int) -> None:
+        left[0] -= 1
+        if left[0] <= 0:
+            raise KilledError
+
+    return progress
+
+
+def test_a_run_cut_off_anywhere_ends_with_the_same_bytes(plan: Plan, tmp_path: Path, loaded: LoadedModel) -> None:
+    """Killed between batches and in the middle of a line, ten times."""
+    expected, dice = finished(plan, tmp_path / "whole", loaded), random.Random(0)
+    for _ in range(10):
+        with pytest.raises(KilledError), opened(tmp_path / "cut", plan.record()) as folder:
+            run(plan, folder, lambda: loaded, killed_after(dice.randint(1, 3)))
+        answers = tmp_path / "cut" / "answers.jsonl"
+        answers.write_bytes(answers.read_bytes()[: -dice.randint(1, 900)])
+    assert finished(plan, tmp_path / "cut", loaded) == expected
+
+
+def test_a_damaged_picture_is_recorded_and_the_others_are_answered(
+    plan: Plan, tmp_path: Path, loaded: LoadedModel
+) -> None:
+    (tmp_path / "images" / "4.png").write_bytes(b"no picture")
+    rows = [json.loads(line) for line in finished(plan, tmp_path / "run", loaded).splitlines()]
+    failed = [row for row in rows if row["failed"]]
+    assert {row["image_id"] for row in failed} == {"4", "4.png"}
+    assert all("4.png" in row["failed"] and row["text"] == "" for row in failed)
+    assert len(rows) == plan.answers
+
+
+def test_another_batch_size_is_another_run(plan: Plan, tmp_path: Path, loaded: LoadedModel) -> None:
+    finished(plan, tmp_path / "run", loaded)
+    with pytest.raises(InputError, match="batch_size was 3, is 4"):
+        finished(replace(plan, batch_size=4), tmp_path / "run", loaded)
+
+
+def test_pictures_that_a_question_file_names_must_be_there(plan: Plan, tmp_path: Path) -> None:
+    (tmp_path / "images" / "2.png").unlink()
+    with pytest.raises(InputError, match=r"questions\.jsonl: 1 of its pictures are not in .*'2\.png'"):
+        question_items(tmp_path / "images", tmp_path / "questions.jsonl", part="pope")
+
+
+def test_annotated_pictures_that_are_not_there_are_not_asked_about(plan: Plan, tmp_path: Path) -> None:
+    items = caption_items(tmp_path / "images", OBJECTS | {"99": ["cat"]}, coco(), limit=3)
+    assert [item.image_id for item in items] == ["0", "1", "2"]
+    with pytest.raises(InputError, match="none of the 1 pictures"):
+        caption_items(tmp_path / "images", {"99": ["cat"]}, coco())

@@ -1,0 +1,64 @@
+"""Methods are written as people write them, and a slip of the pen gets a suggestion."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from farsight import FarSight, InputError, Plain, SettingError
+from farsight.evaluate.settings import parse_methods, read_methods
+from farsight.rivals.beam_search import BeamSearch
+
+
+def test_names_and_parameters_make_methods_by_label() -> None:
+    assert parse_methods("greedy, farsight ,farsight(sigma=0.1, rows=generated), beam(num_beams=3)") == {
+        "greedy": Plain(),
+        "farsight": FarSight(),
+        "farsight(sigma=0.1, rows=generated)": FarSight(sigma=0.1, rows="generated"),
+        "beam(num_beams=3)": BeamSearch(num_beams=3),
+    }
+
+
+def test_lists_and_words_are_values() -> None:
+    [method] = parse_methods("farsight(layers=[0, 1], horizon='infinite', slopes=alibi)").values()
+    assert method == FarSight(layers=(0, 1), horizon="infinite", slopes="alibi")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("farsigt", "did you mean 'farsight'"),
+        ("farsight(sigm=1)", "no parameter 'sigm', did you mean 'sigma'"),
+        ("plain(sigma=1)", "it has none"),
+        ("farsight(0.1)", "'0.1' in 'farsight\\(0.1\\)' is not a parameter"),
+        ("farsight(sigma=-1)", "sigma must be"),
+        ("far sight", "is not a method"),
+        ("greedy,greedy", "'greedy' is given twice"),
+        (" ", "no methods"),
+    ],
+)
+def test_a_wrong_method_is_refused_with_the_remedy(text: str, problem: str) -> None:
+    with pytest.raises(SettingError, match=problem):
+        parse_methods(text)
+
+
+def test_yaml_has_a_list_of_methods_with_labels(tmp_path: Path) -> None:
+    file = tmp_path / "methods.yaml"
+    file.write_text(
+        "methods:\n  - greedy\n  - farsight(sigma=0.2)\n"
+        "  - {method: farsight, sigma: 0.1, layers: [0, 1], label: weak}\n"
+    )
+    assert read_methods(file) == {
+        "greedy": Plain(),
+        "farsight(sigma=0.2)": FarSight(sigma=0.2),
+        "weak": FarSight(sigma=0.1, layers=(0, 1)),
+    }
+
+
+@pytest.mark.parametrize("text", ["", "a: 1", "- [1]", "- {sigma: 1}", "- 'x\n", "!!python/object:os.system []"])
+def test_yaml_of_another_form_is_refused(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "methods.yaml"
+    file.write_text(text)
+    with pytest.raises(InputError, match=r"methods\.yaml"):
+        read_methods(file)
