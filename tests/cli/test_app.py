@@ -62,6 +62,7 @@ def test_ctrl_c_leaves_quietly(model: Path, picture: Path) -> None:
     process = subprocess.Popen(
         [*command, "--model", str(model), "--max-new-tokens", "100000"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
     )  # fmt: skip
     assert process.stdout.readline().strip() == str(picture)
     process.send_signal(signal.SIGINT)

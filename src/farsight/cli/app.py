@@ -15,7 +15,9 @@ from farsight.cli.audit import audit
 from farsight.cli.chair import chair
 from farsight.cli.describe import describe
 from farsight.cli.doctor import doctor
+from farsight.cli.evaluate import evaluate
 from farsight.cli.pope import pope, pope_questions
+from farsight.cli.scenes import scenes, train
 from farsight.errors import FarSightError
 
 
@@ -49,11 +51,15 @@ app = typer.Typer(
 )
 app.command()(describe)
 app.command()(doctor)
+app.command("eval")(evaluate)
 app.command()(chair)
 app.command()(audit)
 app.command()(pope)
 app.command("pope-questions")(pope_questions)
 app.command()(amber)
+
+app.add_typer(scenes, name="scenes")
+app.command()(train)
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,0 +1,188 @@
+"""``farsight eval``: tasks x methods, resumable."""
+
+from __future__ import annotations
+
+import json as json_format
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from farsight.cli import options
+
+if TYPE_CHECKING:
+    from farsight.evaluate.run import Plan
+    from farsight.evaluate.scores import PartScores
+    from farsight.method import Method
+
+_TASK, _RUN = "Task", "Run"
+
+
+def evaluate(
+    out: Annotated[Path, typer.Option(metavar="RUN", help="Folder of the run. The same command goes on with it.")],
+    task: Annotated[
+        str, typer.Option(metavar="NAME", help="scenes:test, scenes:shifted, scenes:validation, chair, pope.")
+    ] = "scenes:test",
+    methods: Annotated[
+        str,
+        typer.Option(
+            metavar="LIST",
+            help="Such as greedy,farsight,'farsight(sigma=0.1, rows=generated)'. The first is the baseline.",
+        ),
+    ] = "greedy,farsight",
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE.yaml", help="Methods and their parameters, instead of --methods.")
+    ] = None,
+    model: options.Model = options.EMBEDDED,
+    images: Annotated[Path | None, typer.Option(metavar="DIR", help="Pictures.", rich_help_panel=_TASK)] = None,
+    objects: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="What is in them: rows, or COCO's annotations.", rich_help_panel=_TASK),
+    ] = None,
+    questions: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="POPE questions; one option for each file.", rich_help_panel=_TASK),
+    ] = None,
+    synonyms: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A vocabulary of your own.", rich_help_panel=_TASK)
+    ] = None,
+    prompt: Annotated[
+        str | None,
+        typer.Option("--prompt", "-p", metavar="TEXT", help="What asks for a caption.", rich_help_panel=_TASK),
+    ] = None,
+    count: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Only so many pictures or questions.", rich_help_panel=_TASK)
+    ] = None,
+    max_new_tokens: Annotated[
+        int | None,
+        typer.Option("--max-new-tokens", "-n", metavar="N", min=1, help="Of a caption.", rich_help_panel=_TASK),
+    ] = None,
+    batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Prompts at once.", rich_help_panel=_RUN)] = 16,
+    controls: Annotated[
+        bool, typer.Option("--controls", help="Add constant gates of 0.9 and 1.1.", rich_help_panel=_RUN)
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.", rich_help_panel=_RUN)] = 0,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
+    attn_implementation: options.AttnImplementation = None,
+    summary: Annotated[
+        bool, typer.Option("--summary", help="Print a line for each part instead of the tables.")
+    ] = False,
+    json: options.Json = False,
+) -> None:
+    """Compare methods on a task: answers that survive a kill, figures with intervals, a page.
+
+    Examples: farsight eval --task scenes:test --out runs/scenes
+
+    farsight eval --task pope --questions coco_pope_random.jsonl --images val2014 -m llava-hf/llava-1.5-7b-hf --out run
+    """
+    from farsight.cli.quiet import quiet
+
+    with quiet():
+        from farsight.checkpoints import resolve_device
+        from farsight.evaluate.run import Plan
+        from farsight.evaluate.run_folder import PICTURES, opened, replace
+        from farsight.evaluate.scores import score_run
+        from farsight.evaluate.settings import parse_methods, read_methods
+        from farsight.evaluate.task_names import TaskOptions, make_task
+        from farsight.evaluate.tasks import weights_fingerprint
+        from farsight.scenes import checkpoint_path
+
+        chosen = parse_methods(methods) if config is None else read_methods(config)
+        if controls:
+            chosen |= _controls(chosen)
+        asked = TaskOptions(
+            images=images,
+            objects=tuple(objects or ()),
+            questions=tuple(questions or ()),
+            synonyms=synonyms,
+            prompt=prompt,
+            max_new_tokens=max_new_tokens,
+            count=count,
+        )
+        made = make_task(task, asked, out / PICTURES)
+        plan = Plan(
+            model=model,
+            task=made,
+            methods=chosen,
+            batch_size=batch_size,
+            weights=weights_fingerprint(checkpoint_path() if model == options.EMBEDDED else Path(model)),
+            device=resolve_device(device).type,
+            dtype=dtype,
+        )
+        with opened(out, plan.record()) as folder:
+            _ask(plan, folder, (device, dtype, attn_implementation))
+            parts = score_run(made, list(chosen), folder.rows, seed=seed)
+            results = _results(plan, parts)
+            replace(out / "results.json", json_format.dumps(results, indent=2, allow_nan=False).encode())
+            _write_page(plan, parts, out)
+    if json:
+        print(json_format.dumps(results, indent=2, allow_nan=False))
+        return
+    if summary:
+        from farsight.evaluate.page import headline
+
+        print("\n".join(headline(part) for part in parts))
+        print(f"wrote {out / 'report.html'}")
+        return
+    _print(plan, parts, out)
+
+
+def _controls(chosen: dict[str, Method]) -> dict[str, Method]:
+    from farsight.constant_gate import ConstantGate
+
+    gates = {f"constant(value={value})": ConstantGate(value=value) for value in (0.9, 1.1)}
+    return {label: gate for label, gate in gates.items() if gate not in chosen.values()}
+
+
+def _ask(plan: Plan, folder: Any, loading: tuple[str | None, str | None, str | None]) -> None:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    from farsight.evaluate.run import run
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=Console(file=sys.stderr)) as bar:
+        shown = bar.add_task("answers", total=plan.answers)
+        run(plan, folder, lambda: options.load(plan.model, *loading), lambda count: bar.update(shown, advance=count))
+
+
+def _results(plan: Plan, parts: list[PartScores]) -> dict[str, Any]:
+    return {"config": plan.record(), "parts": {part.part: part.record() for part in parts}}
+
+
+def _write_page(plan: Plan, parts: list[PartScores], out: Path) -> None:
+    from farsight.evaluate.page import draw_differences, run_page
+    from farsight.evaluate.run_folder import replace
+    from farsight.report.charts import image
+
+    pictures = {item.image_id: item.path for item in plan.task.items}
+    version = plan.record()["farsight"]
+    footer = f"Task {plan.task.name}, model {plan.model}, farsight {version}, batches of {plan.batch_size}."
+    replace(out / "report.html", run_page(f"{plan.task.name}: {plan.model}", parts, pictures, footer).encode())
+    for part in parts:
+        if part.differences:
+            replace(out / f"{part.part}.png", image(draw_differences(part)))
+
+
+def _print(plan: Plan, parts: list[PartScores], out: Path) -> None:
+    from farsight.cli.tables import note, print_table
+    from farsight.evaluate.page import differences_table, figures_table
+
+    baseline = next(iter(plan.methods))
+    for part in parts:
+        tables = [figures_table(part)] + ([differences_table(part, baseline)] if part.differences else [])
+        for table in tables:
+            print_table(table.columns, table.rows)
+        if part.failed:
+            item, reason = next(iter(part.failed.items()))
+            note(f"{part.part}: {len(part.failed)} items could not be asked and are left out: {item}: {reason}")
+    print(f"wrote {out / 'report.html'}, results.json and answers.jsonl")

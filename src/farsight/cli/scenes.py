@@ -1,0 +1,53 @@
+"""``farsight scenes draw`` and ``farsight train``: the small world and the models that are trained on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, get_args
+
+import typer
+
+from farsight.errors import SettingError
+
+scenes = typer.Typer(help="The small drawn world that the embedded model lives in.", no_args_is_help=True)
+
+
+@scenes.command()
+def draw(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="A new or empty folder.")],
+    split: Annotated[
+        str, typer.Option(metavar="NAME", help="train, calibration, validation, test, or shifted: companions reversed.")
+    ] = "test",
+    count: Annotated[int, typer.Option(metavar="N", min=1, help="How many.")] = 100,
+    start: Annotated[int, typer.Option(metavar="N", min=0, help="Index of the first.")] = 0,
+    side: Annotated[int, typer.Option(metavar="PIXELS", min=16, help="Width and height.")] = 384,
+    videos: Annotated[bool, typer.Option("--videos", help="Short videos instead, a folder of frames each.")] = False,
+) -> None:
+    """Draw pictures with their truth: objects.jsonl, captions.jsonl, pope_*.jsonl, in the formats of the field.
+
+    Example: farsight scenes draw --split test --count 100 --out scenes
+    """
+    from farsight.scenes import draw as drawing
+    from farsight.scenes.world import Split
+
+    if split not in get_args(Split):
+        raise SettingError(f"unknown split '{split}'; there are {', '.join(get_args(Split))}")
+    make = drawing.draw_videos if videos else drawing.draw
+    make(split, count, out, start=start, side=side)  # type: ignore[arg-type]
+    print(f"drew {count} {'videos' if videos else 'pictures'} of the split {split} in {out}")
+
+
+def train(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the training. The same command goes on with it.")],
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE.toml", help="What to train; the embedded model's plan by default.")
+    ] = None,
+) -> None:
+    """Train a model of the small world from nothing, as the embedded one was; a killed run goes on where it was.
+
+    Example: farsight train --out training
+    """
+    from farsight.scenes.plan import default_plan_path, read_plan
+    from farsight.scenes.train import train as run
+
+    print(f"wrote {run(read_plan(config or default_plan_path()), out)}")
