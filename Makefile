@@ -20,9 +20,10 @@ TOOK = echo "make $@ took $$(( $$(date +%s) - start )) s"
 
 demo:
 	@start=$$(date +%s); $(MAKE) -s --no-print-directory $(VENV)/.installed \
-	&& $(RUN) -m farsight describe --compare examples/*.png \
-	&& echo && echo "The paper's sigma of 0.8 is weak for this small model. A smaller sigma absorbs more; one picture where it shows:" \
-	&& $(RUN) -m farsight describe --compare --sigma 0.02 examples/beach.png && $(TOOK)
+	&& $(RUN) -m farsight describe --compare examples/*.png --objects examples/objects.jsonl --synonyms scenes \
+	&& echo && echo "50 drawn scenes that the model has never seen, plain decoding and FarSight:" \
+	&& rm -rf build/demo && $(RUN) -m farsight eval --task scenes:test --count 50 --out build/demo --summary \
+	&& $(TOOK)
 
 test:
 	@start=$$(date +%s); $(MAKE) -s --no-print-directory $(VENV)/.installed-dev && $(RUN) -m pytest -q && $(TOOK)

@@ -27,25 +27,23 @@ Objects = Annotated[
     ),
 ]
 Synonyms = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
-        metavar="FILE", help="Your own objects: a category a line, its synonyms after commas. Default: COCO's."
+        metavar="FILE", help="Your objects: a category a line, its synonyms after commas; or 'scenes'. Else COCO's."
     ),
 ]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave bad rows out, go on, and count them.")]
 Seed = Annotated[int, typer.Option(help="Seed of the bootstrap.", min=0)]
 
 
-def scored(
-    captions: list[Path], objects: list[Path], synonyms: Path | None, *, skip_bad: bool
-) -> dict[str, ChairScore]:
+def scored(captions: list[Path], objects: list[Path], synonyms: str | None, *, skip_bad: bool) -> dict[str, ChairScore]:
     """Score each file; what was skipped is said on stderr."""
+    from farsight.cli.truth import read_vocabulary_by_name
     from farsight.metrics import chair
     from farsight.metrics.captions import read_objects
     from farsight.metrics.records import Reader
-    from farsight.metrics.vocabulary import coco, read_vocabulary
 
-    vocabulary = coco() if synonyms is None else read_vocabulary(synonyms)
+    vocabulary = read_vocabulary_by_name(synonyms)
     reader = Reader(skip_bad=skip_bad)
     present = read_objects(objects, vocabulary, reader, opener=_open_with_progress)
     _tell_skipped("objects", reader.skipped)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
+
+if TYPE_CHECKING:
+    from farsight.metrics.vocabulary import Mention
 
 SIDE_BY_SIDE_COLUMNS = 100
 
@@ -24,6 +29,7 @@ class Marks:
 
 LEFT = Marks(style="bold red", before="[-", after="-]")
 RIGHT = Marks(style="bold green", before="{+", after="+}")
+FALSE = Marks(style="bold red", before="[not there: ", after="]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +39,8 @@ class Side:
     title: str
     text: str
     below: str
+    marked: Text | None = None
+    """The text with its objects marked, where it is known which are there."""
 
 
 def has_colour(console: Console) -> bool:
@@ -42,12 +50,13 @@ def has_colour(console: Console) -> bool:
 def side_by_side(console: Console, left: Side, right: Side) -> RenderableType:
     """Two panels, stacked where the terminal is narrow, and one line that says how far they agree."""
     colour = has_colour(console)
-    marked = mark_differences(left.text, right.text, colour=colour)
+    truth = left.marked is not None and right.marked is not None
+    marked = (left.marked, right.marked) if truth else mark_differences(left.text, right.text, colour=colour)
     panels = [
-        Panel(text, title=Text(side.title), subtitle=Text(side.below), expand=True)
+        Panel(text or "", title=Text(side.title), subtitle=Text(side.below), expand=True)
         for side, text in zip((left, right), marked, strict=True)
     ]
-    note = _note(left, right, colour=colour)
+    note = truth_note(colour=colour) if truth else _note(left, right, colour=colour)
     if console.width < SIDE_BY_SIDE_COLUMNS:
         return Group(*panels, note)
     grid = Table.grid(expand=True)
@@ -55,6 +64,27 @@ def side_by_side(console: Console, left: Side, right: Side) -> RenderableType:
     grid.add_column(ratio=1)
     grid.add_row(*panels)
     return Group(grid, note)
+
+
+def mark_objects(text: str, mentions: Sequence[Mention], present: Collection[str], *, colour: bool) -> Text:
+    """A text with the objects that are in the picture in green, those that are not in red (or between marks)."""
+    made, at = Text(), 0
+    for mention in mentions:
+        made.append(text[at : mention.start])
+        word, there = text[mention.start : mention.end], mention.object in present
+        if colour:
+            made.append(word, style=(RIGHT if there else LEFT).style)
+        else:
+            made.append(word if there else FALSE.before + word + FALSE.after)
+        at = mention.end
+    return made.append(text[at:])
+
+
+def truth_note(*, colour: bool) -> Text:
+    """What the marks of `mark_objects` mean."""
+    if colour:
+        return Text.assemble("In the picture: ", ("green", RIGHT.style), ". Not there: ", ("red", LEFT.style), ".")
+    return Text(f"Not in the picture: {FALSE.before}word{FALSE.after}.")
 
 
 def mark_differences(left: str, right: str, *, colour: bool) -> tuple[Text, Text]:

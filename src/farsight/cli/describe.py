@@ -16,9 +16,11 @@ from farsight.errors import InputError, SettingError
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
     from farsight.checkpoints import LoadedModel
     from farsight.cli.generation import Description
+    from farsight.cli.truth import Truth
     from farsight.method import Method
 
 PROMPT = "Please describe this image in detail."
@@ -42,6 +44,13 @@ def describe(
     device: options.Device = None,
     dtype: options.Dtype = None,
     attn_implementation: options.AttnImplementation = None,
+    objects: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="What is in the pictures, rows of image_id and objects: marks what is not."),
+    ] = None,
+    synonyms: Annotated[
+        str | None, typer.Option(metavar="FILE", help="A vocabulary for --objects; 'scenes' for the drawn ones.")
+    ] = None,
     compare: options.Compare = False,
     json: options.Json = False,
 ) -> None:
@@ -69,6 +78,7 @@ def describe(
         settings["slopes"] = slopes
 
     from farsight.cli.quiet import quiet
+    from farsight.cli.truth import read_truth
     from farsight.images import open_image
 
     with quiet():
@@ -78,9 +88,10 @@ def describe(
             raise SettingError("--compare shows plain decoding next to another method; choose one with --method")
         for path in images:  # before a model is loaded, which may take long
             open_image(path)
+        truth = None if objects is None else read_truth(objects, synonyms)
         with _progress(f"loading {model}"):
             loaded = options.load(model, device, dtype, attn_implementation)
-        job = _Job(loaded, methods, prompt, max_new_tokens)
+        job = _Job(loaded, methods, prompt, max_new_tokens, truth)
         if json:
             print(json_format.dumps(job.records(images), indent=2, ensure_ascii=False, allow_nan=False))
         elif compare:
@@ -92,7 +103,10 @@ def describe(
 class _Job:
     """Several pictures, one model, one or two methods, in one of three forms."""
 
-    def __init__(self, loaded: LoadedModel, methods: list[Method], prompt: str, max_new_tokens: int) -> None:
+    def __init__(
+        self, loaded: LoadedModel, methods: list[Method], prompt: str, max_new_tokens: int, truth: Truth | None
+    ) -> None:
+        self.truth = truth
         self.loaded = loaded
         self.methods = methods
         self.prompt = prompt
@@ -111,17 +125,26 @@ class _Job:
             console.print(f"{options.label(self.methods[0])}: {said.pace}", style="dim", markup=False, highlight=False)
 
     def compare(self, images: list[Path]) -> None:
-        from farsight.cli.comparison import Side, side_by_side
+        from farsight.cli.comparison import Side, has_colour, side_by_side
 
         console = _console()
+        colour = has_colour(console)
         labels = [options.label(method) for method in self.methods]
         for number, (path, said) in enumerate(self._said(images)):
             _title(console, path, first=number == 0)
             left, right = (
-                Side(title=title, text=one.text, below=one.pace) for title, one in zip(labels, said, strict=True)
+                Side(title=title, text=one.text, below=one.pace, marked=self._marked(path, one.text, colour=colour))
+                for title, one in zip(labels, said, strict=True)
             )
             console.print(side_by_side(console, left, right))
         console.print("Times are those of single runs after a short warm-up, not a benchmark.", style="dim")
+
+    def _marked(self, path: Path, text: str, *, colour: bool) -> Text | None:
+        from farsight.cli.comparison import mark_objects
+
+        if self.truth is None or (present := self.truth.present(path)) is None:
+            return None
+        return mark_objects(text, self.truth.vocabulary.mentions(text), present, colour=colour)
 
     def records(self, images: list[Path]) -> list[dict[str, Any]]:
         """One object for each picture and method."""
@@ -137,6 +160,7 @@ class _Job:
             | about
             | {"method": options.settings_of(method), "text": one.text, "tokens": one.tokens}
             | {"seconds": round(one.seconds, 4), "tokens_per_second": round(one.tokens_per_second, 2)}
+            | ({} if self.truth is None else self.truth.record(path, one.text))
             for path, said in self._said(images)
             for method, one in zip(self.methods, said, strict=True)
         ]
