@@ -21,8 +21,9 @@ TOOK = echo "make $@ took $$(( $$(date +%s) - start )) s"
 demo:
 	@start=$$(date +%s); $(MAKE) -s --no-print-directory $(VENV)/.installed \
 	&& $(RUN) -m farsight describe --compare examples/*.png --objects examples/objects.jsonl --synonyms scenes \
-	&& echo && echo "50 drawn scenes that the model has never seen, plain decoding and FarSight:" \
+	&& echo && echo "50 drawn scenes that the model has never seen: greedy, FarSight as in the paper, and with more register mass:" \
 	&& rm -rf build/demo && $(RUN) -m farsight eval --task scenes:test --count 50 --out build/demo --summary \
+	   --methods "greedy,farsight,farsight(sigma=0.05, rows=generated)" \
 	&& $(TOOK)
 
 test:

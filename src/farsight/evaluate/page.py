@@ -121,15 +121,14 @@ def run_page(title: str, parts: Sequence[PartScores], images: Mapping[str, Path]
     return page(title, [headline(part) for part in parts], sections, footer=footer)
 
 
-def headline(part: PartScores) -> str:
-    """Say in a sentence what a part showed of its first two methods."""
-    labels = list(part.figures)
+def headline(part: PartScores, most: int = 3) -> str:
+    """Say in a sentence what a part showed: its main figure with the first methods."""
+    (first, figures), *others = part.figures.items()
     name, shown = ("chair_s", "CHAIR_S") if part.kind == "caption" else ("accuracy", "accuracy")
-    said = f"{part.part}: {shown} {_cell(name, part.figures[labels[0]][name])} with {labels[0]}"
-    if len(labels) > 1:
-        found = part.differences[labels[1]][name]
-        said += f", {_cell(name, part.figures[labels[1]][name])} with {labels[1]} ({_difference(name, found)})"
-    return said + "."
+    said = [f"{part.part}: {shown} {_cell(name, figures[name])} with {first}"]
+    for label, found in others[: most - 1]:
+        said.append(f"{_cell(name, found[name])} with {label} ({_difference(name, part.differences[label][name])})")
+    return ", ".join(said) + "."
 
 
 def _shown(part: PartScores, images: Mapping[str, Path], most: int) -> list[Section]:
