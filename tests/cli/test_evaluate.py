@@ -85,6 +85,9 @@ def test_a_damaged_picture_is_counted_and_the_run_goes_on(run: Any, files: dict[
 def test_another_configuration_is_refused_with_the_difference(run: Any, files: dict[str, Path], model: Path) -> None:
     assert run(*chair(files, model)).exit_code == 0
     refused(run(*chair(files, model), "--methods", "greedy,farsight(sigma=0.1)"), "another configuration", "sigma")
+    refused(run(*chair(files, model), "--prompt", "Say less."), "task.sources.prompt was not given", "Say less.")
+    refused(run(*chair(files, model), "-n", 9), "max_new_tokens was", 'is "9"')
+    refused(run(*chair(files, model), "--attn-implementation", "eager"), 'attn_implementation was null, is "eager"')
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,7 @@ def evaluate(
             weights=weights_fingerprint(checkpoint_path() if model == options.EMBEDDED else Path(model)),
             device=resolve_device(device).type,
             dtype=dtype,
+            attn_implementation=attn_implementation,
         )
         with opened(out, plan.record()) as folder:
             _ask(plan, folder, (device, dtype, attn_implementation))

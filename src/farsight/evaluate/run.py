@@ -38,6 +38,7 @@ class Plan:
     """Fingerprint of the checkpoint, where it is a folder."""
     device: str = "cpu"
     dtype: str | None = None
+    attn_implementation: str | None = None
 
     @property
     def answers(self) -> int:
@@ -54,6 +55,7 @@ class Plan:
             "weights": self.weights,
             "device": self.device,
             "dtype": self.dtype,
+            "attn_implementation": self.attn_implementation,
             "task": {"name": self.task.name, "items": len(self.task.items), "sources": dict(self.task.sources)},
             "methods": {label: settings_of(method) for label, method in self.methods.items()},
             "batch_size": self.batch_size,

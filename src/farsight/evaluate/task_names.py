@@ -74,12 +74,14 @@ def make_task(name: str, options: TaskOptions, pictures: Path) -> Task:
             max_new_tokens=options.max_new_tokens or 512,
             limit=options.count,
         )
-        return Task(name=name, items=tuple(items), vocabulary=vocabulary, sources=fingerprints(options.objects))
+        sources = _asked(options) | fingerprints(options.objects)
+        return Task(name=name, items=tuple(items), vocabulary=vocabulary, sources=sources)
     if name == "pope":
         if options.images is None or not options.questions:
             raise SettingError("task 'pope' needs --images and --questions, one option for each file of questions")
         items = _questions(options.images, options.questions, options.count)
-        return Task(name=name, items=tuple(items), vocabulary=coco(), sources=fingerprints(options.questions))
+        sources = _asked(options) | fingerprints(options.questions)
+        return Task(name=name, items=tuple(items), vocabulary=coco(), sources=sources)
     raise SettingError(f"unknown task '{name}'; there are {', '.join(NAMES)}")
 
 
@@ -96,8 +98,15 @@ def _scenes(name: str, options: TaskOptions, folder: Path) -> Task:
         items += caption_items(folder, objects, vocabulary, part=part, prompts=prompts, max_new_tokens=tokens)
     questions = [folder / f"pope_{kind}.jsonl" for kind in KINDS]
     items += _questions(folder, questions, None)
-    sources = {"count": str(count)} | fingerprints([objects, *questions])
+    sources = _asked(options) | {"count": str(count)} | fingerprints([objects, *questions])
     return Task(name=name, items=tuple(items), vocabulary=vocabulary, sources=sources)
+
+
+def _asked(options: TaskOptions) -> dict[str, str]:
+    """What decides the items besides the files, where it is given."""
+    given = {"prompt": options.prompt, "max_new_tokens": options.max_new_tokens, "count": options.count}
+    vocabulary = {} if options.synonyms is None else fingerprints([options.synonyms])
+    return {name: str(value) for name, value in given.items() if value is not None} | vocabulary
 
 
 def _questions(images: Path, files: Sequence[Path], limit: int | None) -> list[Item]:

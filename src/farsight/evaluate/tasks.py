@@ -52,7 +52,7 @@ class Task:
     items: tuple[Item, ...]
     vocabulary: Vocabulary
     sources: Mapping[str, str]
-    """Fingerprints of the files that it was made of, by name: a run goes on only with the same."""
+    """Fingerprints of the files that it was made of, by name, and settings: a run goes on only with the same."""
 
     @property
     def parts(self) -> dict[str, tuple[Item, ...]]:
