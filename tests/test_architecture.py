@@ -19,6 +19,7 @@ FLOORS = {
     "method": 1,
     "language_model": 1,
     "images": 1,
+    "files": 1,
     "checkpoints": 1,
     "metrics": 1,
     "scenes": 1,
@@ -53,6 +54,7 @@ NEVER = {
     "metrics": {"torch", "transformers"},
     "report": {"torch", "transformers"},
     "images": {"torch", "transformers"},
+    "files": {"torch", "transformers"},
 }
 """Modules and the libraries that they do without."""
 

@@ -78,7 +78,7 @@ def amber(
     }
     comparisons = _compared(scores, data, seed=seed)
     if details is not None:
-        from farsight.cli.files import write_lines
+        from farsight.files import write_lines
 
         write_lines(details, _details(scores))
     _tell(scores, found, len(truth.words), lenient=lenient)

@@ -55,7 +55,7 @@ def audit(
         allow_nan=False,
     )
     if out is not None:
-        from farsight.cli.files import make_folder, write
+        from farsight.files import make_folder, write
         from farsight.report import audit as report
         from farsight.report.charts import image
 

@@ -71,7 +71,7 @@ def chair(
         for name, other in others
     }
     if details is not None:
-        from farsight.cli.files import write_lines
+        from farsight.files import write_lines
 
         rows = ({"file": name} | one.record() for name, score in scores.items() for one in score.captions)
         write_lines(details, (json_format.dumps(row, ensure_ascii=False) for row in rows))

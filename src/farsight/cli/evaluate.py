@@ -82,11 +82,12 @@ def evaluate(
     with quiet():
         from farsight.checkpoints import resolve_device
         from farsight.evaluate.run import Plan
-        from farsight.evaluate.run_folder import PICTURES, opened, replace
+        from farsight.evaluate.run_folder import PICTURES, opened
         from farsight.evaluate.scores import score_run
         from farsight.evaluate.settings import parse_methods, read_methods
         from farsight.evaluate.task_names import TaskOptions, make_task
         from farsight.evaluate.tasks import weights_fingerprint
+        from farsight.files import write
         from farsight.scenes import checkpoint_path
 
         chosen = parse_methods(methods) if config is None else read_methods(config)
@@ -116,7 +117,7 @@ def evaluate(
             _ask(plan, folder, (device, dtype, attn_implementation))
             parts = score_run(made, list(chosen), folder.rows, seed=seed)
             results = _results(plan, parts)
-            replace(out / "results.json", json_format.dumps(results, indent=2, allow_nan=False).encode())
+            write(out / "results.json", [json_format.dumps(results, indent=2, allow_nan=False).encode()])
             _write_page(plan, parts, out)
     if json:
         print(json_format.dumps(results, indent=2, allow_nan=False))
@@ -162,16 +163,16 @@ def _results(plan: Plan, parts: list[PartScores]) -> dict[str, Any]:
 
 def _write_page(plan: Plan, parts: list[PartScores], out: Path) -> None:
     from farsight.evaluate.page import draw_differences, run_page
-    from farsight.evaluate.run_folder import replace
+    from farsight.files import write
     from farsight.report.charts import image
 
     pictures = {item.image_id: item.path for item in plan.task.items}
     version = plan.record()["farsight"]
     footer = f"Task {plan.task.name}, model {plan.model}, farsight {version}, batches of {plan.batch_size}."
-    replace(out / "report.html", run_page(f"{plan.task.name}: {plan.model}", parts, pictures, footer).encode())
+    write(out / "report.html", [run_page(f"{plan.task.name}: {plan.model}", parts, pictures, footer).encode()])
     for part in parts:
         if part.differences:
-            replace(out / f"{part.part}.png", image(draw_differences(part)))
+            write(out / f"{part.part}.png", [image(draw_differences(part))])
 
 
 def _print(plan: Plan, parts: list[PartScores], out: Path) -> None:

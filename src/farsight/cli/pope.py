@@ -66,7 +66,7 @@ def pope(
     }
     _tell_skipped(scores)
     if details is not None:
-        from farsight.cli.files import write_lines
+        from farsight.files import write_lines
 
         write_lines(details, _details(scores))
     (baseline, first), *others = scores.items()
@@ -104,8 +104,8 @@ def pope_questions(
 
     Example: farsight pope-questions objects.jsonl --out questions
     """
-    from farsight.cli.files import make_folder, write_lines
     from farsight.cli.tables import note
+    from farsight.files import make_folder, write_lines
     from farsight.metrics.pope.questions import make_questions
 
     made = make_questions(objects, per_image=per_image, seed=seed, image_template=image_template, skip_bad=skip_bad)

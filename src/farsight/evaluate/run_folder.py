@@ -16,6 +16,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from farsight.errors import InputError
+from farsight.files import write
 
 PICTURES = "pictures"
 """Scenes are drawn there before the run begins."""
@@ -113,28 +114,10 @@ def opened(path: Path, config: Mapping[str, Any]) -> Iterator[RunFolder]:
         elif strange:
             raise InputError(f"{path}: has files ({strange[0]}) but no run.json; choose a new or empty folder")
         else:
-            replace(path / "run.json", json.dumps(config, indent=2, sort_keys=True).encode())
+            write(path / "run.json", [json.dumps(config, indent=2, sort_keys=True).encode()])
         folder = RunFolder(path)
         folder._load()
         yield folder
-
-
-def replace(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all.
-
-    Raises
-    ------
-    InputError
-        If it cannot be written; what was there before stays.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _check(path: Path, config: Mapping[str, Any]) -> None:

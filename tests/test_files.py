@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from farsight.cli.files import make_folder, write_lines
 from farsight.errors import InputError
+from farsight.files import make_folder, write_lines
 
 
 def failing(error: BaseException) -> Iterator[str]:
