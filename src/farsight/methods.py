@@ -2,9 +2,60 @@
 
 from __future__ import annotations
 
+import difflib
+import math
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
 from farsight.constant_gate import ConstantGate
+from farsight.errors import SettingError
 from farsight.farsight import FarSight
 from farsight.method import Method, Plain
 from farsight.rivals.beam_search import BeamSearch
 
 METHODS: dict[str, type[Method]] = {method.name: method for method in (Plain, FarSight, BeamSearch, ConstantGate)}
+
+
+def make_method(name: str, settings: Mapping[str, Any]) -> Method:
+    """Make the method called ``name`` with these settings.
+
+    Raises
+    ------
+    SettingError
+        If there is no such method or setting, with the nearest that there is; or if a value has no meaning.
+    """
+    if name not in METHODS:
+        raise SettingError(
+            f"unknown method '{name}'{_nearest(name, list(METHODS))}; choose one of {', '.join(METHODS)}"
+        )
+    known = [field.name for field in fields(METHODS[name])]
+    for setting in settings:
+        if setting not in known:
+            has = f"it has {', '.join(known)}" if known else "it has none"
+            raise SettingError(f"method '{name}' has no setting '{setting}'{_nearest(setting, known)}; {has}")
+    return METHODS[name](**settings)
+
+
+def settings_of(method: Method) -> dict[str, Any]:
+    """Settings of a method as JSON can write them, its name first."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, float) and not math.isfinite(value):
+            return str(value)
+        if isinstance(value, tuple | list | set | frozenset | range):
+            return [plain(item) for item in value]
+        return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+    return {"name": method.name} | {field.name: plain(getattr(method, field.name)) for field in fields(method)}
+
+
+def changed_settings(method: Method) -> str:
+    """The settings of a method that are not its defaults: ``sigma=0.1, rows=generated``."""
+    values = {field.name: (getattr(method, field.name), field.default) for field in fields(method)}
+    return ", ".join(f"{name}={value}" for name, (value, default) in values.items() if value != default)
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f", did you mean '{near[0]}'?" if near else ""

@@ -29,7 +29,7 @@ def test_lists_and_words_are_values() -> None:
     ("text", "problem"),
     [
         ("farsigt", "did you mean 'farsight'"),
-        ("farsight(sigm=1)", "no parameter 'sigm', did you mean 'sigma'"),
+        ("farsight(sigm=1)", "no setting 'sigm', did you mean 'sigma'"),
         ("plain(sigma=1)", "it has none"),
         ("farsight(0.1)", "'0.1' in 'farsight\\(0.1\\)' is not a parameter"),
         ("farsight(sigma=-1)", "sigma must be"),

@@ -82,8 +82,10 @@ def describe(
     from farsight.images import open_image
 
     with quiet():
-        chosen = options.build_method(method, settings)
-        methods = [options.build_method("plain", {}), chosen] if compare else [chosen]
+        from farsight.methods import make_method
+
+        chosen = make_method(method, {name: value for name, value in settings.items() if value is not None})
+        methods = [make_method("plain", {}), chosen] if compare else [chosen]
         if compare and method == "plain":
             raise SettingError("--compare shows plain decoding next to another method; choose one with --method")
         for path in images:  # before a model is loaded, which may take long
@@ -148,6 +150,8 @@ class _Job:
 
     def records(self, images: list[Path]) -> list[dict[str, Any]]:
         """One object for each picture and method."""
+        from farsight.methods import settings_of
+
         about = {
             "model": self.loaded.name,
             "device": str(self.loaded.device),
@@ -158,7 +162,7 @@ class _Job:
         return [
             {"image": str(path)}
             | about
-            | {"method": options.settings_of(method), "text": one.text, "tokens": one.tokens}
+            | {"method": settings_of(method), "text": one.text, "tokens": one.tokens}
             | {"seconds": round(one.seconds, 4), "tokens_per_second": round(one.tokens_per_second, 2)}
             | ({} if self.truth is None else self.truth.record(path, one.text))
             for path, said in self._said(images)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import fields
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -94,48 +92,12 @@ def load(model: str, device: str | None, dtype: str | None, attn_implementation:
     return checkpoints.LoadedModel(loaded.model, loaded.processor, model)
 
 
-def build_method(name: str, settings: dict[str, Any]) -> Method:
-    """Make the method called ``name`` with those of ``settings`` that are not None.
-
-    Raises
-    ------
-    SettingError
-        If there is no such method, it has no such setting, or the value has no meaning.
-    """
-    from farsight.methods import METHODS
-
-    if name not in METHODS:
-        raise SettingError(f"unknown method '{name}'; choose one of {', '.join(METHODS)}")
-    known = [field.name for field in fields(METHODS[name])]
-    given = {setting: value for setting, value in settings.items() if value is not None}
-    for setting in given:
-        if setting not in known:
-            has = f"it has {', '.join(known)}" if known else "it has none"
-            raise SettingError(f"method '{name}' has no setting '{setting}'; {has}")
-    return METHODS[name](**given)
-
-
-def settings_of(method: Method) -> dict[str, Any]:
-    """Settings of a method as JSON can write them, its name first."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, float) and not math.isfinite(value):
-            return str(value)
-        if isinstance(value, tuple | list | set | frozenset | range):
-            return [plain(item) for item in value]
-        return value if value is None or isinstance(value, bool | int | float | str) else str(value)
-
-    return {"name": method.name} | {field.name: plain(getattr(method, field.name)) for field in fields(method)}
-
-
 def label(method: Method) -> str:
     """The name of a method and the settings that are not its defaults."""
-    changed = [
-        f"{field.name}={getattr(method, field.name)}"
-        for field in fields(method)
-        if getattr(method, field.name) != field.default
-    ]
-    return f"{method.name} ({', '.join(changed)})" if changed else method.name
+    from farsight.methods import changed_settings
+
+    changed = changed_settings(method)
+    return f"{method.name} ({changed})" if changed else method.name
 
 
 def number_or_word(text: str | None) -> int | float | str | None:

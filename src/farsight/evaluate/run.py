@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from farsight.evaluate.run_folder import RunFolder
 from farsight.evaluate.tasks import Item, Task
 from farsight.images import open_image
 from farsight.method import Method
+from farsight.methods import settings_of
 
 Progress = Callable[[int], None]
 """Told how many answers have been added."""
@@ -154,14 +155,3 @@ def _row(plan: Plan, label: str, method: Method, item: Item, said: Answer | None
         "max_new_tokens": item.max_new_tokens,
         "generation": dict(plan.generation),
     }
-
-
-def settings_of(method: Method) -> dict[str, Any]:
-    """Give the parameters of a method as JSON can write them, its name first."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, tuple | list):
-            return [plain(one) for one in value]
-        return value if value is None or isinstance(value, bool | int | float | str) else str(value)
-
-    return {"name": method.name} | {one.name: plain(getattr(method, one.name)) for one in fields(method)}

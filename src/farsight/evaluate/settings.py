@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import re
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ import yaml
 
 from farsight.errors import InputError, SettingError
 from farsight.method import Method
-from farsight.methods import METHODS
+from farsight.methods import changed_settings, make_method
 
 GREEDY = "greedy"
 """Another name for plain decoding, as tables have it."""
@@ -59,40 +57,21 @@ def read_methods(path: Path) -> dict[str, Method]:
             made.append(_parse_one(entry))
         elif isinstance(entry, dict) and isinstance(entry.get("method"), str):
             settings = {key: value for key, value in entry.items() if key not in ("method", "label")}
-            method = make_method(entry["method"], settings)
+            method = _made(entry["method"], settings)
             made.append((str(entry.get("label") or label_of(entry["method"], method)), method))
         else:
             raise InputError(f"{path}: entry {number} is neither a name nor a mapping with 'method'")
     return _labelled(made)
 
 
-def make_method(name: str, settings: dict[str, Any]) -> Method:
-    """Make the method called ``name``.
-
-    Raises
-    ------
-    SettingError
-        If there is no such method or parameter, with the nearest that there is; or if a value has no meaning.
-    """
-    known = {GREEDY: METHODS["plain"], **METHODS}
-    if name not in known:
-        raise SettingError(f"unknown method '{name}'{_nearest(name, list(known))}; there are {', '.join(known)}")
-    names = [field.name for field in fields(known[name])]
-    for setting in settings:
-        if setting not in names:
-            has = f"it has {', '.join(names)}" if names else "it has none"
-            raise SettingError(f"method '{name}' has no parameter '{setting}'{_nearest(setting, names)}; {has}")
-    return known[name](**settings)
-
-
 def label_of(name: str, method: Method) -> str:
     """Call a method by its name and the parameters that are not its defaults."""
-    changed = [
-        f"{field.name}={getattr(method, field.name)}"
-        for field in fields(method)
-        if getattr(method, field.name) != field.default
-    ]
-    return f"{name}({', '.join(changed)})" if changed else name
+    changed = changed_settings(method)
+    return f"{name}({changed})" if changed else name
+
+
+def _made(name: str, settings: dict[str, Any]) -> Method:
+    return make_method("plain" if name == GREEDY else name, settings)
 
 
 def _parse_one(text: str) -> tuple[str, Method]:
@@ -105,7 +84,7 @@ def _parse_one(text: str) -> tuple[str, Method]:
         if not equals:
             raise SettingError(f"'{part.strip()}' in '{text.strip()}' is not a parameter; write it like sigma=0.1")
         settings[key.strip()] = _value(value.strip())
-    method = make_method(found[1], settings)
+    method = _made(found[1], settings)
     return label_of(found[1], method), method
 
 
@@ -137,8 +116,3 @@ def _labelled(made: list[tuple[str, Method]]) -> dict[str, Method]:
     if not methods:
         raise SettingError("no methods are given; write them like greedy,farsight")
     return methods
-
-
-def _nearest(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f", did you mean '{near[0]}'?" if near else ""
