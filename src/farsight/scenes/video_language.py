@@ -104,16 +104,22 @@ def write_video_list(video: Video, dice: random.Random) -> str:
     return f"{_capital(', '.join(nouns))}."
 
 
-def write_video_exchanges(video: Video, dice: random.Random, pairs: int = 3) -> list[Exchange]:
-    """Questions about presence (balanced), order, count and event, in random order."""
-    exchanges = [
+def write_presence_exchanges(video: Video, dice: random.Random, pairs: int = 3) -> list[Exchange]:
+    """Ask what is in the video and what is not, with as many yes as no."""
+    return [
         Exchange(question=of_a_video(presence_question(name, dice)), answer="Yes." if there else "No.")
         for name, there in balanced_presence(video.scene, pairs, dice)
     ]
-    for question in (*write_video_questions(video, dice), *write_video_questions(video, dice)):
-        exchange = Exchange(question=question.text, answer=question.answer)
-        if question.kind != "presence" and exchange not in exchanges:
-            exchanges.append(exchange)
+
+
+def write_event_exchanges(video: Video, dice: random.Random) -> list[Exchange]:
+    """Ask about order, count and events, two of each unless they are the same, in random order.
+
+    They are apart from questions about presence, which they would give away.
+    """
+    asked = (*write_video_questions(video, dice), *write_video_questions(video, dice))
+    told = {question.text: question.answer for question in asked if question.kind != "presence"}
+    exchanges = [Exchange(question=question, answer=answer) for question, answer in told.items()]
     dice.shuffle(exchanges)
     return exchanges
 
@@ -130,7 +136,7 @@ def presence_questions(video: Video, kind: Kind) -> list[Question]:
 def _moves(video: Video, things: Sequence[Thing], dice: random.Random) -> list[Move]:
     """What each object does; a false one does anything."""
     known = {actor.thing.category: actor.move for actor in video.actors}
-    return [known.get(thing.category) or dice.choice(_MOVES) for thing in things]
+    return [known[thing.category] if thing.category in known else dice.choice(_MOVES) for thing in things]
 
 
 def _sentence(thing: Thing, move: Move, dice: random.Random) -> str:

@@ -12,13 +12,14 @@ from .video_language import (
     TELL,
     counted_video_prompt,
     write_counted_caption,
+    write_event_exchanges,
     write_free_caption,
-    write_video_exchanges,
+    write_presence_exchanges,
     write_video_list,
 )
 from .videos import Video, write_video_caption
 
-VideoLesson = Literal["caption", "counted", "story", "list", "questions"]
+VideoLesson = Literal["caption", "counted", "story", "list", "presence", "events"]
 VIDEO_LESSONS: tuple[VideoLesson, ...] = get_args(VideoLesson)
 
 
@@ -32,15 +33,18 @@ def write_video_lesson(
     video
         What it is about.
     lesson
-        What kind of conversation: a free or counted caption, what happens in its order, a list, questions.
+        What kind of conversation: a free or counted caption, what happens in its order, a list,
+        questions about presence, questions about what happens.
     dice
         Chooses order and wording.
     false_share, snowball
         Share of the free and counted captions with an object that is not there, and how much it draws after it; see
         `farsight.scenes.video_language.write_free_caption`.
     """
-    if lesson == "questions":
-        return write_video_exchanges(video, dice)
+    if lesson == "presence":
+        return write_presence_exchanges(video, dice)
+    if lesson == "events":
+        return write_event_exchanges(video, dice)
     if lesson == "list":
         return [Exchange(question=dice.choice(LIST_VIDEO), answer=write_video_list(video, dice))]
     if lesson == "story":

@@ -25,12 +25,10 @@ STRIDE = 2
 
 VIDEO_TOKEN = "<video>"
 
-WORDS = tuple(
-    f" {word}"
-    for word in (
-        "video videos enter enters leave leaves cross crosses stay stays happens first many start end ever "
-        "First Then zero one two three four"
-    ).split()
+WORDS = (
+    *(" video", " videos", " enter", " enters", " leave", " leaves", " cross", " crosses", " stay", " stays"),
+    *(" happens", " first", " First", " Then", " start", " end", " many", " ever"),
+    *(" one", " two", " three", " four", " One", " Two", " Three", " Four", " Zero"),
 )
 """Words of videos that the image model's tokenizer would take apart."""
 

@@ -113,7 +113,7 @@ class FramesProcessor:
         """Give ``(videos, frames, 3, height, width)``."""
         flat = [frame for frames in videos for frame in frames]
         pixels: torch.Tensor = self.video_processor(flat, return_tensors="pt")["pixel_values"]
-        return pixels.unflatten(0, (len(videos), self.frames))
+        return pixels.reshape(len(videos), self.frames, *pixels.shape[1:])
 
     def apply_chat_template(
         self,
