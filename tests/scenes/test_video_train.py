@@ -215,7 +215,7 @@ def test_an_image_plan_is_none_of_videos() -> None:
         (("[start]", "[strat]"), "no table 'start'"),
         (("list = 0.35", "lists = 0.35"), "no lesson 'lists'; choose from caption, counted, story"),
         (('model = "embedded"', 'model = "nowhere"'), "nowhere/model.safetensors: cannot be read"),
-        (("videos = 12000", "videos = 2"), "videos at least the largest batch"),
+        (("videos = 8000", "videos = 2"), "videos at least the largest batch"),
     ],
 )
 def test_a_wrong_plan_is_refused_in_one_line(change: tuple[str, str], complaint: str, tmp_path: Path) -> None:
