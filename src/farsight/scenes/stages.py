@@ -42,10 +42,11 @@ def tower_head(model: LlavaForConditionalGeneration) -> nn.Module:
     return head.to(model.device)
 
 
-def tower_parameters(model: LlavaForConditionalGeneration) -> list[nn.Parameter]:
-    """All but the norm of the pooled output, which a LLaVA does not use."""
+def tower_parameters(model: LlavaForConditionalGeneration, head: nn.Module) -> dict[str, nn.Parameter]:
+    """Tower and head by name: all but the norm of the pooled output, which a LLaVA does not use."""
     named = model.model.vision_tower.named_parameters()
-    return [parameter for name, parameter in named if "post_layernorm" not in name]
+    tower = {name: parameter for name, parameter in named if "post_layernorm" not in name}
+    return tower | {f"head.{name}": parameter for name, parameter in head.named_parameters()}
 
 
 def tower_loss(model: LlavaForConditionalGeneration, head: nn.Module, views: Views) -> Loss:

@@ -60,20 +60,19 @@ def train(plan: Plan, folder: Path) -> Path:
 
     head = stages.tower_head(model)
     if run.begins(plan.tower) or run.inside(plan.tower):
-        parameters = [*stages.tower_parameters(model), *head.parameters()]
-        run.train(plan.tower, parameters, stages.tower_loss(model, head, views))
+        run.train(plan.tower, stages.tower_parameters(model, head), stages.tower_loss(model, head, views))
         accuracy = stages.tower_accuracy(model, head, make_views("validation", min(1000, plan.scenes)))
         run.console.print(f"tower: category of {accuracy:.1f} % of the patches with an object, validation")
 
     if run.begins(plan.projector):
         stages.start_projector(model, views)
     loss = stages.projector_loss(model, tokenizer, views)
-    run.train(plan.projector, list(model.model.multi_modal_projector.parameters()), loss)
+    run.train(plan.projector, dict(model.model.multi_modal_projector.named_parameters()), loss)
     if run.begins(plan.language[0]):
         stages.speak_up(model)
 
     features = stages.visual_tokens(model, views)
-    parameters = list(model.model.language_model.parameters())
+    parameters = dict(model.model.language_model.named_parameters())
     for stage in plan.language:
         run.train(stage, parameters, stages.language_loss(model, tokenizer, features, plan, stage))
     save(model, tokenizer, folder / MODEL)
