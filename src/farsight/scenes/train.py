@@ -52,8 +52,8 @@ def train(plan: Plan, folder: Path) -> Path:
     model = build_model(tokenizer, plan.sizes)
     if torch.cuda.is_available():
         model.cuda()
-    else:
-        model.set_attn_implementation("eager")  # faster than SDPA's backward on a CPU
+    if not torch.cuda.is_available() or any(stage.sinks for stage in plan.language):
+        model.set_attn_implementation("eager")  # gives the weights; and on a CPU its backward is faster than SDPA's
     run = Run(plan, folder, model)
     run.console.print(f"drawing {plan.scenes} pictures")
     views = make_views("train", plan.scenes)
