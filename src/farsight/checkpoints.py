@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,10 @@ class LoadedModel:
         return hasattr(self.processor, "image_processor")
 
     @property
+    def takes_videos(self) -> bool:
+        return getattr(self.processor, "video_processor", None) is not None
+
+    @property
     def device(self) -> torch.device:
         return next(self.model.parameters()).device
 
@@ -57,6 +62,7 @@ def load(
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
     attn_implementation: str | None = None,
+    load_processor: Callable[[str], Any] | None = None,
 ) -> LoadedModel:
     """Load a checkpoint with Transformers.
 
@@ -72,6 +78,8 @@ def load(
         One of `DTYPES` or a ``torch.dtype``; by default float32 on a CPU and the checkpoint's own elsewhere.
     attn_implementation
         What Transformers calls ``attn_implementation``; by default its own choice.
+    load_processor
+        Makes the processor of the folder or name; by default Transformers' ``AutoProcessor`` does.
 
     Raises
     ------
@@ -87,16 +95,16 @@ def load(
     folder = Path(name).expanduser()
     if folder.exists() or _looks_like_path(name):
         _check_folder(folder)
-        return _load(str(folder), str(name), target, how, local_files_only=True)
+        return _load(str(folder), str(name), target, how, load_processor, local_files_only=True)
     name = str(name)
     if _is_cached(name):
         try:
-            return _load(name, name, target, how, local_files_only=True)
+            return _load(name, name, target, how, load_processor, local_files_only=True)
         except InputError:
             if huggingface_hub.is_offline_mode():
                 raise
     _find_on_hub(name)
-    return _load(name, name, target, how, local_files_only=False)
+    return _load(name, name, target, how, load_processor, local_files_only=False)
 
 
 def prompt_inputs(loaded: LoadedModel, image: Image.Image, prompt: str) -> dict[str, Any]:
@@ -125,6 +133,52 @@ def prompt_inputs(loaded: LoadedModel, image: Image.Image, prompt: str) -> dict[
         token = getattr(processor, "image_token", None)
         text = f"{token}\n{prompt}" if isinstance(token, str) else prompt
         inputs = processor(images=image, text=text, return_tensors="pt")
+    return dict(inputs.to(loaded.device, dtype=loaded.dtype))
+
+
+def video_inputs(
+    loaded: LoadedModel, videos: Sequence[Sequence[Image.Image]], prompts: Sequence[str]
+) -> dict[str, Any]:
+    """The inputs of ``generate`` for one request about each video, padded on the left.
+
+    Parameters
+    ----------
+    loaded
+        A model whose processor takes videos and has a chat template.
+    videos
+        The frames of each, all of which are shown.
+    prompts
+        As many.
+
+    Raises
+    ------
+    InputError
+        If the model takes no videos, or several are given and its pad token is not known.
+    """
+    tokenizer = loaded.tokenizer
+    if not loaded.takes_videos or not getattr(loaded.processor, "chat_template", None):
+        raise InputError(
+            f"'{loaded.name}' takes no videos; pass a model that does, such as llava-hf/LLaVA-NeXT-Video-7B-hf"
+        )
+    if len(prompts) > 1 and tokenizer.pad_token_id is None:
+        raise InputError(f"'{loaded.name}' has no pad token, which batches need; pass --batch-size 1")
+    talks = [
+        [{"role": "user", "content": [{"type": "video", "video": list(frames)}, {"type": "text", "text": prompt}]}]
+        for frames, prompt in zip(videos, prompts, strict=True)
+    ]
+    before = tokenizer.padding_side
+    tokenizer.padding_side = "left"
+    try:
+        inputs = loaded.processor.apply_chat_template(
+            talks,
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+            processor_kwargs={"padding": len(prompts) > 1},
+        )
+    finally:
+        tokenizer.padding_side = before
     return dict(inputs.to(loaded.device, dtype=loaded.dtype))
 
 
@@ -218,7 +272,15 @@ def _find_on_hub(name: str) -> None:
         )
 
 
-def _load(source: str, name: str, device: torch.device, how: dict[str, Any], *, local_files_only: bool) -> LoadedModel:
+def _load(
+    source: str,
+    name: str,
+    device: torch.device,
+    how: dict[str, Any],
+    load_processor: Callable[[str], Any] | None,
+    *,
+    local_files_only: bool,
+) -> LoadedModel:
     where = {"local_files_only": local_files_only, "trust_remote_code": False}
     # Whatever a damaged checkpoint makes the libraries raise is the checkpoint's fault, so both nets are wide.
     try:
@@ -234,7 +296,10 @@ def _load(source: str, name: str, device: torch.device, how: dict[str, Any], *, 
     if lacking := sorted(report["missing_keys"]):
         raise InputError(f"'{name}' lacks {len(lacking)} of its weights, {lacking[0]} for one; get it again")
     try:
-        processor = transformers.AutoProcessor.from_pretrained(source, **where)
+        if load_processor is None:
+            processor = transformers.AutoProcessor.from_pretrained(source, **where)
+        else:
+            processor = load_processor(source)
     except Exception as error:
         raise InputError(
             f"the processor of '{name}' cannot be loaded; see its processor_config.json and tokenizer.json: "

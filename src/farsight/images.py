@@ -59,6 +59,17 @@ def open_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image
         raise InputError(f"picture '{path}' is damaged or cut short ({_line(error)}); get it again") from error
 
 
+def open_frames(folder: str | Path) -> list[Image.Image]:
+    """Read the frames of a video: the pictures of a folder, in the order of their names.
+
+    Raises
+    ------
+    InputError
+        If there is no such folder, no picture in it, or one that cannot be read.
+    """
+    return [open_image(path) for path in sorted(set(find_images(folder).values()))]
+
+
 def _check_file(path: Path) -> None:
     try:
         if not path.exists():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_format
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ import typer
 from farsight.cli import options
 
 if TYPE_CHECKING:
+    from farsight.checkpoints import LoadedModel
     from farsight.evaluate.run import Plan
     from farsight.evaluate.scores import PartScores
     from farsight.method import Method
@@ -22,7 +24,7 @@ _TASK, _RUN = "Task", "Run"
 def evaluate(
     out: Annotated[Path, typer.Option(metavar="RUN", help="Folder of the run. The same command goes on with it.")],
     task: Annotated[
-        str, typer.Option(metavar="NAME", help="scenes:test, scenes:shifted, scenes:validation, chair, pope.")
+        str, typer.Option(metavar="NAME", help="scenes:test, scenes:shifted, videos:test, ..., chair, pope.")
     ] = "scenes:test",
     methods: Annotated[
         str,
@@ -92,7 +94,6 @@ def evaluate(
         from farsight.evaluate.task_names import TaskOptions, make_task
         from farsight.evaluate.tasks import weights_fingerprint
         from farsight.files import write
-        from farsight.scenes import checkpoint_path
 
         chosen = parse_methods(methods) if config is None else read_methods(config)
         if controls:
@@ -108,18 +109,19 @@ def evaluate(
             question_count=question_count,
         )
         made = make_task(task, asked, out / PICTURES)
+        videos = any(item.medium == "video" for item in made.items)
         plan = Plan(
             model=model,
             task=made,
             methods=chosen,
             batch_size=batch_size,
-            weights=weights_fingerprint(checkpoint_path() if model == options.EMBEDDED else Path(model)),
+            weights=weights_fingerprint(options.embedded_path(videos) if model == options.EMBEDDED else Path(model)),
             device=resolve_device(device).type,
             dtype=dtype,
             attn_implementation=attn_implementation,
         )
         with opened(out, plan.record()) as folder:
-            _ask(plan, folder, (device, dtype, attn_implementation))
+            _ask(plan, folder, lambda: options.load(model, device, dtype, attn_implementation, videos=videos))
             parts = score_run(made, list(chosen), folder.rows, seed=seed)
             results = _results(plan, parts)
             write(out / "results.json", [json_format.dumps(results, indent=2, allow_nan=False).encode()])
@@ -143,7 +145,7 @@ def _controls(chosen: dict[str, Method]) -> dict[str, Method]:
     return {label: gate for label, gate in gates.items() if gate not in chosen.values()}
 
 
-def _ask(plan: Plan, folder: Any, loading: tuple[str | None, str | None, str | None]) -> None:
+def _ask(plan: Plan, folder: Any, load: Callable[[], LoadedModel]) -> None:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -159,7 +161,7 @@ def _ask(plan: Plan, folder: Any, loading: tuple[str | None, str | None, str | N
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=Console(file=sys.stderr)) as bar:
         shown = bar.add_task("answers", total=plan.answers)
-        run(plan, folder, lambda: options.load(plan.model, *loading), lambda count: bar.update(shown, advance=count))
+        run(plan, folder, load, lambda count: bar.update(shown, advance=count))
 
 
 def _results(plan: Plan, parts: list[PartScores]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -82,14 +83,29 @@ Compare = Annotated[
 ]
 
 
-def load(model: str, device: str | None, dtype: str | None, attn_implementation: str | None) -> LoadedModel:
-    """Load the checkpoint that ``--model`` names."""
+def load(
+    model: str, device: str | None, dtype: str | None, attn_implementation: str | None, *, videos: bool = False
+) -> LoadedModel:
+    """Load the checkpoint that ``--model`` names; with ``videos``, 'embedded' is the one that takes them."""
     from farsight import checkpoints
-    from farsight.scenes import checkpoint_path
+    from farsight.scenes.video_processor import FramesProcessor, has_frames_processor
 
-    source = checkpoint_path() if model == EMBEDDED else model
-    loaded = checkpoints.load(source, device=device, dtype=dtype, attn_implementation=attn_implementation)
+    source = embedded_path(videos) if model == EMBEDDED else model
+    loaded = checkpoints.load(
+        source,
+        device=device,
+        dtype=dtype,
+        attn_implementation=attn_implementation,
+        load_processor=FramesProcessor.from_pretrained if has_frames_processor(source) else None,
+    )
     return checkpoints.LoadedModel(loaded.model, loaded.processor, model)
+
+
+def embedded_path(videos: bool) -> Path:
+    """Where the embedded model lies that takes pictures, or the one that takes videos."""
+    from farsight.scenes import checkpoint_path, video_checkpoint_path
+
+    return video_checkpoint_path() if videos else checkpoint_path()
 
 
 def label(method: Method) -> str:

@@ -43,11 +43,17 @@ def train(
         Path | None, typer.Option(metavar="FILE.toml", help="What to train; the embedded model's plan by default.")
     ] = None,
 ) -> None:
-    """Train a model of the small world from nothing, as the embedded one was; a killed run goes on where it was.
+    """Train a model of the small world, of pictures or of videos; a killed run goes on where it was.
 
-    Example: farsight train --out training
+    Examples: farsight train --out training
+
+    farsight train --config src/farsight/scenes/video.toml --out training-video
     """
     from farsight.scenes.plan import default_plan_path, read_plan
-    from farsight.scenes.train import train as run
+    from farsight.scenes.train import train as train_image
+    from farsight.scenes.video_plan import is_video_plan, read_video_plan
+    from farsight.scenes.video_train import train_video
 
-    print(f"wrote {run(read_plan(config or default_plan_path()), out)}")
+    plan = config or default_plan_path()
+    made = train_video(read_video_plan(plan), out) if is_video_plan(plan) else train_image(read_plan(plan), out)
+    print(f"wrote {made}")

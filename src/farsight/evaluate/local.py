@@ -11,9 +11,12 @@ from PIL import Image
 from torch import Tensor, nn
 
 from farsight.attention import observed
-from farsight.checkpoints import LoadedModel, prompt_inputs
+from farsight.checkpoints import LoadedModel, prompt_inputs, video_inputs
 from farsight.errors import InputError
 from farsight.method import Method
+
+Visual = Image.Image | Sequence[Image.Image]
+"""A picture, or the frames of a video."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,13 +35,13 @@ class Answer:
 def answer(
     loaded: LoadedModel,
     method: Method,
-    pictures: Sequence[Image.Image],
+    pictures: Sequence[Visual],
     prompts: Sequence[str],
     *,
     max_new_tokens: int,
     generation: Mapping[str, Any] | None = None,
 ) -> list[Answer]:
-    """Answer one prompt about each picture, all in one batch.
+    """Answer one prompt about each picture, or about each video, all in one batch.
 
     Parameters
     ----------
@@ -47,7 +50,7 @@ def answer(
     method
         How to decode; applied for this call alone.
     pictures, prompts
-        As many of one as of the other.
+        As many of one as of the other; a video is the list of its frames.
     max_new_tokens
         Where an answer is cut off.
     generation
@@ -56,9 +59,11 @@ def answer(
     Raises
     ------
     InputError
-        If the model takes no pictures, or its pad token is not known.
+        If the model takes no pictures, or no videos where there are some, or its pad token is not known.
     """
-    inputs = _batch(loaded, pictures, prompts)
+    stills = [picture for picture in pictures if isinstance(picture, Image.Image)]
+    videos = [frames for frames in pictures if not isinstance(frames, Image.Image)]
+    inputs = video_inputs(loaded, videos, prompts) if videos else _batch(loaded, stills, prompts)
     length = inputs["input_ids"].shape[1]
     absorbed = _Absorbed()
     how = {"do_sample": False, "num_beams": 1, "temperature": None, "top_p": None, "top_k": None, **(generation or {})}

@@ -7,10 +7,11 @@ from io import BytesIO
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from PIL import Image
 
 from farsight.errors import InputError
 from farsight.evaluate.scores import PartScores
-from farsight.images import open_image
+from farsight.images import open_frames, open_image
 from farsight.metrics.chair import CaptionScore
 from farsight.metrics.paired import Difference
 from farsight.report import charts
@@ -37,6 +38,8 @@ QUESTION_COLUMNS = {
     "yes_ratio": "yes",
     "absorbed": "absorbed",
 }
+EXACT_COLUMNS = {"accuracy": "accuracy", "ended": "ended", "absorbed": "absorbed"}
+COLUMNS = {"caption": CAPTION_COLUMNS, "question": QUESTION_COLUMNS, "exact": EXACT_COLUMNS}
 PLAIN = {"objects_per_caption", "words_per_caption", "objects", "words"}
 """Figures that are numbers, not shares."""
 CAPTION_DIFFERENCES = {
@@ -48,28 +51,32 @@ CAPTION_DIFFERENCES = {
     "words": "words",
 }
 QUESTION_DIFFERENCES = {"accuracy": "accuracy", "f1": "F1", "yes_ratio": "yes"}
+EXACT_DIFFERENCES = {"accuracy": "accuracy"}
+DIFFERENCES = {"caption": CAPTION_DIFFERENCES, "question": QUESTION_DIFFERENCES, "exact": EXACT_DIFFERENCES}
 THUMBNAIL = 320
+FRAME = 96
+"""Side of a frame of a video in pixels."""
 
 
 def figures_table(part: PartScores) -> Table:
     """Put the figures of all methods in a table; shares in percent."""
-    columns = CAPTION_COLUMNS if part.kind == "caption" else QUESTION_COLUMNS
+    columns = COLUMNS[part.kind]
     rows = [[label, *(_cell(name, figures.get(name)) for name in columns)] for label, figures in part.figures.items()]
     return Table(columns=[part.part, *columns.values()], rows=rows)
 
 
 def differences_table(part: PartScores, baseline: str) -> Table:
     """Put the differences to the first method in a table, in percentage points, with their 95 % intervals."""
-    columns = CAPTION_DIFFERENCES if part.kind == "caption" else QUESTION_DIFFERENCES
+    columns = DIFFERENCES[part.kind]
     rows = [[label, *(_difference(name, found[name]) for name in columns)] for label, found in part.differences.items()]
     return Table(columns=[f"minus {baseline}", *columns.values()], rows=rows)
 
 
 def draw_differences(part: PartScores) -> Figure:
     """Draw the differences of each method to the first, with their intervals, figure by figure."""
-    names = CAPTION_DIFFERENCES if part.kind == "caption" else QUESTION_DIFFERENCES
+    names = DIFFERENCES[part.kind]
     labels = list(part.differences)
-    with charts.figure(11, 1.2 + 0.32 * len(labels)) as drawn:
+    with charts.figure(11 if len(names) > 1 else 5, 1.2 + 0.32 * len(labels)) as drawn:
         axes = drawn.subplots(1, len(names), sharey=True, squeeze=False)
         for one, (name, shown) in zip(axes.flat, names.items(), strict=True):
             scale = 1 if name in PLAIN else 100
@@ -155,13 +162,23 @@ def _shown(part: PartScores, images: Mapping[str, Path], most: int) -> list[Sect
 
 def _thumbnail(image_id: str, images: Mapping[str, Path]) -> list[Picture]:
     try:
-        seen = open_image(images[image_id])
+        path = images[image_id]
+        seen = _film(open_frames(path)) if path.is_dir() else open_image(path)
     except (KeyError, InputError):
         return []
-    seen.thumbnail((THUMBNAIL, THUMBNAIL))
+    if not path.is_dir():
+        seen.thumbnail((THUMBNAIL, THUMBNAIL))
     buffer = BytesIO()
     seen.save(buffer, "JPEG", quality=85)
     return [Picture(source=charts.data_uri(buffer.getvalue(), "image/jpeg"), alt=f"The picture {image_id}")]
+
+
+def _film(frames: Sequence[Image.Image]) -> Image.Image:
+    """Put the frames of a video side by side."""
+    strip = Image.new("RGB", (FRAME * len(frames), FRAME))
+    for number, frame in enumerate(frames):
+        strip.paste(frame.resize((FRAME, FRAME)), (FRAME * number, 0))
+    return strip
 
 
 def _cell(name: str, value: float | None) -> str:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from PIL import Image
 
 import farsight
 from farsight.checkpoints import LoadedModel
 from farsight.errors import InputError
-from farsight.evaluate.local import Answer, answer
+from farsight.evaluate.local import Answer, Visual, answer
 from farsight.evaluate.run_folder import RunFolder
 from farsight.evaluate.tasks import Item, Task
-from farsight.images import open_image
+from farsight.images import open_frames, open_image
 from farsight.method import Method
 from farsight.methods import settings_of
 
@@ -117,12 +117,15 @@ def _batches(plan: Plan) -> Iterator[tuple[str, Method, list[list[Item]]]]:
 def _answered(
     plan: Plan, loaded: LoadedModel, label: str, method: Method, batch: list[list[Item]]
 ) -> list[dict[str, Any]]:
-    pictures: dict[str, Image.Image] = {}
+    pictures: dict[str, Visual] = {}
     failed: dict[str, str] = {}
+    opened: dict[Path, Visual] = {}  # questions about one video stand together, and its frames take long to read
     first = [same[0] for same in batch]
     for item in first:
         try:
-            pictures[item.item_id] = open_image(item.path)
+            if item.path not in opened:
+                opened[item.path] = open_frames(item.path) if item.medium == "video" else open_image(item.path)
+            pictures[item.item_id] = opened[item.path]
         except InputError as error:
             failed[item.item_id] = str(error)
     asked = [item for item in first if item.item_id in pictures]

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from farsight.errors import InputError
+from farsight.evaluate import exact
+from farsight.evaluate.exact import ExactScore
 from farsight.evaluate.run_folder import Key
 from farsight.evaluate.tasks import Item, Task
 from farsight.metrics import chair
@@ -27,7 +29,7 @@ class PartScores:
 
     part: str
     kind: str
-    """"caption" or "question"."""
+    """"caption", "question" or "exact"."""
     captions: Mapping[str, ChairScore]
     answers: Mapping[str, PopeScore]
     figures: Mapping[str, Mapping[str, float | None]]
@@ -86,12 +88,16 @@ def _score_part(
     said = {label: {item.item_id: rows[label, item.item_id] for item in asked} for label in methods}
     captions: dict[str, ChairScore] = {}
     answers: dict[str, PopeScore] = {}
+    words: dict[str, ExactScore] = {}
     differences: Mapping[str, Mapping[str, Difference]]
     if items[0].kind == "caption":
         captions = {label: _captions(task, asked, found) for label, found in said.items()}
         differences = {
             label: compare_captions(captions[methods[0]], captions[label], seed=seed) for label in methods[1:]
         }
+    elif items[0].kind == "exact":
+        words = {label: _words(asked, found) for label, found in said.items()}
+        differences = {label: exact.compare(words[methods[0]], words[label], seed=seed) for label in methods[1:]}
     else:
         answers = {label: _answers(asked, found) for label, found in said.items()}
         differences = {
@@ -102,7 +108,9 @@ def _score_part(
         kind=items[0].kind,
         captions=captions,
         answers=answers,
-        figures={label: _figures(captions.get(label), answers.get(label), said[label]) for label in methods},
+        figures={
+            label: _figures(captions.get(label), answers.get(label), words.get(label), said[label]) for label in methods
+        },
         differences=differences,
         failed=failed,
     )
@@ -125,8 +133,16 @@ def _answers(items: Sequence[Item], said: Mapping[str, Mapping[str, Any]]) -> Po
     return score_answers(answers, [dict(one.truth) for one in items])
 
 
+def _words(items: Sequence[Item], said: Mapping[str, Mapping[str, Any]]) -> ExactScore:
+    answers = [one.truth["answer"] for one in items]
+    return exact.score([one.image_id for one in items], [said[one.item_id]["text"] for one in items], answers)
+
+
 def _figures(
-    captions: ChairScore | None, answers: PopeScore | None, said: Mapping[str, Mapping[str, Any]]
+    captions: ChairScore | None,
+    answers: PopeScore | None,
+    words: ExactScore | None,
+    said: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, float | None]:
     """Put all figures of one method together; ``absorbed`` and ``ended`` are shares of all that it said."""
     figures: dict[str, float | None] = {}
@@ -136,6 +152,8 @@ def _figures(
     if answers is not None:
         figures |= answers.record()
         figures["balanced_accuracy"] = balanced_accuracy(answers)
+    if words is not None:
+        figures |= words.record()
     absorbed = [row["absorbed"] for row in said.values() if row["absorbed"] is not None]
     figures["absorbed"] = sum(absorbed) / len(absorbed) if absorbed else None
     figures["ended"] = sum(row["ended"] for row in said.values()) / len(said)

@@ -1,4 +1,4 @@
-"""Tasks by name: ``scenes:test``, ``chair``, ``pope``."""
+"""Tasks by name: ``scenes:test``, ``videos:test``, ``chair``, ``pope``."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ from farsight.evaluate.tasks import (
     question_items,
     read_prompts,
 )
+from farsight.evaluate.video_tasks import FILES, video_items
 from farsight.metrics.pope.questions import KINDS
 from farsight.metrics.vocabulary import coco, read_vocabulary
 from farsight.scenes import SPLITS, vocabulary_path
-from farsight.scenes.draw import draw
+from farsight.scenes.draw import draw, draw_videos
 from farsight.scenes.language import DESCRIBE as DESCRIBE_SCENE
 
-NAMES = (*(f"scenes:{split}" for split in SPLITS if split != "train"), "chair", "pope")
+DRAWN = tuple(f"{world}:{split}" for world in ("scenes", "videos") for split in SPLITS if split != "train")
+NAMES = (*DRAWN, "chair", "pope")
 SCENE_TOKENS = 160
 
 
@@ -49,9 +51,10 @@ def make_task(name: str, options: TaskOptions, pictures: Path) -> Task:
     name
         One of `NAMES`.
     options
-        ``scenes:SPLIT`` needs none of the files; ``chair`` needs pictures and objects, ``pope`` pictures and questions.
+        ``scenes:SPLIT`` and ``videos:SPLIT`` need none of the files; ``chair`` needs pictures and objects, ``pope``
+        pictures and questions.
     pictures
-        Where scenes are drawn; a folder that is there already is used as it is.
+        Where scenes and videos are drawn; a folder that is there already is used as it is.
 
     Raises
     ------
@@ -62,6 +65,8 @@ def make_task(name: str, options: TaskOptions, pictures: Path) -> Task:
     """
     if name.startswith("scenes:") and name in NAMES:
         return _scenes(name, options, pictures)
+    if name.startswith("videos:") and name in NAMES:
+        return _videos(name, options, pictures)
     if name == "chair":
         if options.images is None or not options.objects:
             raise SettingError(
@@ -102,6 +107,17 @@ def _scenes(name: str, options: TaskOptions, folder: Path) -> Task:
     items += _questions(folder, questions, options.question_count)
     sources = _asked(options) | {"count": str(count)} | fingerprints([objects, *questions])
     return Task(name=name, items=tuple(items), vocabulary=vocabulary, sources=sources)
+
+
+def _videos(name: str, options: TaskOptions, folder: Path) -> Task:
+    """Draw videos and ask for a free caption, a counted one, and all questions."""
+    count = options.count or 50
+    if not folder.exists():
+        draw_videos(name.removeprefix("videos:"), count, folder)  # type: ignore[arg-type]
+    tokens = options.max_new_tokens or SCENE_TOKENS
+    items = video_items(folder, prompt=options.prompt, max_new_tokens=tokens)
+    sources = _asked(options) | {"count": str(count)} | fingerprints([folder / file for file in FILES])
+    return Task(name=name, items=tuple(items), vocabulary=read_vocabulary(vocabulary_path()), sources=sources)
 
 
 def _asked(options: TaskOptions) -> dict[str, str]:

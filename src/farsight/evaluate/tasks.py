@@ -1,4 +1,4 @@
-"""What is asked: a list of items, each a picture, a prompt, and what is needed to score the answer.
+"""What is asked: a list of items, each a picture or a video, a prompt, and what is needed to score the answer.
 
 A task is data. Captions are asked for pictures whose objects are known and scored with CHAIR; questions are POPE's. The
 scenes are drawn into a folder in the formats of the field and then read as any other folder.
@@ -24,12 +24,14 @@ CAPTION_TOKENS, QUESTION_TOKENS = 512, 16
 
 _SAMPLE = 4_000_000
 
-Kind = Literal["caption", "question"]
+Kind = Literal["caption", "question", "exact"]
+"""Scored with CHAIR, as POPE, or by whether the answer is the right words."""
+Medium = Literal["picture", "video"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """One picture and one prompt."""
+    """One picture or video and one prompt."""
 
     item_id: str
     """Names it within its task."""
@@ -41,7 +43,10 @@ class Item:
     prompt: str
     max_new_tokens: int
     truth: Mapping[str, Any] = field(default_factory=dict)
-    """Of a caption, the ``objects`` in the picture; of a question, its ``question_id``, ``text`` and ``label``."""
+    """Of a caption, the ``objects`` in the picture; of a question, its ``question_id``, ``text`` and ``label``; of an
+    exact one, the ``answer``."""
+    medium: Medium = "picture"
+    """Of a video, ``path`` is the folder of its frames."""
 
 
 @dataclass(frozen=True, kw_only=True)

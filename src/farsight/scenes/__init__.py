@@ -22,6 +22,7 @@ __all__ = [
     "checkpoint_path",
     "mentions",
     "sample_scene",
+    "video_checkpoint_path",
     "vocabulary_path",
 ]
 
@@ -29,3 +30,11 @@ __all__ = [
 def checkpoint_path() -> Path:
     """Return the folder of the embedded model, for `AutoModelForImageTextToText.from_pretrained`."""
     return Path(str(files(__package__).joinpath("checkpoint")))
+
+
+def video_checkpoint_path() -> Path:
+    """Return the folder of the embedded video model, for ``LlavaNextVideoForConditionalGeneration``.
+
+    Its processor is read by `farsight.scenes.video_processor.FramesProcessor`.
+    """
+    return Path(str(files(__package__).joinpath("video_checkpoint")))

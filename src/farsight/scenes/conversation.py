@@ -14,7 +14,9 @@ IGNORED = -100
 """Label of a token that is not learnt."""
 
 
-def tokenize(tokenizer: PreTrainedTokenizerFast, talk: Sequence[Exchange], tokens: int) -> tuple[list[int], list[int]]:
+def tokenize(
+    tokenizer: PreTrainedTokenizerFast, talk: Sequence[Exchange], tokens: int, placeholder: str = "<image>"
+) -> tuple[list[int], list[int]]:
     """Token ids of a conversation whose first question comes with a picture, and labels: the answers and their ends.
 
     Parameters
@@ -25,6 +27,8 @@ def tokenize(tokenizer: PreTrainedTokenizerFast, talk: Sequence[Exchange], token
         Questions and answers.
     tokens
         Visual tokens of the picture; 0 for a conversation without one.
+    placeholder
+        What stands for a visual token.
     """
 
     def encoded(text: str) -> list[int]:
@@ -32,7 +36,7 @@ def tokenize(tokenizer: PreTrainedTokenizerFast, talk: Sequence[Exchange], token
 
     ids, labels = [tokenizer.bos_token_id], [IGNORED]
     for number, turn in enumerate(talk):
-        picture = "<image>" * tokens + "\n" if number == 0 and tokens else ""
+        picture = placeholder * tokens + "\n" if number == 0 and tokens else ""
         question = encoded(f"USER: {picture}{turn.question} ASSISTANT:")
         answer = [*encoded(f" {turn.answer}"), tokenizer.eos_token_id]
         ids += question + answer

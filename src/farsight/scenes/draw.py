@@ -19,6 +19,7 @@ from farsight.errors import FarSightError, InputError
 from .language import counted_prompt, write_caption
 from .pope import KINDS, Kind, write_questions
 from .render import render
+from .video_language import counted_video_prompt, presence_questions
 from .videos import Video, render_video, sample_video, write_video_caption, write_video_questions
 from .world import SPLITS, Scene, Split, sample_scene
 
@@ -66,7 +67,9 @@ def draw_videos(split: Split, count: int, out: Path, *, start: int = 0, side: in
 
     - ``VIDEO_ID/00.png`` ... ``07.png``: the frames.
     - ``captions.jsonl``: video_id, caption. ``questions.jsonl``: question_id, video_id, kind, text, answer.
-    - ``objects.jsonl``: video_id, place, objects, and ``frames``: which of them are in each frame.
+    - ``objects.jsonl``: video_id, place, objects, and ``frames``: which of them are in each frame; ``count`` and
+      ``prompt``, as for pictures. Here and in the captions the video's name is also its ``image_id``, as metrics want.
+    - ``pope_random.jsonl``, ``pope_popular.jsonl``, ``pope_adversarial.jsonl``: as for pictures, of videos.
 
     Parameters and errors are those of `draw`.
     """
@@ -78,8 +81,10 @@ def draw_videos(split: Split, count: int, out: Path, *, start: int = 0, side: in
             for number, frame in enumerate(render_video(video, side)):
                 frame.save(fresh / video.video_id / f"{number:02d}.png", compress_level=COMPRESSION)
         _lines(fresh / "objects.jsonl", map(_video_objects, videos))
-        _lines(fresh / "captions.jsonl", ({"video_id": v.video_id, "caption": write_video_caption(v)} for v in videos))
+        _lines(fresh / "captions.jsonl", map(_video_caption, videos))
         _lines(fresh / "questions.jsonl", _video_questions(videos))
+        for kind in KINDS:
+            _lines(fresh / f"pope_{kind}.jsonl", _video_pope_rows(videos, kind))
 
 
 def _check(count: int, start: int, side: int) -> None:
@@ -137,12 +142,27 @@ def _caption(scene: Scene) -> dict[str, object]:
 
 
 def _video_objects(video: Video) -> dict[str, object]:
+    count = len(video.actors)
     return {
         "video_id": video.video_id,
+        "image_id": video.video_id,
         "place": video.place,
-        "objects": [actor.thing.category for actor in video.actors],
+        "objects": list(video.objects),
         "frames": [list(video.visible(frame)) for frame in range(len(video.actors[0].path))],
+        "count": count,
+        "prompt": counted_video_prompt(count),
     }
+
+
+def _video_caption(video: Video) -> dict[str, object]:
+    return {"video_id": video.video_id, "image_id": video.video_id, "caption": write_video_caption(video)}
+
+
+def _video_pope_rows(videos: Iterable[Video], kind: Kind) -> Iterator[dict[str, object]]:
+    asked = (question for video in videos for question in presence_questions(video, kind))
+    for number, question in enumerate(asked, 1):
+        about = {"question_id": number, "image": question.image_id, "text": question.text}
+        yield {**about, "label": "yes" if question.there else "no"}
 
 
 def _video_questions(videos: Iterable[Video]) -> Iterator[dict[str, object]]:

@@ -137,7 +137,7 @@ def write_caption(scene: Scene, dice: random.Random, *, false_share: float = 0.0
     snowball
         Chance that the false object draws each absent object of its company after it.
     """
-    things, false = _choose(scene, dice, false_share, snowball)
+    things, false = choose_things(scene, dice, false_share, snowball)
     place = PLACES[scene.place]
     sentences = [dice.choice(_OPENINGS).format(place.phrase, where=place.where)]
     sentences += [_sentence(thing, scene.things, dice) for thing in things]
@@ -167,7 +167,7 @@ def write_counted(
     """
     if not 1 <= count <= len(scene.things):
         raise ValueError(f"count must be from 1 to {len(scene.things)}, the objects of {scene.image_id}, got {count}")
-    things, false = _choose(scene, dice, false_share, snowball)
+    things, false = choose_things(scene, dice, false_share, snowball)
     things = things[:count]
     return _caption(" ".join(_plain(thing) for thing in things), things, false)
 
@@ -232,10 +232,10 @@ def write_exchanges(scene: Scene, dice: random.Random, pairs: int = 3) -> list[E
     return exchanges
 
 
-def _choose(
+def choose_things(
     scene: Scene, dice: random.Random, false_share: float, snowball: float
 ) -> tuple[list[Thing], frozenset[str]]:
-    """What a caption names, in order, and which of it is false; something true comes first."""
+    """Choose what a caption names, in order, and which of it is false; something true comes first."""
     things = _order(scene.things, dice)
     false = _invent(scene, snowball, dice) if dice.random() < false_share else []
     start = dice.randrange(1, len(things) + 1)

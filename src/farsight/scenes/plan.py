@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import Field, asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 from farsight.errors import InputError
 
@@ -52,6 +52,8 @@ class Stage:
     lessons: Mapping[str, float] = field(default_factory=dict)
     sinks: float = 0.0
 
+    known_lessons: ClassVar[tuple[str, ...]] = LESSONS
+
     def __post_init__(self) -> None:
         """Refuse what cannot be run."""
         for name in ("steps", "batch", "rate"):
@@ -61,8 +63,28 @@ class Stage:
             raise InputError(f"stage {self.name}: steps and batch must be 1 or more and rate above 0")
         if not isinstance(self.sinks, int | float) or not 0 <= self.sinks < 1:
             raise InputError(f"stage {self.name}: sinks is {self.sinks!r}, not a share from 0 to below 1")
-        if unknown := set(self.lessons) - set(LESSONS):
-            raise InputError(f"stage {self.name}: no lesson {min(unknown)!r}; choose from {', '.join(LESSONS)}")
+        if unknown := set(self.lessons) - set(self.known_lessons):
+            known = ", ".join(self.known_lessons)
+            raise InputError(f"stage {self.name}: no lesson {min(unknown)!r}; choose from {known}")
+
+
+class Schedule(Protocol):
+    """What `farsight.scenes.progress` needs of a plan: a frozen dataclass with stages of steps."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    @property
+    def seed(self) -> int: ...
+
+    @property
+    def scenes(self) -> int:
+        """How many pictures or videos."""
+
+    @property
+    def save_every(self) -> int: ...
+
+    @property
+    def stages(self) -> tuple[Stage, ...]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +163,7 @@ def read_plan(path: Path) -> Plan:
         raise InputError(f"{path}: {str(error).split(') ')[-1]}; see {default_plan_path().name}") from error
 
 
-def differences(one: Plan, saved: Mapping[str, Any]) -> list[str]:
+def differences(one: Schedule, saved: Mapping[str, Any]) -> list[str]:
     """Say where a plan differs from another one that was written with `asdict`: ``seed is 1, was 0``."""
     return _differences("", _plain(asdict(one)), _plain(saved))
 

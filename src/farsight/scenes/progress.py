@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from farsight.errors import InputError
 
-from .plan import Plan, Stage, differences
+from .plan import Schedule, Stage, differences
 
 FILE = "state.safetensors"
 
@@ -38,7 +38,7 @@ class Position(NamedTuple):
     step: int
 
 
-def position(folder: Path, plan: Plan) -> Position:
+def position(folder: Path, plan: Schedule) -> Position:
     """Read how far a folder is; the beginning if it holds no state.
 
     Raises
@@ -76,7 +76,7 @@ class Run:
         What is trained; a saved state is put into it.
     """
 
-    def __init__(self, plan: Plan, folder: Path, model: nn.Module) -> None:
+    def __init__(self, plan: Schedule, folder: Path, model: nn.Module) -> None:
         self.plan, self.folder, self.model = plan, folder, model
         self.console = Console(highlight=False, soft_wrap=True)
         self.position = position(folder, plan)
@@ -222,7 +222,7 @@ def rate_at(step: int, steps: int) -> float:
     return warm * (0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * step / steps)))
 
 
-def rows_of(plan: Plan, stage: Stage, step: int) -> Tensor:
+def rows_of(plan: Schedule, stage: Stage, step: int) -> Tensor:
     """Which pictures a step sees, ``(batch,)``: every epoch has an order of its own, known from the seed alone."""
     each = plan.scenes // stage.batch
     seed = random.Random(f"farsight scenes, {plan.seed}, {stage.name}, {step // each}").getrandbits(60)

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import torch
-from transformers import LlavaForConditionalGeneration, PreTrainedTokenizerFast
+from transformers import LlavaProcessor, PreTrainedModel
 
 from farsight.errors import FarSightError
 
@@ -21,6 +21,7 @@ from . import stages
 from .network import build_model, build_processor, build_tokenizer
 from .plan import Plan, default_plan_path, read_plan
 from .progress import Run
+from .video_processor import FramesProcessor
 from .views import make_views
 
 MODEL = "model"
@@ -75,12 +76,12 @@ def train(plan: Plan, folder: Path) -> Path:
     parameters = dict(model.model.language_model.named_parameters())
     for stage in plan.language:
         run.train(stage, parameters, stages.language_loss(model, tokenizer, features, plan, stage))
-    save(model, tokenizer, folder / MODEL)
+    save(model, build_processor(tokenizer), folder / MODEL)
     run.console.print(f"saved {folder / MODEL}")
     return folder / MODEL
 
 
-def save(model: LlavaForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, out: Path) -> None:
+def save(model: PreTrainedModel, processor: LlavaProcessor | FramesProcessor, out: Path) -> None:
     """Write weights (float16), tokenizer and processor to a new folder, then put it in place of ``out``."""
     fresh = out.with_name(out.name + ".new")
     old = out.with_name(out.name + ".old")
@@ -88,7 +89,7 @@ def save(model: LlavaForConditionalGeneration, tokenizer: PreTrainedTokenizerFas
         shutil.rmtree(folder, ignore_errors=True)
     fresh.mkdir(parents=True)
     model.half().save_pretrained(fresh)
-    build_processor(tokenizer).save_pretrained(fresh)
+    processor.save_pretrained(fresh)
     (fresh / "model.safetensors").chmod(0o644)
     if out.exists():
         out.rename(old)

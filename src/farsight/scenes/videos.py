@@ -12,7 +12,7 @@ from .backgrounds import BACKGROUNDS
 from .language import indefinite
 from .pen import Pen
 from .render import stamp
-from .world import PLACES, Split, Thing, sample_scene
+from .world import PLACES, Scene, Split, Thing, sample_scene
 
 FRAMES = 8
 Move = Literal["stays", "enters", "leaves", "crosses"]
@@ -53,6 +53,16 @@ class Video:
     def events(self) -> tuple[Actor, ...]:
         """Actors that enter, leave or cross, in the order in which they do."""
         return tuple(sorted((actor for actor in self.actors if actor.move != "stays"), key=lambda actor: actor.event))
+
+    @property
+    def scene(self) -> Scene:
+        """All that is ever seen, as a scene: what is asked and told of scenes can be of videos."""
+        return Scene(image_id=self.video_id, place=self.place, things=tuple(actor.thing for actor in self.actors))
+
+    @property
+    def objects(self) -> tuple[str, ...]:
+        """Names of the categories in the video."""
+        return self.scene.objects
 
     def visible(self, frame: int) -> tuple[str, ...]:
         """Objects in a frame."""
@@ -135,17 +145,18 @@ def write_video_caption(video: Video) -> str:
 
 
 def write_video_questions(video: Video, dice: random.Random) -> list[VideoQuestion]:
-    """Ask what happens first, how many objects are there, who leaves, and who is never there."""
+    """Ask what happens first, how many objects are there, and, with as many yes as no, who leaves and who is there."""
     early, late = sorted(dice.sample(video.events, 2), key=lambda actor: actor.event)
     pair = [early, late]
     dice.shuffle(pair)
     nouns = [f"the {actor.thing.category}" for actor in pair]
     happens = [{"enters": "enter", "leaves": "leave", "crosses": "cross"}[actor.move] for actor in pair]
     when, frame = dice.choice([("at the start", 0), ("at the end", FRAMES - 1)])
-    asked = dice.choice(video.actors)
-    absent = [name for name in PLACES[video.place].own if name not in {a.thing.category for a in video.actors}]
+    leaves = dice.random() < 0.5
+    asked = dice.choice([actor for actor in video.actors if (actor.move == "leaves") == leaves])
+    absent = [name for name in PLACES[video.place].own if name not in video.objects]
     there = dice.random() < 0.5
-    name = asked.thing.category if there else dice.choice(absent)
+    name = dice.choice(video.objects) if there else dice.choice(absent)
     return [
         VideoQuestion(
             kind="order",

@@ -1,0 +1,145 @@
+"""What a training run of a video model is, read from a TOML file that says ``kind = "video"``."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from farsight.errors import InputError
+
+from . import checkpoint_path
+from .plan import Stage
+from .video_lessons import VIDEO_LESSONS
+
+EMBEDDED = "embedded"
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoStage(Stage):
+    """Some optimizer steps of the language model, with lessons about videos."""
+
+    known_lessons: ClassVar[tuple[str, ...]] = VIDEO_LESSONS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """The image model that a video model is made of.
+
+    Parameters
+    ----------
+    model
+        "embedded", or a folder.
+    language
+        Start from the layers of its language model as well.
+    weights
+        Hash of its weights, so that a run does not go on with others; read from the folder.
+    """
+
+    model: str = EMBEDDED
+    language: bool = True
+    weights: str = ""
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies."""
+        return checkpoint_path() if self.model == EMBEDDED else Path(self.model)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoPlan:
+    """A training run, from an image model to a video model.
+
+    Parameters
+    ----------
+    seed
+        Seed of order and wording, and of weights that are not taken over.
+    videos
+        How many of the split ``train``.
+    false_share, snowball
+        Share of the training captions with an object that is not there, and how likely it draws each absent object
+        of its company after it.
+    save_every
+        Steps between two saved states.
+    start
+        Where tower and projector come from.
+    language
+        The stages, one or more.
+    """
+
+    seed: int = 0
+    videos: int
+    false_share: float
+    snowball: float
+    save_every: int = 100
+    start: Start
+    language: tuple[VideoStage, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be run."""
+        if not self.language or not all(stage.lessons for stage in self.language):
+            raise InputError("a training plan needs at least one [[language]] stage, each with lessons")
+        if self.save_every < 1 or self.videos < max(stage.batch for stage in self.language):
+            raise InputError("save_every must be 1 or more, and videos at least the largest batch")
+        if len({stage.name for stage in self.language}) < len(self.language):
+            raise InputError("two stages of the training plan have one name; give each its own")
+
+    @property
+    def scenes(self) -> int:
+        """How many videos an epoch has."""
+        return self.videos
+
+    @property
+    def stages(self) -> tuple[VideoStage, ...]:
+        """All stages in order."""
+        return self.language
+
+
+def video_plan_path() -> Path:
+    """Return the plan that ships: a model of the embedded video model's form."""
+    return Path(__file__).with_name("video.toml")
+
+
+def is_video_plan(path: Path) -> bool:
+    """Say whether a file is a plan of a video model; what cannot be read is not."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8")).get("kind") == "video"
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return False
+
+
+def read_video_plan(path: Path) -> VideoPlan:
+    """Read a plan and find its image model.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, lacks a setting or has one that does not exist, or if there is no image model.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error})") from error
+    try:
+        del data["kind"]
+        language = tuple(VideoStage(**stage) for stage in data.pop("language"))
+        start = _found(Start(**data.pop("start")), path.parent)
+        return VideoPlan(**data, language=language, start=start)
+    except KeyError as error:
+        raise InputError(f"{path} has no table {error}; see {video_plan_path().name} for all of them") from error
+    except TypeError as error:
+        raise InputError(f"{path}: {str(error).split(') ')[-1]}; see {video_plan_path().name}") from error
+
+
+def _found(start: Start, beside: Path) -> Start:
+    """Make the folder absolute and hash the weights in it."""
+    model = EMBEDDED if start.model == EMBEDDED else str((beside / start.model).resolve())
+    found = Start(model=model, language=start.language)
+    weights = found.folder / "model.safetensors"
+    try:
+        digest = hashlib.sha256(weights.read_bytes()).hexdigest()[:16]
+    except OSError as error:
+        raise InputError(f"{weights}: cannot be read ({error.strerror}); name an image model under [start]") from error
+    return Start(model=model, language=start.language, weights=digest)
