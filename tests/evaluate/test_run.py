@@ -7,13 +7,17 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 from tiny_checkpoint import save_tiny_llava
 
-from farsight import FarSight, InputError, Plain
+from farsight import FarSight, InputError, Method, Plain
 from farsight.checkpoints import LoadedModel, load
+from farsight.evaluate import local
+from farsight.evaluate import run as running
+from farsight.evaluate.local import Answer
 from farsight.evaluate.run import Plan, run
 from farsight.evaluate.run_folder import opened
 from farsight.evaluate.tasks import Task, caption_items, question_items
@@ -64,6 +68,23 @@ def test_every_method_answers_every_item_once(plan: Plan, tmp_path: Path, loaded
     assert all(row["failed"] is None and row["tokens"] > 0 for row in rows)
     assert rows[-1]["settings"]["sigma"] == 0.1
     assert rows[-1]["max_new_tokens"] == 3
+
+
+def test_the_same_question_about_the_same_picture_is_asked_once(
+    plan: Plan, tmp_path: Path, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts: list[str] = []
+
+    def counted(loaded: LoadedModel, method: Method, pictures: Any, asked: list[str], **options: Any) -> list[Answer]:
+        prompts.extend(asked)
+        return local.answer(loaded, method, pictures, asked, **options)
+
+    monkeypatch.setattr(running, "answer", counted)
+    rows = [json.loads(line) for line in finished(plan, tmp_path / "run", loaded).splitlines()]
+    assert len(rows) == 2 * (7 + 9)
+    assert len(prompts) == 2 * (7 + 7)
+    said = {row["item"]: row["text"] for row in rows if row["method"] == "greedy"}
+    assert (said["pope/0"], said["pope/1"]) == (said["pope/7"], said["pope/8"])
 
 
 def test_a_finished_run_does_nothing_when_started_again(plan: Plan, tmp_path: Path, loaded: LoadedModel) -> None:

@@ -56,6 +56,10 @@ def evaluate(
     count: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Only so many pictures or questions.", rich_help_panel=_TASK)
     ] = None,
+    question_count: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Only so many questions of each kind.", rich_help_panel=_TASK),
+    ] = None,
     max_new_tokens: Annotated[
         int | None,
         typer.Option("--max-new-tokens", "-n", metavar="N", min=1, help="Of a caption.", rich_help_panel=_TASK),
@@ -102,6 +106,7 @@ def evaluate(
             prompt=prompt,
             max_new_tokens=max_new_tokens,
             count=count,
+            question_count=question_count,
         )
         made = make_task(task, asked, out / PICTURES)
         videos = any(item.medium == "video" for item in made.items)

@@ -67,6 +67,8 @@ class Plan:
 def run(plan: Plan, folder: RunFolder, load: Callable[[], LoadedModel], progress: Progress = lambda _: None) -> None:
     """Answer what has no answer yet.
 
+    What is asked twice of one picture, as POPE's questions about what is there are, is answered once.
+
     Batches are the same however often a run is interrupted, so the answers are too: padding and the shape of a batch
     can change the last bits of a logit.
 
@@ -88,35 +90,45 @@ def run(plan: Plan, folder: RunFolder, load: Callable[[], LoadedModel], progress
     """
     loaded: LoadedModel | None = None
     for label, method, batch in _batches(plan):
-        missing = {item.item_id for item in batch if (label, item.item_id) not in folder.rows}
+        items = [item for same in batch for item in same]
+        missing = {item.item_id for item in items if (label, item.item_id) not in folder.rows}
         if missing:
             loaded = loaded or load()
             rows = [row for row in _answered(plan, loaded, label, method, batch) if row["item"] in missing]
             folder.append(rows)
-        progress(len(batch))
+        progress(len(items))
 
 
-def _batches(plan: Plan) -> Iterator[tuple[str, Method, tuple[Item, ...]]]:
+def _batches(plan: Plan) -> Iterator[tuple[str, Method, list[list[Item]]]]:
+    """Batches of items that are of one part, each with all that ask the same of the same picture."""
+    alike: dict[tuple[object, ...], list[Item]] = {}
+    for item in plan.task.items:
+        own = item.item_id if plan.generation.get("do_sample") else None
+        alike.setdefault((item.path, item.prompt, item.max_new_tokens, own), []).append(item)
+    parts: dict[str, list[list[Item]]] = {}
+    for items in alike.values():
+        parts.setdefault(items[0].part, []).append(items)
     for label, method in plan.methods.items():
-        for items in plan.task.parts.values():
-            for start in range(0, len(items), plan.batch_size):
-                yield label, method, items[start : start + plan.batch_size]
+        for part in parts.values():
+            for start in range(0, len(part), plan.batch_size):
+                yield label, method, part[start : start + plan.batch_size]
 
 
 def _answered(
-    plan: Plan, loaded: LoadedModel, label: str, method: Method, batch: tuple[Item, ...]
+    plan: Plan, loaded: LoadedModel, label: str, method: Method, batch: list[list[Item]]
 ) -> list[dict[str, Any]]:
     pictures: dict[str, Visual] = {}
     failed: dict[str, str] = {}
     opened: dict[Path, Visual] = {}  # questions about one video stand together, and its frames take long to read
-    for item in batch:
+    first = [same[0] for same in batch]
+    for item in first:
         try:
             if item.path not in opened:
                 opened[item.path] = open_frames(item.path) if item.medium == "video" else open_image(item.path)
             pictures[item.item_id] = opened[item.path]
         except InputError as error:
             failed[item.item_id] = str(error)
-    asked = [item for item in batch if item.item_id in pictures]
+    asked = [item for item in first if item.item_id in pictures]
     try:
         answers = (
             answer(
@@ -124,7 +136,7 @@ def _answered(
                 method,
                 list(pictures.values()),
                 [item.prompt for item in asked],
-                max_new_tokens=batch[0].max_new_tokens,
+                max_new_tokens=first[0].max_new_tokens,
                 generation=plan.generation,
             )
             if asked
@@ -136,7 +148,11 @@ def _answered(
             f"--batch-size than {plan.batch_size}"
         ) from error
     by_item = dict(zip((item.item_id for item in asked), answers, strict=True))
-    return [_row(plan, label, method, item, by_item.get(item.item_id), failed.get(item.item_id)) for item in batch]
+    return [
+        _row(plan, label, method, item, by_item.get(same[0].item_id), failed.get(same[0].item_id))
+        for same in batch
+        for item in same
+    ]
 
 
 def _row(plan: Plan, label: str, method: Method, item: Item, said: Answer | None, failed: str | None) -> dict[str, Any]:

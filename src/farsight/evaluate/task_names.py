@@ -39,6 +39,8 @@ class TaskOptions:
     prompt: str | None = None
     max_new_tokens: int | None = None
     count: int | None = None
+    question_count: int | None = None
+    """Of each file of questions, also those of scenes."""
 
 
 def make_task(name: str, options: TaskOptions, pictures: Path) -> Task:
@@ -84,7 +86,7 @@ def make_task(name: str, options: TaskOptions, pictures: Path) -> Task:
     if name == "pope":
         if options.images is None or not options.questions:
             raise SettingError("task 'pope' needs --images and --questions, one option for each file of questions")
-        items = _questions(options.images, options.questions, options.count)
+        items = _questions(options.images, options.questions, options.question_count or options.count)
         sources = _asked(options) | fingerprints(options.questions)
         return Task(name=name, items=tuple(items), vocabulary=coco(), sources=sources)
     raise SettingError(f"unknown task '{name}'; there are {', '.join(NAMES)}")
@@ -102,7 +104,7 @@ def _scenes(name: str, options: TaskOptions, folder: Path) -> Task:
     for part, prompts in (("free", options.prompt or DESCRIBE_SCENE[0]), ("counted", read_prompts(objects))):
         items += caption_items(folder, objects, vocabulary, part=part, prompts=prompts, max_new_tokens=tokens)
     questions = [folder / f"pope_{kind}.jsonl" for kind in KINDS]
-    items += _questions(folder, questions, None)
+    items += _questions(folder, questions, options.question_count)
     sources = _asked(options) | {"count": str(count)} | fingerprints([objects, *questions])
     return Task(name=name, items=tuple(items), vocabulary=vocabulary, sources=sources)
 
@@ -121,6 +123,7 @@ def _videos(name: str, options: TaskOptions, folder: Path) -> Task:
 def _asked(options: TaskOptions) -> dict[str, str]:
     """What decides the items besides the files, where it is given."""
     given = {"prompt": options.prompt, "max_new_tokens": options.max_new_tokens, "count": options.count}
+    given["question_count"] = options.question_count
     vocabulary = {} if options.synonyms is None else fingerprints([options.synonyms])
     return {name: str(value) for name, value in given.items() if value is not None} | vocabulary
 

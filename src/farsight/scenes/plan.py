@@ -40,6 +40,9 @@ class Stage:
         Highest learning rate; it warms up and then falls along a cosine.
     lessons
         For stages of the language model: what it learns, with weights.
+    sinks
+        For stages of the language model: share of the attention that is pulled to the first token, from the second
+        layer on; see `farsight.scenes.sinks`. 0 leaves attention alone.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Stage:
     batch: int
     rate: float
     lessons: Mapping[str, float] = field(default_factory=dict)
+    sinks: float = 0.0
 
     known_lessons: ClassVar[tuple[str, ...]] = LESSONS
 
@@ -57,6 +61,8 @@ class Stage:
                 raise InputError(f"stage {self.name}: {name} is {getattr(self, name)!r}, not a number")
         if self.steps < 1 or self.batch < 1 or self.rate <= 0:
             raise InputError(f"stage {self.name}: steps and batch must be 1 or more and rate above 0")
+        if not isinstance(self.sinks, int | float) or not 0 <= self.sinks < 1:
+            raise InputError(f"stage {self.name}: sinks is {self.sinks!r}, not a share from 0 to below 1")
         if unknown := set(self.lessons) - set(self.known_lessons):
             known = ", ".join(self.known_lessons)
             raise InputError(f"stage {self.name}: no lesson {min(unknown)!r}; choose from {known}")

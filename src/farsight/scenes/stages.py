@@ -17,6 +17,7 @@ from .language import POSITIONS
 from .lessons import WITHOUT_PICTURE, Lesson, write_lesson
 from .network import GRID
 from .plan import Plan, Stage
+from .sinks import first_values, sink_loss
 from .views import Views
 from .world import CATEGORIES, COLOURS, PLACES, sample_scene
 
@@ -25,6 +26,9 @@ Loss = Callable[[Tensor, int], tuple[Tensor, str]]
 
 VERDICT_WEIGHT = 8.0
 """How much more a yes or no counts than another token of an answer."""
+
+SINK_WEIGHT = 4.0
+"""How much a missing attention sink counts beside the words, in stages that ask for one."""
 
 WORD_GAIN = 5.0
 """How much longer than Llama's initial embeddings (standard deviation 0.02) words and visual tokens are made.
@@ -42,10 +46,11 @@ def tower_head(model: LlavaForConditionalGeneration) -> nn.Module:
     return head.to(model.device)
 
 
-def tower_parameters(model: LlavaForConditionalGeneration) -> list[nn.Parameter]:
-    """All but the norm of the pooled output, which a LLaVA does not use."""
+def tower_parameters(model: LlavaForConditionalGeneration, head: nn.Module) -> dict[str, nn.Parameter]:
+    """Tower and head by name: all but the norm of the pooled output, which a LLaVA does not use."""
     named = model.model.vision_tower.named_parameters()
-    return [parameter for name, parameter in named if "post_layernorm" not in name]
+    tower = {name: parameter for name, parameter in named if "post_layernorm" not in name}
+    return tower | {f"head.{name}": parameter for name, parameter in head.named_parameters()}
 
 
 def tower_loss(model: LlavaForConditionalGeneration, head: nn.Module, views: Views) -> Loss:
@@ -169,14 +174,20 @@ def language_loss(
         if tokens:
             seen = features[rows].to(model.device, embeddings.dtype)
             embeddings = embeddings.masked_scatter((ids == image)[..., None], seen)
-        with torch.autocast(model.device.type, torch.bfloat16):
-            states = model.model.language_model(inputs_embeds=embeddings, use_cache=False).last_hidden_state
+        with torch.autocast(model.device.type, torch.bfloat16), first_values(model) as values:
+            out = model.model.language_model(
+                inputs_embeds=embeddings, use_cache=False, output_attentions=stage.sinks > 0
+            )
+            states = out.last_hidden_state
             spoken = labels[:, 1:] >= 0
             logits = model.lm_head(states[:, :-1][spoken])
         targets = labels[:, 1:][spoken]
         weights = torch.where(torch.isin(targets, verdicts), VERDICT_WEIGHT, 1.0)
         losses = functional.cross_entropy(logits.float(), targets, reduction="none")
-        return (losses * weights).sum() / weights.sum(), lesson
+        loss = (losses * weights).sum() / weights.sum()
+        if stage.sinks:
+            loss = loss + SINK_WEIGHT * sink_loss(out.attentions, values, stage.sinks)
+        return loss, lesson
 
     return loss_of
 

@@ -53,28 +53,27 @@ def train(plan: Plan, folder: Path) -> Path:
     model = build_model(tokenizer, plan.sizes)
     if torch.cuda.is_available():
         model.cuda()
-    else:
-        model.set_attn_implementation("eager")  # faster than SDPA's backward on a CPU
+    if not torch.cuda.is_available() or any(stage.sinks for stage in plan.language):
+        model.set_attn_implementation("eager")  # gives the weights; and on a CPU its backward is faster than SDPA's
     run = Run(plan, folder, model)
     run.console.print(f"drawing {plan.scenes} pictures")
     views = make_views("train", plan.scenes)
 
     head = stages.tower_head(model)
     if run.begins(plan.tower) or run.inside(plan.tower):
-        parameters = [*stages.tower_parameters(model), *head.parameters()]
-        run.train(plan.tower, parameters, stages.tower_loss(model, head, views))
+        run.train(plan.tower, stages.tower_parameters(model, head), stages.tower_loss(model, head, views))
         accuracy = stages.tower_accuracy(model, head, make_views("validation", min(1000, plan.scenes)))
         run.console.print(f"tower: category of {accuracy:.1f} % of the patches with an object, validation")
 
     if run.begins(plan.projector):
         stages.start_projector(model, views)
     loss = stages.projector_loss(model, tokenizer, views)
-    run.train(plan.projector, list(model.model.multi_modal_projector.parameters()), loss)
+    run.train(plan.projector, dict(model.model.multi_modal_projector.named_parameters()), loss)
     if run.begins(plan.language[0]):
         stages.speak_up(model)
 
     features = stages.visual_tokens(model, views)
-    parameters = list(model.model.language_model.parameters())
+    parameters = dict(model.model.language_model.named_parameters())
     for stage in plan.language:
         run.train(stage, parameters, stages.language_loss(model, tokenizer, features, plan, stage))
     save(model, build_processor(tokenizer), folder / MODEL)

@@ -69,7 +69,7 @@ def train_video(plan: VideoPlan, folder: Path) -> Path:
     run = Run(plan, folder, model)
     run.console.print(f"drawing {plan.videos} videos")
     features = video_tokens(model, draw_blocks("train", plan.videos))
-    parameters = list(model.model.language_model.parameters())
+    parameters = dict(model.model.language_model.named_parameters())
     for stage in plan.language:
         run.train(stage, parameters, video_loss(model, tokenizer, features, plan, stage))
     processor = build_video_processor(plan.start.folder, tokenizer, model.config.video_seq_length)
