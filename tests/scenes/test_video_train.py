@@ -33,7 +33,7 @@ from farsight.scenes.video_plan import (
     video_plan_path,
 )
 from farsight.scenes.video_processor import FramesProcessor
-from farsight.scenes.video_train import draw_block, train_video, video_loss, video_tokens
+from farsight.scenes.video_train import EVENTS, draw_block, train_video, video_loss, video_tokens
 from farsight.scenes.videos import sample_video
 from farsight.scenes.world import Split
 
@@ -172,25 +172,41 @@ def test_a_visual_token_is_projected_from_the_mean_of_four_patches(image_model: 
     assert torch.allclose(found, wanted, atol=0.03 * wanted.abs().max().item())
 
 
-def test_the_loss_is_that_of_the_model_on_frames_and_words(plan: VideoPlan, image_model: Path) -> None:
+@pytest.mark.parametrize("lesson", ["list", "events", "presence"])
+def test_the_loss_is_that_of_the_model_on_frames_and_words(lesson: str, plan: VideoPlan, image_model: Path) -> None:
     tokenizer = build_video_tokenizer(image_model)
     model = build_video_model(image_model, tokenizer, language=True)
     block = draw_block(("train", 0, 2))
-    stage = VideoStage(name="x", steps=1, batch=2, rate=1e-3, lessons={"story": 1.0})
-    loss, lesson = video_loss(model, tokenizer, video_tokens(model, [block]), plan, stage)(torch.tensor([0, 1]), 0)
-    assert lesson == "story"
+    stage = VideoStage(name="x", steps=1, batch=2, rate=1e-3, lessons={lesson: 1.0})
+    loss, told = video_loss(model, tokenizer, video_tokens(model, [block]), plan, stage)(torch.tensor([0, 1]), 0)
+    assert told == lesson
     dice = random.Random(f"farsight videos, {plan.seed}, x, words of step 0")
-    dice.choices(["story"], [1.0])
+    dice.choices([lesson], [1.0])
     total = weight = 0.0
     for number in range(2):
-        talk = write_video_lesson(sample_video("train", number), "story", dice, false_share=0.3, snowball=0.7)
+        talk = write_video_lesson(sample_video("train", number), lesson, dice, false_share=0.3, snowball=0.7)  # type: ignore[arg-type]
         ids, labels = (torch.tensor([row]) for row in tokenize(tokenizer, talk, 128, VIDEO_TOKEN))
         pixels = torch.from_numpy(block[number : number + 1]).permute(0, 1, 4, 2, 3).float() / 127.5 - 1
         with torch.no_grad():
             logits = model(input_ids=ids, pixel_values_videos=pixels).logits[0, :-1]
         losses = functional.cross_entropy(logits.double(), labels[0, 1:], reduction="none", ignore_index=-100)
-        total, weight = total + losses.sum().item(), weight + (labels[0, 1:] >= 0).sum().item()
+        words = [tokenizer.decode([label]).strip() if label >= 0 else "" for label in labels[0, 1:].tolist()]
+        counts = {"": 0.0} | dict.fromkeys(EVENTS, 3.0) | {"Yes": 8.0, "No": 8.0}
+        own = torch.tensor([counts.get(word, 1.0) for word in words], dtype=torch.float64)
+        total, weight = total + (own * losses).sum().item(), weight + own.sum().item()
     assert loss.item() == pytest.approx(total / weight, rel=0.01)
+
+
+def test_a_stage_may_ask_for_attention_sinks(plan: VideoPlan, image_model: Path) -> None:
+    tokenizer = build_video_tokenizer(image_model)
+    model = build_video_model(image_model, tokenizer, language=True)
+    model.set_attn_implementation("eager")
+    features = video_tokens(model, [draw_block(("train", 0, 2))])
+    losses = [
+        video_loss(model, tokenizer, features, plan, replace(plan.language[0], sinks=share))(torch.tensor([0, 1]), 0)[0]
+        for share in (0.0, 0.8)
+    ]
+    assert losses[1] - losses[0] > 1
 
 
 def test_the_plan_that_ships_can_be_read() -> None:
@@ -213,7 +229,7 @@ def test_an_image_plan_is_none_of_videos() -> None:
     [
         (("seed = 0", "sede = 0"), "unexpected keyword argument 'sede'"),
         (("[start]", "[strat]"), "no table 'start'"),
-        (("list = 0.35", "lists = 0.35"), "no lesson 'lists'; choose from caption, counted, story"),
+        (("list = 0.3", "lists = 0.3"), "no lesson 'lists'; choose from caption, counted, story"),
         (('model = "embedded"', 'model = "nowhere"'), "nowhere/model.safetensors: cannot be read"),
         (("videos = 8000", "videos = 2"), "videos at least the largest batch"),
     ],

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import LlavaForConditionalGeneration
+from transformers import LlavaForConditionalGeneration, LlavaNextVideoForConditionalGeneration
 
 FIRST_LAYER = 1
 """The first layer that has a sink."""
@@ -22,7 +22,9 @@ VALUE_WEIGHT = 0.1
 
 
 @contextmanager
-def first_values(model: LlavaForConditionalGeneration) -> Iterator[list[Tensor]]:
+def first_values(
+    model: LlavaForConditionalGeneration | LlavaNextVideoForConditionalGeneration,
+) -> Iterator[list[Tensor]]:
     """Collect the first token's values, ``(batch, width)``, of each layer with a sink, as the model runs."""
     seen: list[Tensor] = []
 

@@ -28,7 +28,7 @@ VIDEO_TOKEN = "<video>"
 WORDS = (
     *(" video", " videos", " enter", " enters", " leave", " leaves", " cross", " crosses", " stay", " stays"),
     *(" happens", " first", " First", " Then", " start", " end", " many", " ever"),
-    *(" one", " two", " three", " four", " One", " Two", " Three", " Four", " Zero"),
+    *(" Yes", " No", " one", " two", " three", " four", " One", " Two", " Three", " Four", " Zero"),
 )
 """Words of videos that the image model's tokenizer would take apart."""
 

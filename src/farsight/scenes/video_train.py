@@ -25,7 +25,8 @@ from transformers import LlavaNextVideoForConditionalGeneration, PreTrainedToken
 from .conversation import collate, tokenize
 from .progress import Run
 from .render import MODEL_SIDE, TRAINING_SIDE
-from .stages import VERDICT_WEIGHT
+from .sinks import first_values, sink_loss
+from .stages import SINK_WEIGHT, VERDICT_WEIGHT
 from .train import MODEL, save
 from .video_lessons import VideoLesson, write_video_lesson
 from .video_network import VIDEO_TOKEN, build_video_model, build_video_processor, build_video_tokenizer
@@ -35,6 +36,11 @@ from .world import Split
 
 BLOCK = 32
 """Videos that are drawn, and looked at, at once."""
+
+EVENT_WEIGHT = 3.0
+"""How much more a word of `EVENTS` counts than another token of an answer."""
+
+EVENTS = ("enters", "leaves", "crosses", "stays", "One", "Two", "Three", "Four", "Zero")
 
 Loss = Callable[[Tensor, int], tuple[Tensor, str]]
 
@@ -64,8 +70,8 @@ def train_video(plan: VideoPlan, folder: Path) -> Path:
     model = build_video_model(plan.start.folder, tokenizer, language=plan.start.language)
     if torch.cuda.is_available():
         model.cuda()
-    else:
-        model.set_attn_implementation("eager")  # faster than SDPA's backward on a CPU
+    if not torch.cuda.is_available() or any(stage.sinks for stage in plan.language):
+        model.set_attn_implementation("eager")  # gives the weights; and on a CPU its backward is faster than SDPA's
     run = Run(plan, folder, model)
     run.console.print(f"drawing {plan.videos} videos")
     features = video_tokens(model, draw_blocks("train", plan.videos))
@@ -116,10 +122,13 @@ def video_loss(
 ) -> Loss:
     """Answers in conversations about videos whose visual tokens are fixed; each step is of one lesson.
 
-    A yes or no counts `VERDICT_WEIGHT` times as much as another token.
+    A yes or no counts `VERDICT_WEIGHT` times as much as another token, and what an object does and how many there are
+    `EVENT_WEIGHT` times.
     """
-    verdicts = torch.tensor([tokenizer(f" {word}", add_special_tokens=False).input_ids[0] for word in ("Yes", "No")])
-    verdicts = verdicts.to(model.device)
+    weight = torch.ones(model.config.text_config.vocab_size, device=model.device)
+    for words, value in ((("Yes", "No"), VERDICT_WEIGHT), (EVENTS, EVENT_WEIGHT)):
+        for word in words:
+            weight[tokenizer(f" {word}", add_special_tokens=False).input_ids[0]] = value
 
     def loss_of(rows: Tensor, step: int) -> tuple[Tensor, str]:
         dice = random.Random(f"farsight videos, {plan.seed}, {stage.name}, words of step {step}")
@@ -132,13 +141,17 @@ def video_loss(
         embeddings = model.get_input_embeddings()(ids)
         seen = features[rows].to(model.device, embeddings.dtype)
         embeddings = embeddings.masked_scatter((ids == model.config.video_token_id)[..., None], seen)
-        with torch.autocast(model.device.type, torch.bfloat16):
-            states = model.model.language_model(inputs_embeds=embeddings, use_cache=False).last_hidden_state
+        with torch.autocast(model.device.type, torch.bfloat16), first_values(model) as values:
+            out = model.model.language_model(
+                inputs_embeds=embeddings, use_cache=False, output_attentions=stage.sinks > 0
+            )
+            states = out.last_hidden_state
             spoken = labels[:, 1:] >= 0
             logits = model.lm_head(states[:, :-1][spoken])
         targets = labels[:, 1:][spoken]
-        weights = torch.where(torch.isin(targets, verdicts), VERDICT_WEIGHT, 1.0)
-        losses = functional.cross_entropy(logits.float(), targets, reduction="none")
-        return (losses * weights).sum() / weights.sum(), lesson
+        loss = functional.cross_entropy(logits.float(), targets, weight)
+        if stage.sinks:
+            loss = loss + SINK_WEIGHT * sink_loss(out.attentions, values, stage.sinks)
+        return loss, lesson
 
     return loss_of
