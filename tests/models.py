@@ -16,6 +16,8 @@ from transformers import (
     LlamaForCausalLM,
     LlavaConfig,
     LlavaForConditionalGeneration,
+    LlavaNextVideoConfig,
+    LlavaNextVideoForConditionalGeneration,
     MistralConfig,
     MistralForCausalLM,
     PreTrainedModel,
@@ -91,6 +93,17 @@ def llava(attention: str = "sdpa", **text: Any) -> PreTrainedModel:
     return _finished(LlavaForConditionalGeneration(config), attention)
 
 
+def llava_next_video(attention: str = "sdpa") -> PreTrainedModel:
+    torch.manual_seed(0)
+    config = LlavaNextVideoConfig(
+        vision_config=CLIPVisionConfig(**{**_VISION, "image_size": 16}),
+        text_config=LlamaConfig(**_TEXT),
+        image_token_index=IMAGE_TOKEN + 1,
+        video_token_index=IMAGE_TOKEN,
+    )
+    return _finished(LlavaNextVideoForConditionalGeneration(config), attention)
+
+
 def gemma3(attention: str = "sdpa") -> PreTrainedModel:
     torch.manual_seed(0)
     text = Gemma3TextConfig(
@@ -140,10 +153,10 @@ def qwen2_vl(attention: str = "sdpa") -> PreTrainedModel:
 
 
 def prompt(model: PreTrainedModel, before: int = 2, after: int = 5, seed: int = 0) -> dict[str, torch.Tensor]:
-    """One prompt, with a picture for the models that take one: text, the image's tokens, text."""
+    """One prompt, with a picture or a video for the models that take one: text, its tokens, text."""
     generator = torch.Generator().manual_seed(seed)
     kind = model.config.model_type
-    image_tokens = {"llava": 9, "gemma3": 9, "qwen2_vl": 4}.get(kind, 0)
+    image_tokens = {"llava": 9, "gemma3": 9, "qwen2_vl": 4, "llava_next_video": 3 * 4}.get(kind, 0)
     words = torch.randint(10, VOCABULARY, (before + after,), generator=generator)
     ids = torch.cat((words[:before], torch.full((image_tokens,), IMAGE_TOKEN), words[before:]))[None]
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
@@ -151,6 +164,8 @@ def prompt(model: PreTrainedModel, before: int = 2, after: int = 5, seed: int = 
         inputs["pixel_values"] = torch.randn(1, 3, 12, 12, generator=generator)
     if kind == "gemma3":
         inputs["token_type_ids"] = (ids == IMAGE_TOKEN).long()
+    if kind == "llava_next_video":
+        inputs["pixel_values_videos"] = torch.randn(1, 3, 3, 16, 16, generator=generator)
     if kind == "qwen2_vl":
         inputs["pixel_values"] = torch.randn(16, 3 * 2 * 4 * 4, generator=generator)
         inputs["image_grid_thw"] = torch.tensor([[1, 4, 4]])

@@ -14,9 +14,11 @@ import transformers
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from tiny_checkpoint import save_tiny_llava, tokenizer
+from tiny_video_checkpoint import save_tiny_video_model
 
 from farsight import checkpoints
 from farsight.errors import FarSightError, InputError, SettingError
+from farsight.scenes.video_processor import FramesProcessor
 
 
 @pytest.fixture(scope="module")
@@ -176,3 +178,18 @@ def test_an_unknown_name_is_not_looked_for_in_vain(tmp_path: Path, offline: str,
     )
     assert "'nobody/no-such-model' was not found locally and could not be downloaded; pass a folder" in done.stderr
     assert remedy in done.stderr.splitlines()[-1]
+
+
+def test_a_processor_of_ones_own_can_be_loaded(tmp_path: Path) -> None:
+    loaded = checkpoints.load(
+        save_tiny_video_model(tmp_path), device="cpu", load_processor=FramesProcessor.from_pretrained
+    )
+    assert loaded.takes_videos
+    assert not loaded.takes_images
+    frames = [Image.new("RGB", (20, 20), (30 * number, 0, 0)) for number in range(8)]
+    inputs = checkpoints.video_inputs(loaded, [frames, frames[::-1]], ["Is there a cup in the video?", "What?"])
+    assert inputs["pixel_values_videos"].shape == (2, 8, 3, 128, 128)
+    assert inputs["attention_mask"][1, 0] == 0
+    assert inputs["attention_mask"][:, -1].all()
+    with pytest.raises(InputError, match="takes no pictures"):
+        checkpoints.prompt_inputs(loaded, frames[0], "What?")

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from farsight.errors import InputError
-from farsight.images import open_image
+from farsight.images import open_frames, open_image
 
 
 def red(size: tuple[int, int] = (6, 4)) -> Image.Image:
@@ -170,3 +170,18 @@ def test_the_limit_is_the_callers_to_set(tmp_path: Path) -> None:
     path = saved(red((10, 10)), tmp_path / "a.png")
     assert open_image(path, max_pixels=100).size == (10, 10)
     refused(path, "more than the limit", max_pixels=99)
+
+
+def test_frames_are_read_in_the_order_of_their_names(tmp_path: Path) -> None:
+    for number in (2, 0, 1):
+        saved(Image.new("RGB", (4, 4), (80 * number, 0, 0)), tmp_path / f"{number:02d}.png")
+    (tmp_path / "notes.txt").write_text("not a frame")
+    assert [frame.getpixel((0, 0))[0] for frame in open_frames(tmp_path)] == [0, 80, 160]
+
+
+def test_a_video_without_frames_or_with_a_damaged_one_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such folder"):
+        open_frames(tmp_path / "nowhere")
+    (tmp_path / "00.png").write_bytes(b"no picture")
+    with pytest.raises(InputError, match=r"00\.png"):
+        open_frames(tmp_path)

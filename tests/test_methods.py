@@ -24,7 +24,7 @@ ROWS: dict[str, Method] = {
     "beam search": BeamSearch(num_beams=3),
     "constant gate": ConstantGate(value=0.7),
 }
-BUILDERS = [models.llava, models.qwen2_vl, models.llama]
+BUILDERS = [models.llava, models.llava_next_video, models.qwen2_vl, models.llama]
 
 grid = pytest.mark.parametrize("method", ROWS.values(), ids=ROWS.keys())
 

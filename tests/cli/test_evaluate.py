@@ -15,6 +15,9 @@ from typing import Any
 import pytest
 from PIL import Image
 from refusals import refused
+from tiny_video_checkpoint import save_tiny_video_model
+
+from farsight.scenes.pope import KINDS
 
 
 @pytest.fixture
@@ -90,12 +93,30 @@ def test_another_configuration_is_refused_with_the_difference(run: Any, files: d
     refused(run(*chair(files, model), "--attn-implementation", "eager"), 'attn_implementation was null, is "eager"')
 
 
+def test_videos_are_drawn_asked_and_scored(run: Any, tmp_path: Path) -> None:
+    """And a model of pictures is told apart from one of videos."""
+    out = tmp_path / "run"
+    command = ["eval", "--task", "videos:validation", "--count", 2, "-n", 4, "--device", "cpu", "--out", out]
+    result = run(*command, "--model", save_tiny_video_model(tmp_path / "models"), "--json")
+    assert result.exit_code == 0, result.stderr
+    parts = json.loads(result.stdout)["parts"]
+    assert list(parts) == ["free", "counted", *(f"pope_{kind}" for kind in KINDS), "order", "count", "event"]
+    assert parts["order"]["figures"]["greedy"]["questions"] == 2
+    assert "accuracy" in parts["order"]["differences"]["farsight"]
+    assert (out / "order.png").exists()
+    assert len(list((out / "pictures").glob("*/*.png"))) == 16
+    other = run(*command[:-1], tmp_path / "other", "--model", tmp_path / "models" / "image")
+    assert other.exit_code == 2
+    assert "takes no videos" in other.stderr
+
+
 @pytest.mark.parametrize(
     ("args", "because"),
     [
         (["--task", "char"], "unknown task 'char'"),
         (["--task", "chair"], "needs --images and --objects"),
         (["--task", "pope"], "needs --images and --questions"),
+        (["--task", "videos:tests"], "unknown task 'videos:tests'"),
         (["--methods", "farsigt"], "did you mean 'farsight'"),
         (["--config", "nowhere.yaml"], "nowhere.yaml"),
     ],

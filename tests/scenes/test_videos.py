@@ -85,4 +85,10 @@ def test_videos_are_written_with_their_truth(tmp_path: Path) -> None:
         frames = sorted((tmp_path / "out" / row["video_id"]).iterdir())
         assert len(frames) == len(row["frames"]) == FRAMES
         assert Image.open(frames[0]).size == (32, 32)
+        assert row["image_id"] == row["video_id"]
+        assert row["prompt"].startswith(f"Name {len(row['objects'])} objects")
     assert len((tmp_path / "out" / "questions.jsonl").read_text().splitlines()) == 8
+    asked = [json.loads(line) for line in (tmp_path / "out" / "pope_adversarial.jsonl").read_text().splitlines()]
+    objects = {row["video_id"]: row["objects"] for row in rows}
+    assert len(asked) == 12
+    assert all((mentions(one["text"])[0] in objects[one["image"]]) == (one["label"] == "yes") for one in asked)

@@ -104,7 +104,7 @@ class FramesProcessor:
             if len(frames) != self.frames:
                 raise InputError(f"a video of this model has {self.frames} frames, not {len(frames)}: sample so many")
         if len(text) != len(videos) or any(prompt.count(self.video_token) != 1 for prompt in text):
-            raise InputError(f"each prompt needs exactly one {self.video_token} and one video")
+            raise InputError(f"each prompt needs exactly one {self.video_token} and one video; pictures are not taken")
         spread = [prompt.replace(self.video_token, self.video_token * self.tokens) for prompt in text]
         words = self.tokenizer(spread, return_tensors=return_tensors, **how)
         return BatchFeature({**words, "pixel_values_videos": self.pixels(videos)})
