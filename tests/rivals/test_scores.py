@@ -120,7 +120,7 @@ def test_what_cannot_be_edited_is_refused() -> None:
     with pytest.raises(SettingError, match=r"layers \[7\] are out of range: this model has 0 to 1"):
         edited(language_model, [7]).__enter__()
     model.set_attn_implementation("flex_attention")
-    with pytest.raises(UnsupportedModelError, match="flex_attention.*attn_implementation='sdpa'"):
+    with pytest.raises(UnsupportedModelError, match=r"flex_attention.*attn_implementation='sdpa'"):
         edited(language_model).__enter__()
     model.set_attn_implementation("sdpa")
     with FarSight()(model), pytest.raises(UnsupportedModelError, match="farsight_sdpa"):
