@@ -14,6 +14,7 @@ import farsight
 from farsight import METHODS, FarSight, Method, Plain, SettingError
 from farsight.constant_gate import ConstantGate
 from farsight.rivals.beam_search import BeamSearch
+from farsight.rivals.farsight_released import FarSightReleased
 
 ROWS: dict[str, Method] = {
     "plain": Plain(),
@@ -21,6 +22,7 @@ ROWS: dict[str, Method] = {
     "farsight, infinite horizon": FarSight(sigma=0.3, horizon="infinite"),
     "farsight, current horizon": FarSight(sigma=0.3, horizon="current"),
     "farsight, generated rows": FarSight(sigma=0.3, rows="generated"),
+    "farsight, released code": FarSightReleased(sigma=0.3),
     "beam search": BeamSearch(num_beams=3),
     "constant gate": ConstantGate(value=0.7),
 }

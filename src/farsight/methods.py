@@ -13,8 +13,18 @@ from farsight.errors import SettingError
 from farsight.farsight import FarSight
 from farsight.method import Method, Plain
 from farsight.rivals.beam_search import BeamSearch
+from farsight.rivals.farsight_released import FarSightReleased
 
-METHODS: dict[str, type[Method]] = {method.name: method for method in (Plain, FarSight, BeamSearch, ConstantGate)}
+METHODS: dict[str, type[Method]] = {
+    method.name: method
+    for method in (
+        Plain,
+        FarSight,
+        FarSightReleased,
+        BeamSearch,
+        ConstantGate,
+    )
+}
 
 
 def make_method(name: str, settings: Mapping[str, Any]) -> Method:
