@@ -16,8 +16,11 @@ NEW = 6
 
 
 def steps(model: PreTrainedModel, method: Method, inputs: dict[str, Tensor], **kwargs: Any) -> tuple[Tensor, Tensor]:
-    """New tokens of greedy decoding, ``(batch, new)``, and the logits of each, ``(batch, new, vocabulary)``."""
-    options = {"max_new_tokens": NEW, "do_sample": False, **kwargs}
+    """New tokens of greedy decoding, ``(batch, new)``, and the logits of each, ``(batch, new, vocabulary)``.
+
+    Random models like to say the image's token, which would stand for a picture when the text is read again.
+    """
+    options = {"max_new_tokens": NEW, "do_sample": False, "suppress_tokens": [models.IMAGE_TOKEN, 6], **kwargs}
     with method(model):
         found = model.generate(**inputs, **options, output_logits=True, return_dict_in_generate=True)
     return found.sequences[:, inputs["input_ids"].shape[1] :], torch.stack(found.logits, dim=1)

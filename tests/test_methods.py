@@ -14,6 +14,8 @@ import farsight
 from farsight import METHODS, FarSight, Method, Plain, SettingError
 from farsight.constant_gate import ConstantGate
 from farsight.rivals.beam_search import BeamSearch
+from farsight.rivals.deco import DeCo
+from farsight.rivals.dola import DoLa
 from farsight.rivals.farsight_released import FarSightReleased
 
 ROWS: dict[str, Method] = {
@@ -24,6 +26,9 @@ ROWS: dict[str, Method] = {
     "farsight, generated rows": FarSight(sigma=0.3, rows="generated"),
     "farsight, released code": FarSightReleased(sigma=0.3),
     "beam search": BeamSearch(num_beams=3),
+    "DoLa, dynamic": DoLa(layers=(0, 1)),
+    "DoLa, static": DoLa(layers=(1,)),
+    "DeCo": DeCo(),
     "constant gate": ConstantGate(value=0.7),
 }
 BUILDERS = [models.llava, models.qwen2_vl, models.llama]

@@ -13,6 +13,8 @@ from farsight.errors import SettingError
 from farsight.farsight import FarSight
 from farsight.method import Method, Plain
 from farsight.rivals.beam_search import BeamSearch
+from farsight.rivals.deco import DeCo
+from farsight.rivals.dola import DoLa
 from farsight.rivals.farsight_released import FarSightReleased
 
 METHODS: dict[str, type[Method]] = {
@@ -22,6 +24,8 @@ METHODS: dict[str, type[Method]] = {
         FarSight,
         FarSightReleased,
         BeamSearch,
+        DoLa,
+        DeCo,
         ConstantGate,
     )
 }
