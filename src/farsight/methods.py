@@ -15,7 +15,9 @@ from farsight.method import Method, Plain
 from farsight.rivals.beam_search import BeamSearch
 from farsight.rivals.deco import DeCo
 from farsight.rivals.dola import DoLa
+from farsight.rivals.edvt import EDVT
 from farsight.rivals.farsight_released import FarSightReleased
+from farsight.rivals.fixvpe import FixVPE
 
 METHODS: dict[str, type[Method]] = {
     method.name: method
@@ -26,6 +28,8 @@ METHODS: dict[str, type[Method]] = {
         BeamSearch,
         DoLa,
         DeCo,
+        EDVT,
+        FixVPE,
         ConstantGate,
     )
 }

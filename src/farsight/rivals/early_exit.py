@@ -65,7 +65,8 @@ def find_exit(model: nn.Module) -> Exit:
     decoder = language_model.module
     layers = getattr(decoder, "layers", None)
     norm = next((found for name in _NORMS if isinstance(found := getattr(decoder, name, None), nn.Module)), None)
-    head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    has_head: Any = model
+    head = has_head.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
     if not isinstance(layers, nn.ModuleList) or norm is None or not isinstance(head, nn.Module):
         raise UnsupportedModelError(
             f"the layers, the final norm and the head of {type(model).__name__} were not found, so its earlier layers "
