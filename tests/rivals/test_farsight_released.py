@@ -64,10 +64,11 @@ def test_a_large_decay_gives_the_plain_tokens(build: Callable[..., Any]) -> None
 def test_beams_and_sampling_work() -> None:
     model = models.llava()
     prompt = models.prompt(model)
+    options = {"max_new_tokens": NEW, "suppress_tokens": [models.IMAGE_TOKEN]}
     with FarSightReleased(sigma=0.2)(model):
-        beams = model.generate(**prompt, max_new_tokens=NEW, num_beams=3, do_sample=False)
+        beams = model.generate(**prompt, **options, num_beams=3, do_sample=False)
         torch.manual_seed(0)
-        sampled = model.generate(**prompt, max_new_tokens=NEW, do_sample=True)
+        sampled = model.generate(**prompt, **options, do_sample=True)
     assert beams.shape == sampled.shape == (1, prompt["input_ids"].shape[1] + NEW)
 
 

@@ -149,7 +149,7 @@ def test_without_strength_the_tokens_are_plain(build: Callable[..., Any], method
 
 
 @methods
-@builders
+@pytest.mark.parametrize("build", [models.llava, models.gemma3])
 def test_beams_see_the_same_positions_with_and_without_the_cache(build: Callable[..., Any], method: Any) -> None:
     model = build()
     inputs = left_padded(two_prompts(model))
@@ -157,6 +157,31 @@ def test_beams_see_the_same_positions_with_and_without_the_cache(build: Callable
     with method()(model):
         cached = model.generate(**inputs, **options)
         assert torch.equal(model.generate(**inputs, **options, use_cache=False), cached)
+
+
+@methods
+def test_candidates_that_assisted_decoding_takes_back_leave_nothing(method: Any) -> None:
+    model = models.llava()
+    inputs = models.prompt(model)
+    inputs["input_ids"][0, -4:] = torch.tensor([20, 21, 20, 21])
+    expected, _ = steps(model, method(), inputs, max_new_tokens=12)
+    assisted, _ = steps(model, method(), inputs, max_new_tokens=12, prompt_lookup_num_tokens=3)
+    assert torch.equal(assisted, expected)
+
+
+@methods
+@builders
+def test_bfloat16_is_near_to_float32(build: Callable[..., Any], method: Any) -> None:
+    model = build()
+    inputs = models.prompt(model)
+    low = {name: value.bfloat16() if value.is_floating_point() else value for name, value in inputs.items()}
+    with torch.no_grad():
+        with method()(model):
+            expected = model(**inputs).logits
+        plain = model(**inputs).logits
+        with method()(model.bfloat16()):
+            found = model(**low).logits.float()
+    assert float((found - expected).abs().mean()) < 0.2 * float((plain - expected)[:, -3:].abs().mean())
 
 
 @methods
