@@ -9,7 +9,7 @@ import models
 import pytest
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import GptOssConfig, GptOssForCausalLM, PreTrainedModel
 
 from farsight import FarSight, SettingError, UnsupportedModelError
 from farsight.language_model import locate
@@ -94,6 +94,33 @@ def test_columns_that_an_edit_adds_take_their_share_and_are_dropped() -> None:
     torch.testing.assert_close(torch.stack(sums), torch.full_like(torch.stack(sums), 0.5))
 
 
+def test_the_models_own_sinks_take_their_share() -> None:
+    torch.manual_seed(0)
+    config = GptOssConfig(
+        vocab_size=models.VOCABULARY,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+        num_local_experts=2,
+        num_experts_per_tok=1,
+        sliding_window=6,
+        pad_token_id=0,
+        eos_token_id=None,
+        initializer_range=0.3,
+    )
+    model = GptOssForCausalLM(config).eval()
+    model.set_attn_implementation("eager")
+    for layer in model.get_decoder().layers:
+        torch.nn.init.normal_(layer.self_attn.sinks)
+    inputs = padded(model)
+    expected = logits(model, inputs)
+    with edited(locate(model)):
+        torch.testing.assert_close(logits(model, inputs), expected)
+
+
 def test_nested_blocks_apply_both_edits_and_leave_one_by_one() -> None:
     model = models.llama()
     prompt = models.prompt(model)
@@ -123,5 +150,5 @@ def test_what_cannot_be_edited_is_refused() -> None:
     with pytest.raises(UnsupportedModelError, match=r"flex_attention.*attn_implementation='sdpa'"):
         edited(language_model).__enter__()
     model.set_attn_implementation("sdpa")
-    with FarSight()(model), pytest.raises(UnsupportedModelError, match="farsight_sdpa"):
+    with FarSight()(model), pytest.raises(UnsupportedModelError, match=r"farsight_sdpa.*another method"):
         edited(language_model).__enter__()

@@ -24,7 +24,7 @@ class DeCo(Method):
 
     Candidates are the last layer's most probable tokens (top-k, then top-p). The anchor ``A`` is the preceding layer
     that gives any candidate the highest probability ``p``; logits are ``l_N + alpha * p * l_A`` for candidates and
-    ``-inf`` for other tokens. (Wang et al., eq. 3-6.)
+    ``-inf`` for other tokens. (Wang et al., as their code has it.)
 
     Parameters
     ----------

@@ -24,7 +24,7 @@ class DoLa(Method):
 
     ``M`` is the candidate layer whose distribution differs most from the last one's, by Jensen-Shannon divergence,
     for each row and token anew (dynamic), or the one layer that is given (static). Tokens with
-    ``p_N(x) < relative_top * max p_N`` are excluded. (Chuang et al., eq. 2-5.)
+    ``p_N(x) < relative_top * max p_N`` are excluded. (Chuang et al., sections 2.2 and 2.3.)
 
     Parameters
     ----------

@@ -45,6 +45,7 @@ class FarSightReleased(Method):
     name: ClassVar[str] = "farsight-released"
     paper: ClassVar[str] = "the released code of Tang et al., CVPR 2025"
     changes: ClassVar[str] = "attention"
+    goes_with: ClassVar[tuple[str, ...]] = ("logits", "search")
     extra_forwards: ClassVar[float] = 0.0  # but each forward computes the whole sequence
 
     sigma: float = PAPER_SIGMA

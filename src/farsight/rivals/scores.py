@@ -136,6 +136,11 @@ def _chosen(language_model: LanguageModel, layers: Sequence[int] | None) -> list
 def _edited_name(implementation: str) -> str:
     """Name under which edited attention beside an implementation is registered, registering it if need be."""
     own = implementation.removeprefix(_PREFIX)
+    if own.startswith("farsight_"):
+        raise UnsupportedModelError(
+            f"attention implementation {own!r} carries the registers of another method, and edited scores would leave "
+            "them out: use one of the two"
+        )
     if own not in _MASKABLE:
         raise UnsupportedModelError(
             f"attention scores cannot be edited beside attention implementation {implementation!r}: "

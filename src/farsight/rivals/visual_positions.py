@@ -44,6 +44,7 @@ class VisualPositions(Method):
     """
 
     changes: ClassVar[str] = "positions"
+    goes_with: ClassVar[tuple[str, ...]] = ("logits", "search")
     extra_forwards: ClassVar[float] = 0.0
 
     strength: float = 1.0
