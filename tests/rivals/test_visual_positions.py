@@ -16,6 +16,7 @@ from transformers import (
     AttentionInterface,
     AttentionMaskInterface,
     CohereConfig,
+    DynamicCache,
     GlmConfig,
     LlavaForConditionalGeneration,
     PreTrainedConfig,
@@ -182,6 +183,30 @@ def test_bfloat16_is_near_to_float32(build: Callable[..., Any], method: Any) -> 
         with method()(model.bfloat16()):
             found = model(**low).logits.float()
     assert float((found - expected).abs().mean()) < 0.2 * float((plain - expected)[:, -3:].abs().mean())
+
+
+@methods
+def test_a_second_pass_beside_the_first_has_positions_of_its_own(method: Any) -> None:
+    """As a contrast runs it: inside the model's forward, on another prompt, with a cache of its own."""
+    model = models.llava()
+    (first, second), more = two_prompts(model), torch.tensor([[11]])
+    found: list[Tensor] = []
+    with torch.no_grad(), method()(model):
+        expected = [model(**first).logits]
+        cache = model(**first, use_cache=True).past_key_values
+        expected.append(model(input_ids=more, past_key_values=cache).logits)
+        own, caches = model.forward, [DynamicCache(config=model.config), DynamicCache(config=model.config)]
+
+        def beside(**inputs: Any) -> Any:
+            output = own(**inputs, past_key_values=caches[0], use_cache=True)
+            own(**(second if "pixel_values" in inputs else inputs), past_key_values=caches[1], use_cache=True)
+            return output
+
+        model.forward = beside
+        found = [model(**first).logits, model(input_ids=more).logits]
+        model.forward = own
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=0)
 
 
 @methods

@@ -11,7 +11,7 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import partial, wraps
 from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
 
@@ -102,6 +102,11 @@ class Rotation:
     cos: Tensor
     sin: Tensor
 
+    def first(self, slots: int, copies: int) -> Rotation:
+        """The first of the slots, each sequence ``copies`` times."""
+        cos, sin = (part[:, :slots].repeat_interleave(copies, dim=0) for part in (self.cos, self.sin))
+        return Rotation(cos=cos, sin=sin)
+
     def last(self, slots: int) -> Rotation:
         """The last of the slots."""
         return Rotation(cos=self.cos[:, -slots:], sin=self.sin[:, -slots:])
@@ -167,8 +172,31 @@ class _Positions:
     _checked: set[int] = field(default_factory=set)
 
     def install(self, stack: ExitStack, layers: tuple[AttentionLayer, ...]) -> None:
-        stack.callback(self.model.register_forward_pre_hook(self._begin, with_kwargs=True).remove)
-        stack.callback(self.model.register_forward_hook(self._end, always_call=True).remove)
+        """Learn from every forward: ``forward`` is replaced on the instance, so passes of a contrast come by too."""
+        attributes, forward = vars(self.model), self.model.forward
+        outer = attributes.get("forward")
+
+        @wraps(forward)
+        def learning(*args: Any, **kwargs: Any) -> Any:
+            slots = self._begin(args, kwargs)
+            self._running.forwards.append(slots)
+            try:
+                output = forward(*args, **kwargs)
+            finally:
+                self._running.forwards.pop()
+                slots.groups, slots.unrotated = {}, {}
+            if (cache := getattr(output, "past_key_values", None)) is not None:
+                self._known[cache] = slots
+            return output
+
+        def restore() -> None:
+            if outer is None:
+                del attributes["forward"]
+            else:
+                attributes["forward"] = outer
+
+        attributes["forward"] = learning
+        stack.callback(restore)
         for layer in layers:
             module: Any = layer.module
             source = getattr(module, "q_norm", None) or getattr(module, "q_proj", None)
@@ -178,7 +206,7 @@ class _Positions:
             stack.callback(module.register_forward_pre_hook(hook, with_kwargs=True).remove)
             stack.callback(source.register_forward_hook(partial(self._projected, layer.index)).remove)
 
-    def _begin(self, module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
+    def _begin(self, args: Any, kwargs: dict[str, Any]) -> _Slots:
         ids = kwargs.get("input_ids", args[0] if args else None)
         if not isinstance(ids, Tensor):
             raise SettingError("visual tokens are found by their ids: pass input_ids, not inputs_embeds alone")
@@ -190,24 +218,15 @@ class _Positions:
         slots = _Slots(visual=visual, past=past)
         if past:
             known = self._known.get(cache)
-            if known is None or known.visual.shape[1] < past or known.visual.shape[0] != ids.shape[0]:
+            if known is None or known.visual.shape[1] < past or ids.shape[0] % known.visual.shape[0]:
                 raise UnsupportedModelError(
                     "this cache was not filled inside the block, so the positions of its visual tokens are not known"
                 )
-            slots.visual = torch.cat((known.visual[:, :past], visual), dim=1)
-            slots.rotations = [Rotation(cos=r.cos[:, :past], sin=r.sin[:, :past]) for r in known.rotations]
+            copies = ids.shape[0] // known.visual.shape[0]  # of each prompt, where a cache was repeated for beams
+            slots.visual = torch.cat((known.visual[:, :past].repeat_interleave(copies, 0), visual), dim=1)
+            slots.rotations = [rotation.first(past, copies) for rotation in known.rotations]
         slots.has_visual = bool(slots.visual.any())
-        if cache is not None:
-            self._known[cache] = slots
-        self._running.forwards.append(slots)
-
-    def _end(self, module: nn.Module, args: Any, output: Any) -> None:
-        if not self._running.forwards:
-            return
-        slots = self._running.forwards.pop()
-        slots.groups, slots.unrotated = {}, {}
-        if (cache := getattr(output, "past_key_values", None)) is not None:
-            self._known[cache] = slots
+        return slots
 
     def _rotated(self, layer: int, module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
         given = kwargs.get("position_embeddings")
