@@ -13,8 +13,26 @@ from farsight.errors import SettingError
 from farsight.farsight import FarSight
 from farsight.method import Method, Plain
 from farsight.rivals.beam_search import BeamSearch
+from farsight.rivals.deco import DeCo
+from farsight.rivals.dola import DoLa
+from farsight.rivals.edvt import EDVT
+from farsight.rivals.farsight_released import FarSightReleased
+from farsight.rivals.fixvpe import FixVPE
 
-METHODS: dict[str, type[Method]] = {method.name: method for method in (Plain, FarSight, BeamSearch, ConstantGate)}
+METHODS: dict[str, type[Method]] = {
+    method.name: method
+    for method in (
+        Plain,
+        FarSight,
+        FarSightReleased,
+        BeamSearch,
+        DoLa,
+        DeCo,
+        EDVT,
+        FixVPE,
+        ConstantGate,
+    )
+}
 
 
 def make_method(name: str, settings: Mapping[str, Any]) -> Method:

@@ -1,0 +1,112 @@
+"""The variant of FarSight that its released code computes, which is not the method of its paper."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from farsight.errors import SettingError, UnsupportedModelError
+from farsight.language_model import locate
+from farsight.method import Method
+from farsight.registers import PAPER_SIGMA, log_register_mass, token_positions
+from farsight.rivals.scores import AttentionCall, edited
+
+
+@dataclass(frozen=True, kw_only=True)
+class FarSightReleased(Method):
+    """FarSight as in its released code: three decays at once, and every token computed anew at every step.
+
+    With ``L`` the length so far, the register ``k`` slots ahead of row ``i`` scores ``-k * rate`` in head ``h`` of
+    ``H``, with ``rate = sigma * (1 - 0.25 * i / (L - 1)) + 2 ** (-8 * (h + 1) / H)``: the mean of a plain decay and
+    one that weakens to a half along the rows, and ALiBi's slope. As ``L`` grows all of them change, so nothing but
+    the first layer's keys could be cached, and ``generate`` runs without a cache. (FarSight, Tang et al., CVPR 2025,
+    eq. 1-4, is `farsight.FarSight`.)
+
+    Parameters
+    ----------
+    sigma
+        Decay of the registers per slot, > 0; the code's ``log_1024(256) = 0.8``. Large values give the plain model.
+    alibi
+        Whether ALiBi's slopes are added.
+
+    Raises
+    ------
+    SettingError
+        If a value has no meaning.
+    """
+
+    name: ClassVar[str] = "farsight-released"
+    paper: ClassVar[str] = "the released code of Tang et al., CVPR 2025"
+    changes: ClassVar[str] = "attention"
+    goes_with: ClassVar[tuple[str, ...]] = ("logits", "search")
+    extra_forwards: ClassVar[float] = 0.0  # but each forward computes the whole sequence
+
+    sigma: float = PAPER_SIGMA
+    alibi: bool = True
+
+    def __post_init__(self) -> None:
+        number = isinstance(self.sigma, int | float) and not isinstance(self.sigma, bool)
+        if not number or not math.isfinite(self.sigma) or self.sigma <= 0:
+            raise SettingError(f"sigma must be a finite number > 0, got {self.sigma!r}")
+        if not isinstance(self.alibi, bool):
+            raise SettingError(f"alibi must be True or False, got {self.alibi!r}")
+
+    @contextmanager
+    def applied(self, model: nn.Module) -> Iterator[None]:
+        """Put the registers into the language model of ``model``, and turn its cache off; see `Method`."""
+        language_model = locate(model)
+        attributes = vars(model)
+        outer = attributes.get("generate")
+        attributes["generate"] = partial(_without_cache, model.generate)
+        try:
+            with edited(language_model, edit=self._with_registers):
+                yield
+        finally:
+            if outer is None:
+                del attributes["generate"]
+            else:
+                attributes["generate"] = outer
+
+    def _with_registers(self, layer: int, scores: Tensor, call: AttentionCall) -> Tensor:
+        """Add the log of each row's register mass to its scores, as one more column."""
+        heads, queries, keys = scores.shape[1:]
+        if keys != queries:
+            raise UnsupportedModelError(
+                "the released code's registers change with every token, so cached keys would be wrong: "
+                "pass use_cache=False, or use FarSight(horizon='current')"
+            )
+        real = _real_tokens(scores, call)
+        rows = token_positions(real).unsqueeze(1)
+        length = real.sum(-1).view(-1, 1, 1)
+        dtype = torch.promote_types(scores.dtype, torch.float32)
+        rate = self.sigma * (1 - 0.25 * rows.to(dtype) / (length - 1).clamp(min=1))
+        if self.alibi:
+            slopes = 2.0 ** (-8.0 * torch.arange(1, heads + 1, device=scores.device, dtype=dtype) / heads)
+            rate = rate + slopes.view(1, -1, 1)
+        future = torch.where(real.unsqueeze(1), length - 1 - rows, 0).to(dtype).expand(-1, rate.shape[1], -1)
+        mass = log_register_mass(future, rate).clamp(min=torch.finfo(scores.dtype).min)
+        return torch.cat((scores.to(dtype), mass.expand(-1, heads, -1).unsqueeze(-1)), dim=-1)
+
+
+def _real_tokens(scores: Tensor, call: AttentionCall) -> Tensor:
+    """Which slots are no padding, ``(batch, slots)``: those that their own row may read."""
+    if (allowed := call.allowed) is None:
+        raise UnsupportedModelError("this model's attention is not causal, so it has no slots for registers")
+    if allowed.triu(1).any():
+        raise UnsupportedModelError(
+            "the released code knows causal attention only, this model reads image tokens both ways: use FarSight"
+        )
+    return allowed.expand(scores.shape[0], -1, -1, -1).diagonal(dim1=-2, dim2=-1)[:, 0]
+
+
+def _without_cache(generate: Any, /, *args: Any, **kwargs: Any) -> Any:
+    if kwargs.get("past_key_values") is not None:
+        raise SettingError("the released code's registers cannot use a cache: leave past_key_values out")
+    return generate(*args, **{**kwargs, "use_cache": False})
