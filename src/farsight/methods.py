@@ -13,8 +13,22 @@ from farsight.errors import SettingError
 from farsight.farsight import FarSight
 from farsight.method import Method, Plain
 from farsight.rivals.beam_search import BeamSearch
+from farsight.rivals.icd import ICD
+from farsight.rivals.m3id import M3ID
+from farsight.rivals.vcd import VCD
 
-METHODS: dict[str, type[Method]] = {method.name: method for method in (Plain, FarSight, BeamSearch, ConstantGate)}
+METHODS: dict[str, type[Method]] = {
+    method.name: method
+    for method in (
+        Plain,
+        FarSight,
+        BeamSearch,
+        ConstantGate,
+        VCD,
+        ICD,
+        M3ID,
+    )
+}
 
 
 def make_method(name: str, settings: Mapping[str, Any]) -> Method:

@@ -14,13 +14,14 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from transformers import Cache, DynamicCache, GenerationMixin
 
 from farsight.errors import SettingError, UnsupportedModelError
+from farsight.language_model import visual_token_mask
 from farsight.method import Method
 from farsight.rivals.branch_state import BranchState
 from farsight.rivals.prompt import Prompt, visual_tokens
@@ -61,6 +62,8 @@ class ContrastiveMethod(Method):
     overrides ``applied`` and gives `contrasted` its `Passes`.
     """
 
+    needs_image: ClassVar[bool] = True
+
     @abstractmethod
     def branch_prompt(self, model: nn.Module, prompt: Prompt) -> Prompt:
         """Make the prompt of the branch from the model's own."""
@@ -84,13 +87,16 @@ def contrasted(model: nn.Module, method: ContrastiveMethod, passes: Passes) -> I
     Raises
     ------
     UnsupportedModelError
-        If nothing in ``model`` generates, or if it is an encoder-decoder model.
+        If nothing in ``model`` generates, if it is an encoder-decoder model, or if the method needs an image and the
+        model does not say which token stands for one.
     """
     generating = next((module for module in model.modules() if isinstance(module, GenerationMixin)), None)
     if generating is None:
         raise UnsupportedModelError(f"{type(model).__name__} has no generate, so there are no logits to contrast")
     if getattr(generating.config, "is_encoder_decoder", False):
         raise UnsupportedModelError(f"{type(model).__name__} is an encoder-decoder model, which is not supported yet")
+    if method.needs_image:
+        visual_token_mask(generating, torch.empty(1, 0, dtype=torch.long))
     forward = generating.forward
     branch = _Branch(generating, method, passes, forward)
 
@@ -156,32 +162,37 @@ class _Branch:
         """Run both passes and give the model's own output with combined logits."""
         cache = inputs.get("past_key_values")
         self._check(inputs, cache)
-        ids: Tensor = inputs["input_ids"]
         start = 0 if cache is None else int(cache.get_seq_length())
-        state = BranchState.behind(cache) if start else None
-        own_prompt, prompt_length = None, self._prompt_length(ids)
-        if start:
-            state = self._followed(state, start, ids)
-            visual = state.visual
-        else:
-            own_prompt = self._own_prompt(ids, inputs, prompt_length)
-            visual = visual_tokens(self.model, ids[:, :prompt_length])
-        if start and self.request is None and state is not None:
-            prompt_length = state.visual.shape[1]
-        with self.passes.own(OwnForward(visual=visual, start=start, prompt_length=prompt_length)):
-            output = self.own_forward(**{**inputs, "return_dict": True})
-        if own_prompt is not None:
-            state, logits = self._started(own_prompt, visual, len(ids) // len(own_prompt.ids))
-            ids = ids[:, prompt_length:]
-        else:
-            logits = []
-        assert state is not None
-        if ids.shape[1]:
-            logits.append(self._continued(state, ids, inputs.get("attention_mask")))
-        output.logits = self._combined(output.logits, torch.cat(logits, dim=1), state.length, prompt_length)
-        if (used := output.past_key_values) is not None and not start:
-            state.follow(used)
+        output = self._prompt_forward(inputs) if start == 0 else self._next_forward(inputs, cache, start)
         return output if inputs.get("return_dict", True) is not False else output.to_tuple()
+
+    def _prompt_forward(self, inputs: dict[str, Any]) -> Any:
+        """Both passes over a prompt and whatever text already follows it (candidates, or all of it without a cache)."""
+        ids: Tensor = inputs["input_ids"]
+        length = ids.shape[1] if self.request is None else self.request.mask.shape[1]
+        own = self._own_prompt(ids, inputs, length)
+        visual = visual_tokens(self.model, ids[:, :length])
+        with self.passes.own(OwnForward(visual=visual, start=0, prompt_length=length)):
+            output = self.own_forward(**{**inputs, "return_dict": True})
+        state, logits = self._started(own, visual, len(ids) // len(own.ids))
+        if ids.shape[1] > length:
+            more = self._continued(state, ids[:, length:], inputs.get("attention_mask"))
+            logits = torch.cat((logits, more), dim=1)
+        output.logits = self._combined(output.logits, logits, state.length, length)
+        if output.past_key_values is not None:
+            state.follow(output.past_key_values)
+        return output
+
+    def _next_forward(self, inputs: dict[str, Any], cache: Cache, start: int) -> Any:
+        """Both passes over tokens that follow what is in the cache."""
+        ids: Tensor = inputs["input_ids"]
+        state = self._followed(cache, start, ids)
+        length = state.visual.shape[1] if self.request is None else self.request.mask.shape[1]
+        with self.passes.own(OwnForward(visual=state.visual, start=start, prompt_length=length)):
+            output = self.own_forward(**{**inputs, "return_dict": True})
+        logits = self._continued(state, ids, inputs.get("attention_mask"))
+        output.logits = self._combined(output.logits, logits, state.length, length)
+        return output
 
     def _check(self, inputs: dict[str, Any], cache: Cache | None) -> None:
         name = self.method.name
@@ -198,10 +209,8 @@ class _Branch:
         if isinstance(inputs.get("logits_to_keep"), Tensor):
             raise SettingError(f"{name} needs logits_to_keep as a number of rows")
 
-    def _prompt_length(self, ids: Tensor) -> int:
-        return ids.shape[1] if self.request is None else self.request.mask.shape[1]
-
-    def _followed(self, state: BranchState | None, start: int, ids: Tensor) -> BranchState:
+    def _followed(self, cache: Cache, start: int, ids: Tensor) -> BranchState:
+        state = BranchState.behind(cache)
         name = self.method.name
         if state is None or state.method != self.method or state.length < start:
             raise SettingError(
@@ -232,7 +241,7 @@ class _Branch:
             media={name: _on(ids.device, value) for name, value in request.media.items()},
         )
 
-    def _started(self, own: Prompt, visual: Tensor, repeats: int) -> tuple[BranchState, list[Tensor]]:
+    def _started(self, own: Prompt, visual: Tensor, repeats: int) -> tuple[BranchState, Tensor]:
         """Run the branch over its prompt; give its state and the logits of the last row."""
         prompt = self.method.branch_prompt(self.model, own)
         cache = DynamicCache(config=self.model.config.get_text_config(decoder=True))
@@ -250,7 +259,7 @@ class _Branch:
         )
         if repeats > 1:
             state.batch_repeat_interleave(repeats)
-        return state, [logits.repeat_interleave(repeats, dim=0)]
+        return state, logits.repeat_interleave(repeats, dim=0)
 
     def _continued(self, state: BranchState, ids: Tensor, own_mask: Tensor | None) -> Tensor:
         """Run the branch over new tokens; give their logits."""
@@ -260,13 +269,11 @@ class _Branch:
         state.mask = torch.cat((state.mask, new_mask), dim=1)
         state.positions = torch.cat((state.positions, positions), dim=-1)
         state.length += rows
-        with _kept(self.model, "rope_deltas"):
-            return self._logits({"input_ids": ids, "attention_mask": state.mask}, state.cache, positions, rows)
+        return self._logits({"input_ids": ids, "attention_mask": state.mask}, state.cache, positions, rows)
 
     def _positions(self, prompt: Prompt) -> Tensor:
         """Positions as the model's own ``generate`` would give them to this prompt."""
-        arguments = prompt.arguments
-        found: Tensor = self.model._prepare_position_ids_for_generation(prompt.ids, arguments)
+        found: Tensor = self.model._prepare_position_ids_for_generation(prompt.ids, prompt.arguments)
         return found
 
     def _logits(self, arguments: dict[str, Any], cache: Cache, positions: Tensor, rows: int) -> Tensor:

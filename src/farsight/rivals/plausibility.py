@@ -7,8 +7,6 @@ import math
 import torch
 from torch import Tensor
 
-from farsight.errors import SettingError
-
 
 def contrast(own: Tensor, other: Tensor, alpha: float) -> Tensor:
     """Contrast logits: ``(1 + alpha) * own - alpha * other``."""
@@ -24,19 +22,3 @@ def plausible(logits: Tensor, own: Tensor, beta: float) -> Tensor:
     if beta == 0.0:
         return logits
     return logits.masked_fill(own < math.log(beta) + own.max(dim=-1, keepdim=True).values, -torch.inf)
-
-
-def check_strength(name: str, value: object) -> None:
-    """Raise SettingError unless ``value`` is a finite number, 0 or more."""
-    if not _is_number(value) or not math.isfinite(value) or value < 0:  # type: ignore[arg-type, operator]
-        raise SettingError(f"{name} must be a finite number, 0 or more, got {value!r}")
-
-
-def check_share(name: str, value: object) -> None:
-    """Raise SettingError unless ``value`` is a number from 0 to 1."""
-    if not _is_number(value) or not 0 <= value <= 1:  # type: ignore[operator]
-        raise SettingError(f"{name} must be a number from 0 to 1, got {value!r}")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

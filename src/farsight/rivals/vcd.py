@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -10,8 +11,9 @@ from torch import Tensor, nn
 
 from farsight.errors import SettingError
 from farsight.rivals.contrast import ContrastiveMethod
-from farsight.rivals.plausibility import check_share, check_strength, contrast, plausible
+from farsight.rivals.plausibility import contrast, plausible
 from farsight.rivals.prompt import Prompt
+from farsight.rivals.settings import check_share, check_strength, check_whole
 
 _STEPS = 1000
 
@@ -54,9 +56,8 @@ class VCD(ContrastiveMethod):
     def __post_init__(self) -> None:
         check_strength("alpha", self.alpha)
         check_share("beta", self.beta)
-        for name, value, least, most in (("noise_step", self.noise_step, 0, _STEPS - 1), ("seed", self.seed, 0, 2**63)):
-            if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-                raise SettingError(f"{name} must be a whole number from {least} to {most}, got {value!r}")
+        check_whole("noise_step", self.noise_step, 0, _STEPS - 1)
+        check_whole("seed", self.seed, 0, 2**63 - 1)
 
     def branch_prompt(self, model: nn.Module, prompt: Prompt) -> Prompt:
         """Noise the pixels of the prompt."""
@@ -79,7 +80,7 @@ def noised(pixels: Tensor, step: int, generator: torch.Generator) -> Tensor:
     rising = torch.sigmoid(torch.linspace(-6, 6, _STEPS, dtype=torch.float64))
     share = float((1 - (rising * (0.5e-2 - 1e-5) + 1e-5)).cumprod(dim=0)[step])
     noise = torch.randn(pixels.shape, generator=generator, dtype=torch.float32).to(pixels)
-    return share**0.5 * pixels + (1 - share) ** 0.5 * noise
+    return pixels * math.sqrt(share) + noise * math.sqrt(1 - share)
 
 
 def _is_pixels(name: str, value: Any) -> bool:
