@@ -13,9 +13,11 @@ from transformers import PreTrainedModel
 import farsight
 from farsight import METHODS, FarSight, Method, Plain, SettingError, UnsupportedModelError
 from farsight.constant_gate import ConstantGate
+from farsight.rivals.avisc import AvisC
 from farsight.rivals.beam_search import BeamSearch
 from farsight.rivals.icd import ICD
 from farsight.rivals.m3id import M3ID
+from farsight.rivals.pai import PAI
 from farsight.rivals.vcd import VCD
 
 ROWS: dict[str, Method] = {
@@ -29,8 +31,10 @@ ROWS: dict[str, Method] = {
     "vcd": VCD(),
     "icd": ICD(prefix_ids=(33, 34, 35)),
     "m3id": M3ID(alpha=1.0),
+    "pai": PAI(start_layer=0),
+    "avisc": AvisC(),
 }
-NEED_IMAGES = {"vcd", "m3id"}
+NEED_IMAGES = {"vcd", "m3id", "pai", "avisc"}
 BUILDERS = [models.llava, models.qwen2_vl, models.llama]
 
 grid = pytest.mark.parametrize("method", ROWS.values(), ids=ROWS.keys())

@@ -12,9 +12,11 @@ from farsight.constant_gate import ConstantGate
 from farsight.errors import SettingError
 from farsight.farsight import FarSight
 from farsight.method import Method, Plain
+from farsight.rivals.avisc import AvisC
 from farsight.rivals.beam_search import BeamSearch
 from farsight.rivals.icd import ICD
 from farsight.rivals.m3id import M3ID
+from farsight.rivals.pai import PAI
 from farsight.rivals.vcd import VCD
 
 METHODS: dict[str, type[Method]] = {
@@ -27,6 +29,8 @@ METHODS: dict[str, type[Method]] = {
         VCD,
         ICD,
         M3ID,
+        PAI,
+        AvisC,
     )
 }
 
