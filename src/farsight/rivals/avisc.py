@@ -24,9 +24,9 @@ class AvisC(ContrastiveMethod):
     """Attentional vision calibration: image tokens that draw attention whatever is asked are contrasted away.
 
     From the attention of the prompt's last row, averaged over heads: layers are taken in the order of their share of
-    attention to the image until they hold ``layer_gamma`` of it (eq. 4); a visual token is *blind* if its attention
-    there is at least ``mean + lamb * std`` of all visual tokens' (eq. 5, 6). In the second pass the embeddings of the
-    other visual tokens are 0, and ``softmax((1 + alpha) * logits - alpha * logits_blind)`` (eq. 8) is drawn from, among
+    attention to the image until they hold ``layer_gamma`` of it; a visual token is *blind* if its attention
+    there is at least ``mean + lamb * std`` of all visual tokens'. In the second pass the embeddings of the
+    other visual tokens are 0, and ``softmax((1 + alpha) * logits - alpha * logits_blind)`` is drawn from, among
     the tokens with at least ``beta`` times the probability of the model's best token.
 
     Parameters
@@ -49,7 +49,7 @@ class AvisC(ContrastiveMethod):
     """
 
     name: ClassVar[str] = "avisc"
-    paper: ClassVar[str] = "Woo et al., Findings of ACL 2025, arXiv 2405.17820"
+    paper: ClassVar[str] = "Woo et al., 2024, arXiv 2405.17820"
     changes: ClassVar[str] = "logits"
     extra_forwards: ClassVar[float] = 1.0
 
@@ -81,7 +81,7 @@ class AvisC(ContrastiveMethod):
         return prompt
 
     def combined(self, own: Tensor, branch: Tensor, step: Tensor) -> Tensor:
-        """Eq. 8, among plausible tokens."""
+        """The contrast, among plausible tokens."""
         return plausible(contrast(own, branch, self.alpha), own, self.beta)
 
 

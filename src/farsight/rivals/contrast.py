@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, ClassVar
+from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,8 @@ from farsight.rivals.prompt import Prompt, visual_tokens
 
 _TEXT = {"input_ids", "attention_mask", "position_ids", "past_key_values", "inputs_embeds", "labels", "use_cache"}
 _CONTROL = {"logits_to_keep", "return_dict", "output_attentions", "output_hidden_states", "cache_position"}
+
+_contrasted: WeakSet[nn.Module] = WeakSet()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -86,6 +89,8 @@ def contrasted(model: nn.Module, method: ContrastiveMethod, passes: Passes) -> I
 
     Raises
     ------
+    SettingError
+        If a branch runs beside this model already: two of them would contrast each other's passes.
     UnsupportedModelError
         If nothing in ``model`` generates, if it is an encoder-decoder model, or if the method needs an image and the
         model does not say which token stands for one.
@@ -95,6 +100,8 @@ def contrasted(model: nn.Module, method: ContrastiveMethod, passes: Passes) -> I
         raise UnsupportedModelError(f"{type(model).__name__} has no generate, so there are no logits to contrast")
     if getattr(generating.config, "is_encoder_decoder", False):
         raise UnsupportedModelError(f"{type(model).__name__} is an encoder-decoder model, which is not supported yet")
+    if generating in _contrasted:
+        raise SettingError(f"{method.name} cannot run beside another contrastive method: use one of them")
     if method.needs_image:
         visual_token_mask(generating, torch.empty(1, 0, dtype=torch.long))
     forward = generating.forward
@@ -114,6 +121,8 @@ def contrasted(model: nn.Module, method: ContrastiveMethod, passes: Passes) -> I
     with ExitStack() as stack:
         stack.enter_context(_replaced(generating, "forward", combined_forward))
         stack.enter_context(_replaced(generating, "generate", noted_generate))
+        _contrasted.add(generating)
+        stack.callback(_contrasted.discard, generating)
         yield
 
 

@@ -24,8 +24,8 @@ class PAI(ContrastiveMethod):
     """Pay attention to image: larger scores for image tokens, and logits refined against text only.
 
     In the chosen layers the scores ``s`` of a row that predicts a generated token become ``s + alpha * |s|`` for
-    visual keys, before the softmax (eq. 5). Then, with ``l`` and ``l_text`` the log-probabilities with the image and
-    without it, tokens are drawn by ``gamma * l - (gamma - 1) * l_text`` (eq. 7), among those with at least ``beta``
+    visual keys, before the softmax. Then, with ``l`` and ``l_text`` the log-probabilities with the image and
+    without it, tokens are drawn by ``gamma * l - (gamma - 1) * l_text``, among those with at least ``beta``
     times the probability of the best token. Neither image nor amplification is in the second pass.
 
     Parameters
@@ -87,7 +87,7 @@ class PAI(ContrastiveMethod):
         return without_image(model, prompt)
 
     def combined(self, own: Tensor, branch: Tensor, step: Tensor) -> Tensor:
-        """Eq. 7, among plausible tokens."""
+        """The refined logits, among plausible tokens."""
         with_image, text = own.log_softmax(dim=-1), branch.log_softmax(dim=-1)
         return plausible(self.gamma * with_image - (self.gamma - 1) * text, with_image, self.beta)
 
