@@ -26,8 +26,13 @@ def exact(build: Any) -> PreTrainedModel:
 
 
 def two_prompts(model: PreTrainedModel) -> list[Inputs]:
-    """Two prompts of different lengths with different pictures."""
+    """Two prompts of different lengths with different pictures, in Qwen's brackets where the model has them."""
     prompts = [models.prompt(model, before=2, after=5, seed=0), models.prompt(model, before=3, after=9, seed=1)]
+    for prompt in prompts:
+        slots = (prompt["input_ids"][0] == models.IMAGE_TOKEN).nonzero().flatten().tolist()
+        if "image_grid_thw" in prompt:
+            prompt["input_ids"][0, slots[0] - 1] = model.config.vision_start_token_id
+            prompt["input_ids"][0, slots[-1] + 1] = model.config.vision_end_token_id
     return [
         {name: value.double() if value.is_floating_point() else value for name, value in prompt.items()}
         for prompt in prompts
@@ -45,6 +50,12 @@ def left_padded(prompts: list[Inputs]) -> Inputs:
         name: torch.cat([padded(prompt[name]) if name in per_token else prompt[name] for prompt in prompts])
         for name in prompts[0]
     }
+
+
+def without_image(prompt: Inputs) -> Inputs:
+    """The words of a prompt alone."""
+    words = torch.tensor([[token for token in prompt["input_ids"][0].tolist() if token not in IMAGE_TOKENS]])
+    return {"input_ids": words, "attention_mask": torch.ones_like(words)}
 
 
 def last_logits(model: PreTrainedModel, prompt: Inputs, tokens: list[int]) -> Tensor:

@@ -23,7 +23,7 @@ METHOD = ICD(alpha=0.7, beta=0.05, prefix_ids=(33, 34, 35))
 
 def disturbed(prompt: contrasts.Inputs, prefix: tuple[int, ...]) -> contrasts.Inputs:
     ids = prompt["input_ids"][0].tolist()
-    place = len(ids) - ids[::-1].index(models.IMAGE_TOKEN)
+    place = max(slot for slot, token in enumerate(ids) if token in contrasts.IMAGE_TOKENS) + 1
     grown = torch.tensor([[*ids[:place], *prefix, *ids[place:]]])
     new = dict(prompt) | {"input_ids": grown, "attention_mask": torch.ones_like(grown)}
     if "mm_token_type_ids" in prompt:

@@ -19,15 +19,10 @@ builders = pytest.mark.parametrize("build", contrasts.BUILDERS)
 METHOD = M3ID(decay=0.3, alpha=0.9)
 
 
-def without_image(prompt: contrasts.Inputs) -> contrasts.Inputs:
-    text = prompt["input_ids"][prompt["input_ids"] != models.IMAGE_TOKEN][None]
-    return {"input_ids": text, "attention_mask": torch.ones_like(text)}
-
-
 def reference(model: PreTrainedModel, method: M3ID) -> contrasts.Reference:
     def logits(prompt: contrasts.Inputs, tokens: list[int]) -> Tensor:
         conditioned = contrasts.last_logits(model, prompt, tokens).log_softmax(-1)
-        unconditioned = contrasts.last_logits(model, without_image(prompt), tokens).log_softmax(-1)
+        unconditioned = contrasts.last_logits(model, contrasts.without_image(prompt), tokens).log_softmax(-1)
         forgotten = math.exp(-method.decay * (len(tokens) + 1))
         if conditioned.max() < math.log(method.alpha):
             conditioned = conditioned + (1 - forgotten) / forgotten * (conditioned - unconditioned)

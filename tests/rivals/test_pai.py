@@ -35,9 +35,7 @@ def reference(model: PreTrainedModel, method: PAI) -> contrasts.Reference:
 
         with literally(model, Literal(change=amplify)):
             own = contrasts.last_logits(model, prompt, tokens).log_softmax(-1)
-        text = ids[ids != models.IMAGE_TOKEN][None]
-        only = {"input_ids": text, "attention_mask": torch.ones_like(text)}
-        alone = contrasts.last_logits(model, only, tokens).log_softmax(-1)
+        alone = contrasts.last_logits(model, contrasts.without_image(prompt), tokens).log_softmax(-1)
         refined = method.gamma * own - (method.gamma - 1) * alone
         if method.beta:
             refined[own < math.log(method.beta) + own.max()] = -math.inf
