@@ -13,12 +13,17 @@ from transformers import PreTrainedModel
 import farsight
 from farsight import METHODS, FarSight, Method, Plain, SettingError, UnsupportedModelError
 from farsight.constant_gate import ConstantGate
+from farsight.rivals.avisc import AvisC
 from farsight.rivals.beam_search import BeamSearch
 from farsight.rivals.deco import DeCo
 from farsight.rivals.dola import DoLa
 from farsight.rivals.edvt import EDVT
 from farsight.rivals.farsight_released import FarSightReleased
 from farsight.rivals.fixvpe import FixVPE
+from farsight.rivals.icd import ICD
+from farsight.rivals.m3id import M3ID
+from farsight.rivals.pai import PAI
+from farsight.rivals.vcd import VCD
 
 ROWS: dict[str, Method] = {
     "plain": Plain(),
@@ -34,8 +39,13 @@ ROWS: dict[str, Method] = {
     "EDVT": EDVT(),
     "FixVPE": FixVPE(),
     "constant gate": ConstantGate(value=0.7),
+    "vcd": VCD(),
+    "icd": ICD(prefix_ids=(33, 34, 35)),
+    "m3id": M3ID(alpha=1.0),
+    "pai": PAI(start_layer=0),
+    "avisc": AvisC(),
 }
-NEED_IMAGES = {"edvt", "fixvpe"}
+NEED_IMAGES = {"vcd", "m3id", "pai", "avisc", "edvt", "fixvpe"}
 BUILDERS = [models.llava, models.llava_next_video, models.qwen2_vl, models.llama]
 
 grid = pytest.mark.parametrize("method", ROWS.values(), ids=ROWS.keys())

@@ -12,12 +12,17 @@ from farsight.constant_gate import ConstantGate
 from farsight.errors import SettingError
 from farsight.farsight import FarSight
 from farsight.method import Method, Plain
+from farsight.rivals.avisc import AvisC
 from farsight.rivals.beam_search import BeamSearch
 from farsight.rivals.deco import DeCo
 from farsight.rivals.dola import DoLa
 from farsight.rivals.edvt import EDVT
 from farsight.rivals.farsight_released import FarSightReleased
 from farsight.rivals.fixvpe import FixVPE
+from farsight.rivals.icd import ICD
+from farsight.rivals.m3id import M3ID
+from farsight.rivals.pai import PAI
+from farsight.rivals.vcd import VCD
 
 METHODS: dict[str, type[Method]] = {
     method.name: method
@@ -26,10 +31,15 @@ METHODS: dict[str, type[Method]] = {
         FarSight,
         FarSightReleased,
         BeamSearch,
+        VCD,
+        ICD,
+        M3ID,
+        PAI,
+        AvisC,
         DoLa,
         DeCo,
-        EDVT,
         FixVPE,
+        EDVT,
         ConstantGate,
     )
 }
