@@ -14,6 +14,7 @@ import farsight
 from farsight import METHODS, FarSight, Method, Plain, SettingError
 from farsight.constant_gate import ConstantGate
 from farsight.rivals.beam_search import BeamSearch
+from farsight.rivals.opera import OPERA
 
 ROWS: dict[str, Method] = {
     "plain": Plain(),
@@ -22,6 +23,7 @@ ROWS: dict[str, Method] = {
     "farsight, current horizon": FarSight(sigma=0.3, horizon="current"),
     "farsight, generated rows": FarSight(sigma=0.3, rows="generated"),
     "beam search": BeamSearch(num_beams=3),
+    "opera": OPERA(num_beams=2, num_attn_candidates=3, threshold=2, image_tokens_first=1),
     "constant gate": ConstantGate(value=0.7),
 }
 BUILDERS = [models.llava, models.qwen2_vl, models.llama]

@@ -13,8 +13,11 @@ from farsight.errors import SettingError
 from farsight.farsight import FarSight
 from farsight.method import Method, Plain
 from farsight.rivals.beam_search import BeamSearch
+from farsight.rivals.opera import OPERA
 
-METHODS: dict[str, type[Method]] = {method.name: method for method in (Plain, FarSight, BeamSearch, ConstantGate)}
+METHODS: dict[str, type[Method]] = {
+    method.name: method for method in (Plain, FarSight, BeamSearch, OPERA, ConstantGate)
+}
 
 
 def make_method(name: str, settings: Mapping[str, Any]) -> Method:

@@ -11,13 +11,14 @@ import models
 import pytest
 import torch
 from torch import Tensor
-from transformers import MaxTimeCriteria, NoRepeatNGramLogitsProcessor, PreTrainedModel, StoppingCriteriaList
+from transformers import PreTrainedModel, StoppingCriteria
 
 from farsight import SettingError, UnsupportedModelError
 from farsight.rivals.opera import OPERA
 
 BUILDERS = [models.llava, models.qwen2_vl, models.llama, models.mistral, models.gemma2, models.gemma3]
-ALWAYS = OPERA(num_beams=2, threshold=3, image_tokens_first=2, num_attn_candidates=4, penalty_weights=0.5)
+SPECIAL = [5, 6, 7, 8]  # image tokens and their brackets: the reference could not encode a text that has new ones
+ALWAYS = OPERA(num_beams=2, threshold=2, image_tokens_first=1, num_attn_candidates=4, penalty_weights=0.5, window=4)
 
 
 def doubled(model: PreTrainedModel, **prompt: Any) -> tuple[PreTrainedModel, dict[str, Tensor]]:
@@ -82,13 +83,20 @@ class Reference:
             self.known[new] = output.logits[0, -1], highest / highest.sum(-1, keepdim=True)
         return self.known[new]
 
+    def next_tokens(self, new: tuple[int, ...]) -> dict[int, float]:
+        """Candidates with their log-probabilities."""
+        log_probs = torch.log_softmax(self.forward(new)[0], dim=-1)
+        log_probs[SPECIAL] = -torch.inf
+        best = log_probs.topk(self.opera.num_attn_candidates)
+        return dict(zip(best.indices.tolist(), best.values.tolist(), strict=True))
+
     def penalty(self, new: tuple[int, ...]) -> tuple[float, int]:
         """Equations 3 to 5 for a text that ends in a candidate."""
         start = self.prompt["input_ids"].shape[1]
         _, attention = self.forward(new)
-        local = self.opera.scale_factor * attention[start:, start:]
+        local = (self.opera.scale_factor * attention[start:, start:]).tolist()
         products = {
-            j: math.prod(local[i, j].item() for i in range(j, len(new)))
+            j: math.prod(local[i][j] for i in range(j, len(new)))
             for j in range(max(0, len(new) - self.opera.window), len(new))
         }
         place = max(products, key=lambda j: products[j])
@@ -106,13 +114,13 @@ class Reference:
             options: list[tuple[float, int, tuple[int, ...]]] = []
             places: list[int] = []
             for number, beam in enumerate(now.beams):
-                log_probs = torch.log_softmax(self.forward(beam.new)[0], dim=-1)
-                tokens = log_probs.topk(opera.num_attn_candidates).indices.tolist()
+                tokens = self.next_tokens(beam.new)
                 penalties = {token: self.penalty((*beam.new, token)) for token in tokens}
                 places.append(mode([place for _, place in penalties.values()]))
-                logits = {t: log_probs[t].item() - opera.penalty_weights * penalties[t][0] for t in tokens}
+                logits = {t: tokens[t] - opera.penalty_weights * penalties[t][0] for t in tokens}
                 allowed = [t for t in tokens if (number, t) not in now.rejected]
-                total = math.log(sum(math.exp(logits[t]) for t in allowed)) if allowed else 0.0
+                largest = max((logits[t] for t in allowed), default=0.0)
+                total = largest + math.log(sum(math.exp(logits[t] - largest) for t in allowed) or 1.0)
                 for t in tokens:
                     p = logits[t] - total if t in allowed else -1e9
                     options.append((beam.score + p, number, (*beam.new, t)))
@@ -163,7 +171,7 @@ class Reference:
                 (number, t)
                 for number, beam in enumerate(then.beams)
                 if beam.score > -5e8
-                for t in torch.log_softmax(self.forward(beam.new)[0], -1).topk(opera.num_attn_candidates).indices.tolist()
+                for t in self.next_tokens(beam.new)
                 if (number, t) not in then.rejected | then.chosen
             ]
             if len(left) >= opera.num_beams:
@@ -176,13 +184,12 @@ def mode(values: list[int]) -> int:
 
 
 SETTINGS = {
-    "rolls back often": ALWAYS,
-    "one beam": replace(ALWAYS, num_beams=1, threshold=4),
-    "the paper's equations from the first token on": replace(ALWAYS, image_tokens_first=0),
-    "a short window": replace(ALWAYS, window=4),
-    "many beams": OPERA(num_beams=4, threshold=3, image_tokens_first=4, num_attn_candidates=5),
+    "a short window": ALWAYS,
+    "one beam": replace(ALWAYS, num_beams=1),
+    "the paper's equations from the first token on": replace(ALWAYS, image_tokens_first=0, window=512),
+    "more beams": replace(ALWAYS, num_beams=3, image_tokens_first=0, window=512),
     "places run out": replace(ALWAYS, max_rollbacks=1),
-    "a strong penalty": replace(ALWAYS, scale_factor=300.0, max_rollbacks=0),
+    "no way back, a strong penalty": replace(ALWAYS, scale_factor=300.0, max_rollbacks=0),
 }
 
 
@@ -193,8 +200,175 @@ def test_it_is_the_paper_s_search_recomputed_from_scratch(build: Any, opera: OPE
     for seed, eos in ((0, None), (1, 23)):
         model, prompt = doubled(build(), seed=seed)
         with opera(model):
-            found = model.generate(**prompt, max_new_tokens=16, do_sample=False, eos_token_id=eos)
+            found = model.generate(
+                **prompt, max_new_tokens=14, do_sample=False, eos_token_id=eos, suppress_tokens=SPECIAL
+            )
         reference = Reference(model, prompt, opera, eos)
-        assert tuple(found[0, prompt["input_ids"].shape[1] :].tolist()) == reference.search(16)
+        assert tuple(found[0, prompt["input_ids"].shape[1] :].tolist()) == reference.search(14)
         rollbacks += reference.rollbacks.total()
     assert (rollbacks > 0) == (opera.max_rollbacks > 0)
+
+
+HOW = {
+    "plain": {},
+    "texts that end": {"eos_token_id": [23, 50, 12]},
+    "early stopping": {"eos_token_id": [23, 50, 12], "early_stopping": True, "length_penalty": 2.0},
+    "never stopping early": {"eos_token_id": [23, 50, 12], "early_stopping": "never", "length_penalty": 0.5},
+    "several texts": {"num_return_sequences": 3, "eos_token_id": 50},
+    "logits processors": {
+        "no_repeat_ngram_size": 2,
+        "min_new_tokens": 5,
+        "eos_token_id": 50,
+        "renormalize_logits": True,
+    },
+}
+EVERYTHING = OPERA(num_beams=3, num_attn_candidates=models.VOCABULARY, penalty_weights=1e-30, max_rollbacks=0)
+
+
+@pytest.mark.parametrize("build", [models.llava, models.qwen2_vl, models.mistral])
+@pytest.mark.parametrize("how", HOW.values(), ids=HOW.keys())
+def test_a_penalty_of_nothing_on_all_tokens_gives_transformers_beam_search(build: Any, how: dict[str, Any]) -> None:
+    model = build()
+    kwargs = dict(how, **models.prompt(model), max_new_tokens=10, do_sample=False)
+    scores = {"return_dict_in_generate": True, "output_scores": True, "output_logits": True}
+    expected = model.generate(**kwargs, **scores, num_beams=3)
+    with EVERYTHING(model):
+        found = model.generate(**kwargs, **scores)
+        assert torch.equal(model.generate(**kwargs), expected.sequences)
+    assert torch.equal(found.sequences, expected.sequences)
+    assert torch.equal(found.beam_indices, expected.beam_indices.to(found.beam_indices))
+    torch.testing.assert_close(found.sequences_scores, expected.sequences_scores)
+    torch.testing.assert_close(torch.cat(found.logits), torch.cat(expected.logits), rtol=1e-4, atol=1e-4)
+    own = model.compute_transition_scores(found.sequences, found.scores, found.beam_indices)
+    torch.testing.assert_close(
+        own,
+        model.compute_transition_scores(expected.sequences, expected.scores, expected.beam_indices),
+        rtol=1e-4,
+        atol=1e-4,
+    )
+
+
+@pytest.mark.parametrize("build", BUILDERS)
+@pytest.mark.parametrize("num_beams", [1, 3])
+def test_without_penalty_and_rollback_it_is_transformers_beam_search(build: Any, num_beams: int) -> None:
+    model = build()
+    kwargs = dict(models.prompt(model), max_new_tokens=8, do_sample=False)
+    expected = model.generate(**kwargs, num_beams=num_beams)
+    with OPERA(num_beams=num_beams, penalty_weights=0, max_rollbacks=0)(model):
+        assert torch.equal(model.generate(**kwargs), expected)
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("build", BUILDERS)
+def test_a_left_padded_batch_is_each_prompt_alone(build: Any, attention: str) -> None:
+    model = build()
+    if model.config.model_type == "gemma2" and attention == "sdpa":
+        pytest.skip("Transformers runs Gemma 2 eagerly")
+    model.set_attn_implementation(attention)
+    prompts = [models.prompt(model, after=after, seed=after) for after in (5, 9)]
+    how = {"max_new_tokens": 9, "do_sample": False, "suppress_tokens": SPECIAL}
+    with ALWAYS(model):
+        alone = [model.generate(**prompt, **how)[0, -9:] for prompt in prompts]
+        together = model.generate(**batched(model, prompts), **how)[:, -9:]
+    assert torch.equal(together, torch.stack(alone))
+
+
+class Shout(StoppingCriteria):
+    """Stop behind a token, as a user's own criterion may."""
+
+    def __call__(self, input_ids: Tensor, scores: Any, **kwargs: Any) -> Tensor:
+        return (input_ids[:, -1] == 12) | (input_ids[:, -1] == 23)
+
+
+def test_stopping_criteria_end_texts_of_different_lengths_in_a_batch() -> None:
+    model = models.llava().double()
+    prompts = [doubled(model, seed=seed)[1] for seed in range(3)]
+    how = {"max_new_tokens": 12, "do_sample": False, "stopping_criteria": [Shout()], "suppress_tokens": SPECIAL}
+    with ALWAYS(model):
+        alone = [model.generate(**prompt, **how)[0] for prompt in prompts]
+        together = model.generate(**batched(model, prompts), **how)
+    assert len({len(one) for one in alone}) > 1
+    for one, row in zip(alone, together, strict=True):
+        assert torch.equal(row[: len(one)], one)
+        assert (row[len(one) :] == 0).all()
+
+
+def test_a_later_call_starts_from_the_cache_of_an_earlier_one() -> None:
+    model, prompt = doubled(models.llama(), after=9)
+    first = dict(prompt, input_ids=prompt["input_ids"][:, :6], attention_mask=prompt["attention_mask"][:, :6])
+    with torch.no_grad():
+        cache = model(**first, use_cache=True).past_key_values
+    with ALWAYS(model):
+        expected = model.generate(**prompt, max_new_tokens=9, do_sample=False)
+        cache.batch_repeat_interleave(2)
+        assert torch.equal(model.generate(**prompt, past_key_values=cache, max_new_tokens=9, do_sample=False), expected)
+
+
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "sampling": ({"do_sample": True}, "do_sample=False"),
+    "guidance": ({"guidance_scale": 1.5}, "guidance_scale"),
+    "attentions": ({"output_attentions": True, "return_dict_in_generate": True}, "output_attentions"),
+    "another recipe": ({"custom_generate": print}, "custom_generate"),
+    "a stream": ({"streamer": object()}, "streamer"),
+}
+
+
+@pytest.mark.parametrize(("how", "because"), REFUSED.values(), ids=REFUSED.keys())
+def test_what_contradicts_the_search_is_refused(how: dict[str, Any], because: str) -> None:
+    model = models.llama()
+    with OPERA()(model), pytest.raises(SettingError, match=because):
+        model.generate(**models.prompt(model), max_new_tokens=4, **how)
+
+
+def test_sampling_by_the_model_s_own_config_is_refused_too() -> None:
+    model = models.llama()
+    model.generation_config.do_sample = True
+    with OPERA()(model), pytest.raises(SettingError, match="do_sample=False"):
+        model.generate(**models.prompt(model), max_new_tokens=4)
+
+
+@pytest.mark.parametrize("how", [{"use_cache": False}, {"cache_implementation": "static"}])
+def test_a_cache_that_cannot_go_back_is_refused(how: dict[str, Any]) -> None:
+    model = models.llama()
+    with OPERA()(model), pytest.raises(UnsupportedModelError, match="default cache"):
+        model.generate(**models.prompt(model), max_new_tokens=4, do_sample=False, **how)
+
+
+def test_constraints_on_tokens_by_prompt_are_refused_in_a_batch() -> None:
+    model = models.llama()
+    prompts = batched(model, [models.prompt(model), models.prompt(model, seed=1)])
+    how = {"max_new_tokens": 4, "do_sample": False, "prefix_allowed_tokens_fn": lambda number, ids: [11, 12, 13, 14]}
+    with OPERA(num_beams=2, num_attn_candidates=2)(model):
+        assert set(model.generate(**models.prompt(model), **how)[0, -4:].tolist()) <= {11, 12, 13, 14}
+        with pytest.raises(SettingError, match="one prompt"):
+            model.generate(**prompts, **how)
+
+
+def test_image_tokens_must_be_seen() -> None:
+    model = models.llava()
+    embeds = torch.randn(1, 7, 32)
+    with OPERA()(model), pytest.raises(SettingError, match="pass input_ids"):
+        model.generate(inputs_embeds=embeds, max_new_tokens=4, do_sample=False)
+    with OPERA(image_tokens_first=0)(model):
+        assert model.generate(inputs_embeds=embeds, max_new_tokens=4, do_sample=False).shape == (1, 4)
+
+
+BAD: list[dict[str, Any]] = [
+    {"num_beams": 0},
+    {"num_beams": 2.5},
+    {"threshold": 0},
+    {"num_attn_candidates": True},
+    {"window": 0},
+    {"max_rollbacks": -1},
+    {"image_tokens_first": "10"},
+    {"scale_factor": 0.0},
+    {"scale_factor": math.nan},
+    {"penalty_weights": -1.0},
+    {"penalty_weights": math.inf},
+]
+
+
+@pytest.mark.parametrize("settings", BAD, ids=str)
+def test_a_setting_without_meaning_is_refused_by_name(settings: dict[str, Any]) -> None:
+    with pytest.raises(SettingError, match=next(iter(settings))):
+        OPERA(**settings)

@@ -61,7 +61,7 @@ class BeamCache:
                 layer.update(*(torch.stack(part)[which, where] for part in zip(*found, strict=True)))
 
 
-def prompt_layers(cache: object, beams: int) -> list[list[Any]]:
+def prompt_layers(cache: Any, beams: int) -> list[list[Any]]:
     """Give the layers of the cache after the prompts, of one beam for each prompt.
 
     Raises

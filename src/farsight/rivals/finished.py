@@ -45,7 +45,7 @@ class Finished:
 
     def scores(self, log_likelihoods: Tensor, length: int) -> Tensor:
         """Scores of texts of ``length`` new tokens."""
-        return log_likelihoods / length**self.length_penalty
+        return log_likelihoods / float(length**self.length_penalty)
 
     def with_texts(self, texts: Sequence[Hypothesis]) -> Finished:
         """Take in texts that have just ended."""

@@ -111,8 +111,7 @@ def _allowed_keys(mask: Any, query: Tensor, keys: int) -> Tensor | None:
         allowed: Tensor = mask.mask_mod(sequences, slots.new_tensor(0), slots.new_tensor(query.shape[2] - 1), slots)
         return allowed.expand(len(sequences), keys).unsqueeze(1)
     if mask.dim() == 2:
-        return mask[:, None, -keys:].bool()
-    newest = mask[:, :, -1, :keys]
-    if newest.dtype == torch.bool:
-        return newest  # type: ignore[no-any-return]
-    return newest > torch.finfo(newest.dtype).min / 2  # type: ignore[no-any-return]
+        padding: Tensor = mask[:, None, -keys:].bool()
+        return padding
+    newest: Tensor = mask[:, :, -1, :keys]
+    return newest if newest.dtype == torch.bool else newest > torch.finfo(newest.dtype).min / 2

@@ -92,7 +92,8 @@ class OPERA(Method):
             raise UnsupportedModelError(f"{type(model).__name__} has no generate to search with")
         language_model = locate(model)
         outer = vars(model).get("generate")
-        vars(model)["generate"] = partial(self._generate, model.generate, model, language_model)
+        generate: Any = model.generate
+        vars(model)["generate"] = partial(self._generate, generate, model, language_model)
         try:
             yield
         finally:
@@ -217,9 +218,7 @@ def _output(found: list[Found], config: Any, beams: int) -> Any:
     texts = [text for one in found for text in one.texts[: config.num_return_sequences]]
     ends, pad = config._eos_token_tensor, config._pad_token_tensor
     fill = int(pad) if pad is not None else int(ends[0]) if ends is not None else 0
-    sequences = torch.nn.utils.rnn.pad_sequence(
-        [text.tokens for text in texts], batch_first=True, padding_value=fill
-    )
+    sequences = torch.nn.utils.rnn.pad_sequence([text.tokens for text in texts], batch_first=True, padding_value=fill)
     if not config.return_dict_in_generate:
         return sequences
     parents = [

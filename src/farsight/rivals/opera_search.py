@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from farsight.errors import UnsupportedModelError
 from farsight.rivals.beam_cache import BeamCache, NewStates
@@ -242,7 +242,11 @@ class Search:
         if summary < settings.image_tokens_first or int(overlap.min()) < settings.threshold:
             return None
         for place in (summary + 1, summary):
-            if 0 <= place < len(taken) and done[place] < settings.max_rollbacks and _has_others(path[place], taken[place]):
+            if (
+                0 <= place < len(taken)
+                and done[place] < settings.max_rollbacks
+                and _has_others(path[place], taken[place])
+            ):
                 return place
         return None
 
