@@ -63,6 +63,9 @@ class OPERA(Method):
 
     name: ClassVar[str] = "opera"
     paper: ClassVar[str] = "Huang et al., CVPR 2024, arXiv 2311.17911"
+    changes: ClassVar[str] = "search"
+    goes_with: ClassVar[tuple[str, ...]] = ("attention",)
+    extra_forwards: ClassVar[float] = 4.0
 
     num_beams: int = 5
     scale_factor: float = 50.0
