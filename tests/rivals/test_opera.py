@@ -225,16 +225,21 @@ HOW = {
 EVERYTHING = OPERA(num_beams=3, num_attn_candidates=models.VOCABULARY, penalty_weights=1e-30, max_rollbacks=0)
 
 
-@pytest.mark.parametrize("build", [models.llava, models.qwen2_vl, models.mistral])
-@pytest.mark.parametrize("how", HOW.values(), ids=HOW.keys())
+@pytest.mark.parametrize(
+    ("build", "how"),
+    [
+        *((models.llava, how) for how in HOW.values()),
+        *((build, HOW["plain"]) for build in (models.qwen2_vl, models.mistral)),
+    ],
+    ids=[*HOW.keys(), "Qwen2-VL", "a sliding window"],
+)
 def test_a_penalty_of_nothing_on_all_tokens_gives_transformers_beam_search(build: Any, how: dict[str, Any]) -> None:
     model = build()
-    kwargs = dict(how, **models.prompt(model), max_new_tokens=10, do_sample=False)
+    kwargs = dict(how, **models.prompt(model), max_new_tokens=8, do_sample=False)
     scores = {"return_dict_in_generate": True, "output_scores": True, "output_logits": True}
     expected = model.generate(**kwargs, **scores, num_beams=3)
     with EVERYTHING(model):
         found = model.generate(**kwargs, **scores)
-        assert torch.equal(model.generate(**kwargs), expected.sequences)
     assert torch.equal(found.sequences, expected.sequences)
     assert torch.equal(found.beam_indices, expected.beam_indices.to(found.beam_indices))
     torch.testing.assert_close(found.sequences_scores, expected.sequences_scores)

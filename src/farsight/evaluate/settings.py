@@ -93,6 +93,8 @@ def _entry(name: str, settings: dict[str, Any]) -> tuple[str, Method]:
 
 
 def _parse_one(text: str) -> tuple[str, Method]:
+    if text.strip().startswith("+") or text.strip().endswith("+"):
+        raise SettingError(f"'{text.strip()}' starts or ends with nothing; write it like farsight+beam")
     alone = [_parse_part(part) for part in _split(text, "+")]
     if len(alone) == 1:
         return alone[0]
