@@ -24,7 +24,7 @@ SPECIAL = [5, 6, 7, 8]
 
 @pytest.mark.parametrize("kind", METHODS.values(), ids=METHODS.keys())
 def test_every_method_says_what_it_changes(kind: type[Method]) -> None:
-    assert kind.changes == "nothing" or set(kind.changes.split("+")) <= set(CHANGES)
+    assert kind.changes == "nothing" or set(kind.changes.split(" and ")) <= set(CHANGES)
     assert set(kind.goes_with) <= set(CHANGES)
     assert kind.extra_forwards >= 0
 

@@ -41,7 +41,7 @@ class Method(ABC):
     name: ClassVar[str]
     paper: ClassVar[str]
     changes: ClassVar[str] = "nothing"
-    """One of `CHANGES`, several of them joined by a plus, or "nothing" at all"""
+    """One of `CHANGES`, several of them joined by " and ", or "nothing"; see `Composed`"""
     goes_with: ClassVar[tuple[str, ...]] = CHANGES
     """Changes of other methods with which it can be used together"""
     extra_forwards: ClassVar[float] = 0.0
@@ -147,7 +147,7 @@ def searches(method: Method) -> bool:
 
 
 def _changes(method: Method) -> list[str]:
-    return method.changes.split("+")
+    return method.changes.split(" and ")
 
 
 def _check_pair(one: Method, other: Method) -> None:

@@ -37,7 +37,7 @@ def _row(kind: type[Method]) -> dict[str, Any]:
     return {
         "name": kind.name,
         "paper": kind.paper,
-        "changes": kind.changes.split("+"),
+        "changes": kind.changes.split(" and "),
         "extra_forwards": kind.extra_forwards,
         "parameters": defaults_of(kind),
     }
