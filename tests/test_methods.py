@@ -22,6 +22,7 @@ from farsight.rivals.farsight_released import FarSightReleased
 from farsight.rivals.fixvpe import FixVPE
 from farsight.rivals.icd import ICD
 from farsight.rivals.m3id import M3ID
+from farsight.rivals.opera import OPERA
 from farsight.rivals.pai import PAI
 from farsight.rivals.vcd import VCD
 
@@ -38,6 +39,7 @@ ROWS: dict[str, Method] = {
     "DeCo": DeCo(),
     "EDVT": EDVT(),
     "FixVPE": FixVPE(),
+    "opera": OPERA(num_beams=2, num_attn_candidates=3, threshold=2, image_tokens_first=1),
     "constant gate": ConstantGate(value=0.7),
     "vcd": VCD(),
     "icd": ICD(prefix_ids=(33, 34, 35)),

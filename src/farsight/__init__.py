@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from farsight.errors import FarSightError, InputError, SettingError, UnsupportedModelError
     from farsight.farsight import FarSight
-    from farsight.method import Method, Plain, active_method, disable, enable
+    from farsight.method import Composed, Method, Plain, active_method, disable, enable
     from farsight.methods import METHODS
 
 __version__ = "0.1.0"
 
 __all__ = [
     "METHODS",
+    "Composed",
     "FarSight",
     "FarSightError",
     "InputError",
@@ -35,6 +36,7 @@ __all__ = [
 
 # PyTorch and Transformers take seconds to import, which `farsight --help` must not wait for.
 _HOMES = {
+    "Composed": "method",
     "METHODS": "methods",
     "FarSight": "farsight",
     "Method": "method",

@@ -37,6 +37,7 @@ class ConstantGate(Method):
 
     name: ClassVar[str] = "constant"
     paper: ClassVar[str] = "a control, from no paper"
+    changes: ClassVar[str] = "attention"
 
     value: float | tuple[float, ...] | tuple[tuple[float, ...], ...] = 0.9
 

@@ -65,6 +65,7 @@ class FarSight(Method):
 
     name: ClassVar[str] = "farsight"
     paper: ClassVar[str] = "Tang et al., CVPR 2025, arXiv 2505.16652"
+    changes: ClassVar[str] = "attention"
 
     sigma: float = PAPER_SIGMA
     horizon: int | str = "generation"

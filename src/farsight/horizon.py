@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from farsight.attention import Rows
 from farsight.errors import SettingError, UnsupportedModelError
-from farsight.language_model import LanguageModel, new_rows, visual_token_mask
+from farsight.language_model import LanguageModel, new_rows, rows_for_batch, visual_token_mask
 from farsight.registers import token_positions
 
 Horizon = int | str
@@ -44,29 +44,20 @@ class GenerationCall:
     def rows_ahead(self, offset: int | Tensor, queries: int, batch: int, device: torch.device) -> Tensor:
         """Register slots ahead of the rows at slots ``offset`` to ``offset + queries``."""
         if self.future is not None and isinstance(offset, int) and offset + queries <= self.future.shape[-1]:
-            return _for_batch(self.future[:, offset : offset + queries], batch)
+            return rows_for_batch(self.future[:, offset : offset + queries], batch)
         slots = offset + torch.arange(queries, device=device)
         if self.future is not None:
-            return _for_batch(_at(self.future, slots), batch)
+            return rows_for_batch(_at(self.future, slots), batch)
         # the rows of a chunked prefill see the whole prompt ahead, as one forward over it would
         ahead = (max(self.prompt_slots, int(offset) + queries) - 1 - slots).unsqueeze(0)
         if self.keep is not None:
             ahead = torch.where(_at(self.keep, slots), ahead, 0)
-        return _for_batch(ahead.to(torch.float32), batch)
+        return rows_for_batch(ahead.to(torch.float32), batch)
 
 
 def _at(table: Tensor, slots: Tensor) -> Tensor:
     """Columns of a table; slots past its end have the value of its last column."""
     return table.to(slots.device).index_select(-1, slots.clamp(max=table.shape[-1] - 1))
-
-
-def _for_batch(rows: Tensor, batch: int) -> Tensor:
-    """Beams and returned sequences repeat each prompt in place; one row serves every batch."""
-    if rows.shape[0] in (1, batch):
-        return rows
-    if batch % rows.shape[0]:
-        raise UnsupportedModelError(f"a forward of {batch} sequences in a generate call of {rows.shape[0]} prompts")
-    return rows.repeat_interleave(batch // rows.shape[0], dim=0)
 
 
 def _future(positions: Tensor, lengths: Tensor, horizon: Horizon) -> Tensor:
@@ -135,8 +126,8 @@ def generation_call(
         keep = positions >= real - 1
     elif rows == "text" and visual is not None:
         keep = ~nn.functional.pad(visual.to(device), (0, slots - prompt_slots))
-        positions = _for_batch(positions, keep.shape[0]) if keep.shape[0] >= positions.shape[0] else positions
-        keep = _for_batch(keep, positions.shape[0])
+        positions = rows_for_batch(positions, keep.shape[0]) if keep.shape[0] >= positions.shape[0] else positions
+        keep = rows_for_batch(keep, positions.shape[0])
     future = None
     if horizon != "current":
         future = _future(positions, real + new_tokens, horizon)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +17,7 @@ from torch import Tensor, nn
 
 from farsight.errors import UnsupportedModelError
 
+_part: ContextVar[tuple[int, int, int] | None] = ContextVar("part", default=None)
 _PLACEHOLDERS = ("image", "video")
 
 
@@ -143,3 +146,33 @@ def new_rows(inputs: Mapping[str, Any]) -> tuple[int, int, torch.device] | None:
         if isinstance(tensor := inputs.get(name), Tensor):
             return tensor.shape[0], tensor.shape[1], tensor.device
     return None
+
+
+@contextmanager
+def part_of_batch(first: int, count: int, total: int) -> Iterator[None]:
+    """Say that forwards in this block hold sequences ``first`` to ``first + count`` of a generate call of ``total``."""
+    token = _part.set((first, count, total))
+    try:
+        yield
+    finally:
+        _part.reset(token)
+
+
+def rows_for_batch(rows: Tensor, batch: int) -> Tensor:
+    """Repeat and pick the rows of a call's prompts for a forward of ``batch`` sequences, ``(1 or batch, ...)``.
+
+    Beams and returned sequences repeat each prompt in place; one row serves every batch.
+
+    Raises
+    ------
+    UnsupportedModelError
+        If the forward's sequences cannot be those of the call.
+    """
+    if (part := _part.get()) is not None and len(rows) > 1:
+        first, count, total = part
+        rows = rows.repeat_interleave(total // len(rows), dim=0)[first : first + count]
+    if len(rows) in (1, batch):
+        return rows
+    if batch % len(rows):
+        raise UnsupportedModelError(f"a forward of {batch} sequences in a generate call of {len(rows)} prompts")
+    return rows.repeat_interleave(batch // len(rows), dim=0)

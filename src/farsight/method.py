@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
+from itertools import combinations
 from typing import ClassVar
 from weakref import WeakKeyDictionary
 
@@ -13,6 +14,8 @@ from torch import nn
 
 from farsight.errors import SettingError
 
+CHANGES = ("attention", "positions", "logits", "search")
+"""What methods can change, in the order in which methods that are used together are applied."""
 _active: WeakKeyDictionary[nn.Module, Method] = WeakKeyDictionary()
 _enabled: WeakKeyDictionary[nn.Module, ExitStack] = WeakKeyDictionary()
 
@@ -29,16 +32,29 @@ class Method(ABC):
     Inside the block ``model.generate`` is the mitigated one, so pipelines, evaluation harnesses and a user's own
     loop run unchanged. On leaving, also by an exception, the model is what it was.
 
+    ``FarSight() + BeamSearch()`` is both at once: see `Composed`.
+
     A subclass sets ``name`` and ``paper``, declares its parameters as fields, checks them in ``__post_init__`` and
     implements ``applied``.
     """
 
     name: ClassVar[str]
     paper: ClassVar[str]
+    changes: ClassVar[str] = "nothing"
+    """One of `CHANGES`, several of them joined by " and ", or "nothing"; see `Composed`"""
+    goes_with: ClassVar[tuple[str, ...]] = CHANGES
+    """Changes of other methods with which it can be used together"""
+    extra_forwards: ClassVar[float] = 0.0
+    """Forward passes per new token beyond the one of greedy decoding, with default settings. A pass over several beams
+    at once is one pass; a rollback's are not counted."""
 
     @abstractmethod
     def applied(self, model: nn.Module) -> AbstractContextManager[object]:
         """Change ``model`` on entering the context and restore it exactly on leaving."""
+
+    def __add__(self, other: Method) -> Composed:
+        """Use both methods at once."""
+        return Composed(methods=(self, other)) if isinstance(other, Method) else NotImplemented
 
     @contextmanager
     def __call__(self, model: nn.Module) -> Iterator[nn.Module]:
@@ -73,6 +89,81 @@ class Plain(Method):
 
     def applied(self, model: nn.Module) -> AbstractContextManager[object]:
         return nullcontext()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Composed(Method):
+    """Several methods on one model at once, each changing something else.
+
+    Methods are applied in the order of `CHANGES`, whatever the order they are given in: registers are in the attention
+    that a contrast's passes run, and a search is over what both make of the logits.
+
+    Parameters
+    ----------
+    methods
+        Two or more; composed ones among them are taken apart.
+
+    Raises
+    ------
+    SettingError
+        If two of them change the same thing (two contrasts of logits, say: neither paper says what the other's contrast
+        is made of), if one changes nothing, or if one does not go with another.
+    """
+
+    name: ClassVar[str] = "composed"
+    paper: ClassVar[str] = "several methods at once"
+
+    methods: tuple[Method, ...]
+
+    def __post_init__(self) -> None:
+        methods = [part for method in self.methods for part in parts(method)]
+        if len(methods) < 2:
+            raise SettingError("methods are composed of two or more, such as FarSight() + BeamSearch()")
+        for method in methods:
+            if method.changes == "nothing":
+                raise SettingError(f"{method.name} changes nothing, so composing it with another means nothing")
+        for one, other in combinations(methods, 2):
+            _check_pair(one, other)
+        order = sorted(methods, key=lambda method: CHANGES.index(_changes(method)[0]))
+        object.__setattr__(self, "methods", tuple(order))
+
+    @contextmanager
+    def applied(self, model: nn.Module) -> Iterator[None]:
+        """Apply all methods to ``model``; see `Method`."""
+        with ExitStack() as stack:
+            for method in self.methods:
+                stack.enter_context(method.applied(model))
+            yield
+
+
+def parts(method: Method) -> tuple[Method, ...]:
+    """What a method is composed of: itself, if it is not."""
+    return method.methods if isinstance(method, Composed) else (method,)
+
+
+def searches(method: Method) -> bool:
+    """Whether a method searches, so that no token is final, or streamed, before all are."""
+    return any("search" in _changes(part) for part in parts(method))
+
+
+def _changes(method: Method) -> list[str]:
+    return method.changes.split(" and ")
+
+
+def _check_pair(one: Method, other: Method) -> None:
+    if one.name == other.name:
+        raise SettingError(f"{one.name} cannot be composed with itself: leave one out")
+    if both := [change for change in _changes(one) if change in _changes(other)]:
+        raise SettingError(
+            f"{one.name} and {other.name} both change the {both[0]}, and no paper says what they do together: "
+            "leave one out"
+        )
+    for first, second in ((one, other), (other, one)):
+        if not set(_changes(second)) <= set(first.goes_with):
+            raise SettingError(
+                f"{first.name} goes with methods that change the {' or the '.join(first.goes_with)}; "
+                f"{second.name} changes the {' and the '.join(_changes(second))}: leave one out"
+            )
 
 
 def enable(model: nn.Module, method: Method) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import Any
 
 from farsight.constant_gate import ConstantGate
 from farsight.errors import SettingError
 from farsight.farsight import FarSight
-from farsight.method import Method, Plain
+from farsight.method import Composed, Method, Plain, parts
 from farsight.rivals.avisc import AvisC
 from farsight.rivals.beam_search import BeamSearch
 from farsight.rivals.deco import DeCo
@@ -21,6 +21,7 @@ from farsight.rivals.farsight_released import FarSightReleased
 from farsight.rivals.fixvpe import FixVPE
 from farsight.rivals.icd import ICD
 from farsight.rivals.m3id import M3ID
+from farsight.rivals.opera import OPERA
 from farsight.rivals.pai import PAI
 from farsight.rivals.vcd import VCD
 
@@ -31,6 +32,7 @@ METHODS: dict[str, type[Method]] = {
         FarSight,
         FarSightReleased,
         BeamSearch,
+        OPERA,
         VCD,
         ICD,
         M3ID,
@@ -66,22 +68,35 @@ def make_method(name: str, settings: Mapping[str, Any]) -> Method:
 
 
 def settings_of(method: Method) -> dict[str, Any]:
-    """Settings of a method as JSON can write them, its name first."""
+    """Settings of a method as JSON can write them, its name first; of a composed one, those of all its parts."""
+    if isinstance(method, Composed):
+        return {"name": name_of(method), "methods": [settings_of(part) for part in method.methods]}
 
-    def plain(value: Any) -> Any:
-        if isinstance(value, float) and not math.isfinite(value):
-            return str(value)
-        if isinstance(value, tuple | list | set | frozenset | range):
-            return [plain(item) for item in value]
-        return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+    return {"name": method.name} | {field.name: _as_json(getattr(method, field.name)) for field in fields(method)}
 
-    return {"name": method.name} | {field.name: plain(getattr(method, field.name)) for field in fields(method)}
+
+def defaults_of(kind: type[Method]) -> dict[str, Any]:
+    """Give the parameters of a method with their defaults, as JSON can write them; None for one that must be given."""
+    return {field.name: None if field.default is MISSING else _as_json(field.default) for field in fields(kind)}
+
+
+def name_of(method: Method) -> str:
+    """Name a method: ``farsight``, or ``farsight+beam`` if it is composed."""
+    return "+".join(part.name for part in parts(method))
 
 
 def changed_settings(method: Method) -> str:
     """The settings of a method that are not its defaults: ``sigma=0.1, rows=generated``."""
     values = {field.name: (getattr(method, field.name), field.default) for field in fields(method)}
     return ", ".join(f"{name}={value}" for name, (value, default) in values.items() if value != default)
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, tuple | list | set | frozenset | range):
+        return [_as_json(item) for item in value]
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
 def _nearest(name: str, known: list[str]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from farsight import FarSight, InputError, Plain, SettingError
-from farsight.evaluate.settings import parse_methods, read_methods
+from farsight.evaluate.settings import parse_method, parse_methods, read_methods
 from farsight.rivals.beam_search import BeamSearch
 
 
@@ -18,6 +18,16 @@ def test_names_and_parameters_make_methods_by_label() -> None:
         "farsight(sigma=0.1, rows=generated)": FarSight(sigma=0.1, rows="generated"),
         "beam(num_beams=3)": BeamSearch(num_beams=3),
     }
+
+
+def test_methods_are_composed_with_a_plus_in_any_order() -> None:
+    composed = FarSight(sigma=0.1) + BeamSearch(num_beams=3)
+    assert parse_methods("farsight(sigma=1e-1) + beam(num_beams=3), beam+farsight, farsight(sigma=1e+0)") == {
+        "farsight(sigma=0.1)+beam(num_beams=3)": composed,
+        "farsight+beam": FarSight() + BeamSearch(),
+        "farsight(sigma=1.0)": FarSight(sigma=1.0),
+    }
+    assert parse_method("beam(num_beams=3)+farsight(sigma=0.1)") == composed
 
 
 def test_lists_and_words_are_values() -> None:
@@ -34,6 +44,10 @@ def test_lists_and_words_are_values() -> None:
         ("farsight(0.1)", "'0.1' in 'farsight\\(0.1\\)' is not a parameter"),
         ("farsight(sigma=-1)", "sigma must be"),
         ("far sight", "is not a method"),
+        ("farsight+beem", "did you mean 'beam'"),
+        ("beam+opera", "beam and opera both change the search"),
+        ("greedy+beam", "plain changes nothing"),
+        ("beam+", "ends with nothing"),
         ("greedy,greedy", "'greedy' is given twice"),
         (" ", "no methods"),
     ],
@@ -48,11 +62,13 @@ def test_yaml_has_a_list_of_methods_with_labels(tmp_path: Path) -> None:
     file.write_text(
         "methods:\n  - greedy\n  - farsight(sigma=0.2)\n"
         "  - {method: farsight, sigma: 0.1, layers: [0, 1], label: weak}\n"
+        "  - {method: farsight+beam(num_beams=3), label: both}\n"
     )
     assert read_methods(file) == {
         "greedy": Plain(),
         "farsight(sigma=0.2)": FarSight(sigma=0.2),
         "weak": FarSight(sigma=0.1, layers=(0, 1)),
+        "both": FarSight() + BeamSearch(num_beams=3),
     }
 
 
@@ -61,4 +77,11 @@ def test_yaml_of_another_form_is_refused(tmp_path: Path, text: str) -> None:
     file = tmp_path / "methods.yaml"
     file.write_text(text)
     with pytest.raises(InputError, match=r"methods\.yaml"):
+        read_methods(file)
+
+
+def test_parameters_beside_a_composed_method_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "methods.yaml"
+    file.write_text("- {method: farsight+beam, sigma: 0.1}")
+    with pytest.raises(SettingError, match="in brackets"):
         read_methods(file)

@@ -16,6 +16,7 @@ from farsight.cli.chair import chair
 from farsight.cli.describe import describe
 from farsight.cli.doctor import doctor
 from farsight.cli.evaluate import evaluate
+from farsight.cli.methods import methods
 from farsight.cli.pope import pope, pope_questions
 from farsight.cli.scenes import scenes, train
 from farsight.errors import FarSightError
@@ -50,6 +51,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(describe)
+app.command()(methods)
 app.command()(doctor)
 app.command("eval")(evaluate)
 app.command()(chair)

@@ -82,10 +82,10 @@ def describe(
     from farsight.images import open_image
 
     with quiet():
-        from farsight.methods import make_method
+        from farsight.method import Plain
 
-        chosen = make_method(method, {name: value for name, value in settings.items() if value is not None})
-        methods = [make_method("plain", {}), chosen] if compare else [chosen]
+        chosen = options.make_method(method, {name: value for name, value in settings.items() if value is not None})
+        methods = [Plain(), chosen] if compare else [chosen]
         if compare and method == "plain":
             raise SettingError("--compare shows plain decoding next to another method; choose one with --method")
         for path in images:  # before a model is loaded, which may take long

@@ -12,7 +12,7 @@ from PIL import Image
 from transformers import TextStreamer
 
 from farsight.checkpoints import LoadedModel, prompt_inputs
-from farsight.method import Method
+from farsight.method import Method, searches
 
 WARM_UP_TOKENS = 4
 
@@ -57,9 +57,9 @@ def generate(
     max_new_tokens: int,
     show: Callable[[str], None] | None = None,
 ) -> Description:
-    """Describe ``image`` greedily under ``method``; ``show`` gets the text while it is made."""
+    """Describe ``image`` greedily under ``method``; ``show`` gets the text while it is made, of a search at its end."""
     inputs = prompt_inputs(loaded, image, prompt)
-    words = None if show is None else Words(loaded.tokenizer, show)
+    words = None if show is None or searches(method) else Words(loaded.tokenizer, show)
     start = time.perf_counter()
     with method(loaded.model):
         output = loaded.model.generate(  # type: ignore[operator]
@@ -75,6 +75,8 @@ def generate(
     seconds = time.perf_counter() - start
     new = output[inputs["input_ids"].shape[1] :]
     text = printable(loaded.tokenizer.decode(new, skip_special_tokens=True)).strip()
+    if show is not None and words is None:
+        show(text)
     return Description(text=text, tokens=len(new), seconds=seconds)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -43,7 +43,12 @@ Prompt = Annotated[str, typer.Option("--prompt", "-p", metavar="TEXT", help="Wha
 MaxNewTokens = Annotated[int, typer.Option("--max-new-tokens", "-n", metavar="N", help="Stop after so many tokens.")]
 MethodName = Annotated[
     str,
-    typer.Option("--method", metavar="NAME", help="farsight, plain, or another by name.", rich_help_panel=_METHOD),
+    typer.Option(
+        "--method",
+        metavar="NAME",
+        help="A name that 'farsight methods' lists, or farsight(sigma=0.1)+beam.",
+        rich_help_panel=_METHOD,
+    ),
 ]
 Sigma = Annotated[
     float | None,
@@ -109,11 +114,37 @@ def embedded_path(videos: bool) -> Path:
 
 
 def label(method: Method) -> str:
-    """The name of a method and the settings that are not its defaults."""
+    """The name of a method and the settings that are not its defaults; of a composed one, those of its parts."""
+    from farsight.method import parts
     from farsight.methods import changed_settings
 
-    changed = changed_settings(method)
-    return f"{method.name} ({changed})" if changed else method.name
+    labels = []
+    for part in parts(method):
+        changed = changed_settings(part)
+        labels.append(f"{part.name} ({changed})" if changed else part.name)
+    return " + ".join(labels)
+
+
+def make_method(text: str, settings: dict[str, Any]) -> Method:
+    """Make the method that ``--method`` names, with the settings that other options give.
+
+    Raises
+    ------
+    SettingError
+        If a method with brackets or of several parts has settings from options too: it is not clear whose they are.
+    """
+    from farsight import methods
+    from farsight.evaluate.settings import parse_method
+
+    if "+" not in text and "(" not in text:
+        return methods.make_method(text, settings)
+    if settings:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in settings)
+        raise SettingError(
+            f"--method '{text}' has its settings in brackets: write those of {options} there, such as "
+            "farsight(sigma=0.1)+beam"
+        )
+    return parse_method(text)
 
 
 def number_or_word(text: str | None) -> int | float | str | None:

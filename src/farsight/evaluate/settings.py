@@ -1,4 +1,4 @@
-"""Methods and their parameters, as people write them: ``farsight(sigma=0.1, rows=generated)``, or in YAML."""
+"""Methods and their parameters, as people write them: ``farsight(sigma=0.1)+beam``, or in YAML."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from farsight.errors import InputError, SettingError
-from farsight.method import Method
+from farsight.method import Composed, Method, parts
 from farsight.methods import changed_settings, make_method
 
 GREEDY = "greedy"
@@ -19,14 +19,20 @@ _ONE = re.compile(r"\s*([\w-]+)\s*(?:\((.*)\))?\s*", re.DOTALL)
 
 
 def parse_methods(text: str) -> dict[str, Method]:
-    """Make methods of a list such as ``greedy, farsight, farsight(sigma=0.1, rows=generated)``, by their labels.
+    """Make methods of a list such as ``greedy, farsight(sigma=0.1, rows=generated), farsight+beam``, by their labels.
 
     Raises
     ------
     SettingError
-        If a name or a parameter is unknown (with a suggestion), a value has no meaning, or a method is there twice.
+        If a name or a parameter is unknown (with a suggestion), a value has no meaning, methods cannot be composed, or
+        a method is there twice.
     """
     return _labelled([_parse_one(part) for part in _split(text)])
+
+
+def parse_method(text: str) -> Method:
+    """Make one method, such as ``farsight(sigma=0.1)+beam``; raises as `parse_methods` does."""
+    return _parse_one(text)[1]
 
 
 def read_methods(path: Path) -> dict[str, Method]:
@@ -57,15 +63,17 @@ def read_methods(path: Path) -> dict[str, Method]:
             made.append(_parse_one(entry))
         elif isinstance(entry, dict) and isinstance(entry.get("method"), str):
             settings = {key: value for key, value in entry.items() if key not in ("method", "label")}
-            method = _made(entry["method"], settings)
-            made.append((str(entry.get("label") or label_of(entry["method"], method)), method))
+            label, method = _entry(entry["method"], settings)
+            made.append((str(entry.get("label") or label), method))
         else:
             raise InputError(f"{path}: entry {number} is neither a name nor a mapping with 'method'")
     return _labelled(made)
 
 
 def label_of(name: str, method: Method) -> str:
-    """Call a method by its name and the parameters that are not its defaults."""
+    """Call a method by its name and the parameters that are not its defaults; a composed one by those of its parts."""
+    if isinstance(method, Composed):
+        return "+".join(label_of(part.name, part) for part in parts(method))
     changed = changed_settings(method)
     return f"{name}({changed})" if changed else name
 
@@ -74,10 +82,32 @@ def _made(name: str, settings: dict[str, Any]) -> Method:
     return make_method("plain" if name == GREEDY else name, settings)
 
 
+def _entry(name: str, settings: dict[str, Any]) -> tuple[str, Method]:
+    """A mapping's method with its parameters; one that is written with brackets or "+" has them there."""
+    if _ONE.fullmatch(name) and "(" not in name:
+        method = _made(name, settings)
+        return label_of(name, method), method
+    if settings:
+        raise SettingError(f"'{name}' takes its parameters in brackets, such as farsight(sigma=0.1)+beam")
+    return _parse_one(name)
+
+
 def _parse_one(text: str) -> tuple[str, Method]:
+    if text.strip().startswith("+") or text.strip().endswith("+"):
+        raise SettingError(f"'{text.strip()}' starts or ends with nothing; write it like farsight+beam")
+    alone = [_parse_part(part) for part in _split(text, "+")]
+    if len(alone) == 1:
+        return alone[0]
+    method = Composed(methods=tuple(method for _, method in alone))
+    return label_of(method.name, method), method
+
+
+def _parse_part(text: str) -> tuple[str, Method]:
     found = _ONE.fullmatch(text)
     if found is None:
-        raise SettingError(f"'{text.strip()}' is not a method; write it like farsight or farsight(sigma=0.1, rows=all)")
+        raise SettingError(
+            f"'{text.strip()}' is not a method; write it like farsight, farsight(sigma=0.1) or farsight+beam"
+        )
     settings: dict[str, Any] = {}
     for part in _split(found[2] or ""):
         key, equals, value = part.partition("=")
@@ -88,16 +118,16 @@ def _parse_one(text: str) -> tuple[str, Method]:
     return label_of(found[1], method), method
 
 
-def _split(text: str) -> list[str]:
-    """Cut at commas outside of brackets."""
-    parts, depth = [""], 0
+def _split(text: str, at: str = ",") -> list[str]:
+    """Cut at commas outside of brackets, or at another letter."""
+    pieces, depth = [""], 0
     for letter in text:
         depth += (letter in "([") - (letter in ")]")
-        if letter == "," and depth == 0:
-            parts.append("")
+        if letter == at and depth == 0:
+            pieces.append("")
         else:
-            parts[-1] += letter
-    return [part for part in parts if part.strip()]
+            pieces[-1] += letter
+    return [piece for piece in pieces if piece.strip()]
 
 
 def _value(text: str) -> Any:

@@ -31,6 +31,7 @@ class BeamSearch(Method):
 
     name: ClassVar[str] = "beam"
     paper: ClassVar[str] = "beam search, as in Transformers"
+    changes: ClassVar[str] = "search"
 
     num_beams: int = 5
 
