@@ -15,6 +15,8 @@ from farsight.rivals.plausibility import contrast, plausible
 from farsight.rivals.prompt import Prompt
 from farsight.rivals.settings import check_share, check_strength, check_whole
 
+_GRIDS = {"pixel_values": "image_grid_thw", "pixel_values_videos": "video_grid_thw"}
+"""Pixels that some models take as the patches of all images in one piece, and what says how many each image has."""
 _STEPS = 1000
 
 
@@ -61,14 +63,23 @@ class VCD(ContrastiveMethod):
 
     def branch_prompt(self, model: nn.Module, prompt: Prompt) -> Prompt:
         """Noise the pixels of the prompt."""
-        generator = torch.Generator().manual_seed(self.seed)
         media = {
-            name: noised(value, self.noise_step, generator) if _is_pixels(name, value) else value
+            name: self._noised(value, prompt.media.get(_GRIDS.get(name, name))) if _is_pixels(name, value) else value
             for name, value in prompt.media.items()
         }
         if not any(_is_pixels(name, value) for name, value in media.items()):
             raise SettingError("vcd distorts the image, and this prompt has no pixels: pass pixel_values")
         return replace(prompt, media=media)
+
+    def _noised(self, pixels: Tensor, grids: Tensor | None) -> Tensor:
+        """Noise each image with the same noise, so that it does not depend on the batch.
+
+        ``pixels`` are ``(images, ..., height, width)``, or ``(patches, width)`` of images one after the other, whose
+        ``grids`` ``(images, 3)`` say how many patches each has.
+        """
+        lengths = [1] * len(pixels) if pixels.dim() > 2 or grids is None else grids.prod(-1).tolist()
+        images = pixels.split(lengths)
+        return torch.cat([noised(i, self.noise_step, torch.Generator().manual_seed(self.seed)) for i in images])
 
     def combined(self, own: Tensor, branch: Tensor, step: Tensor) -> Tensor:
         """Eq. 3 and 4."""
