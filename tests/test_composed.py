@@ -15,7 +15,11 @@ from farsight.constant_gate import ConstantGate
 from farsight.method import CHANGES
 from farsight.methods import name_of, settings_of
 from farsight.rivals.beam_search import BeamSearch
+from farsight.rivals.dola import DoLa
+from farsight.rivals.edvt import EDVT
 from farsight.rivals.opera import OPERA
+from farsight.rivals.pai import PAI
+from farsight.rivals.vcd import VCD
 
 TOGETHER = FarSight(sigma=0.3) + BeamSearch(num_beams=3)
 SEARCH = OPERA(num_beams=2, threshold=2, image_tokens_first=1, num_attn_candidates=4, window=4)
@@ -40,6 +44,28 @@ def test_farsight_with_beams_is_farsight_with_num_beams(build: Any, horizon: str
         found = greedy(model)
     assert torch.equal(found.sequences, expected.sequences)
     assert torch.equal(torch.cat(found.logits), torch.cat(expected.logits))
+
+
+@pytest.mark.parametrize("contrast", [VCD(alpha=0.5), DoLa(layers=(0, 1))], ids=["vcd", "dola"])
+def test_registers_that_absorb_nothing_leave_a_contrast_as_it_is(contrast: Method) -> None:
+    model = models.llava()
+    with contrast(model):
+        alone = greedy(model)
+    with (FarSight(sigma=50.0) + contrast)(model):
+        together = greedy(model)
+    with (FarSight(sigma=0.1) + contrast)(model):
+        changed = greedy(model)
+    assert torch.equal(torch.cat(together.logits), torch.cat(alone.logits))
+    assert not torch.equal(torch.cat(changed.logits), torch.cat(alone.logits))
+
+
+def test_a_contrast_with_beams_is_the_contrast_with_num_beams() -> None:
+    model = models.qwen2_vl()
+    with VCD()(model):
+        expected = greedy(model, num_beams=3)
+    with (VCD() + BeamSearch(num_beams=3))(model):
+        found = greedy(model)
+    assert torch.equal(found.sequences, expected.sequences)
 
 
 @pytest.mark.parametrize("search", [BeamSearch(num_beams=3), SEARCH])
@@ -79,6 +105,9 @@ NONE: list[tuple[Any, str]] = [
     (lambda: FarSight() + ConstantGate(), "farsight and constant both change the attention"),
     (lambda: BeamSearch() + OPERA(), "beam and opera both change the search"),
     (lambda: FarSight() + BeamSearch() + OPERA(), "both change the search"),
+    (lambda: VCD() + DoLa(), "vcd and dola both change the logits"),
+    (lambda: FarSight() + PAI(), "farsight and pai both change the attention"),
+    (lambda: FarSight() + EDVT(), "edvt goes with methods that change the logits or the search"),
     (lambda: FarSight() + Plain(), "plain changes nothing"),
     (lambda: Composed(methods=(FarSight(),)), "two or more"),
 ]
