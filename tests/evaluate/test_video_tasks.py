@@ -68,6 +68,13 @@ def test_everything_is_asked_about_every_video(task: Task) -> None:
     assert len({item.item_id for item in task.items}) == len(task.items)
 
 
+def test_fewer_questions_of_each_kind_are_asked_if_wanted(videos: Path) -> None:
+    options = TaskOptions(count=2, question_count=1)
+    items = make_task("videos:validation", options, videos).parts
+    assert [len(part) for part in items.values()] == [2, 2, 1, 1, 1, 1, 1, 1]
+    assert make_task("videos:validation", options, videos).sources["question_count"] == "1"
+
+
 def test_the_files_and_settings_decide_whether_a_run_goes_on(task: Task, videos: Path) -> None:
     again = make_task("videos:validation", TaskOptions(count=2, max_new_tokens=5), videos)
     assert again.sources == task.sources

@@ -115,7 +115,7 @@ def _videos(name: str, options: TaskOptions, folder: Path) -> Task:
     if not folder.exists():
         draw_videos(name.removeprefix("videos:"), count, folder)  # type: ignore[arg-type]
     tokens = options.max_new_tokens or SCENE_TOKENS
-    items = video_items(folder, prompt=options.prompt, max_new_tokens=tokens)
+    items = video_items(folder, prompt=options.prompt, max_new_tokens=tokens, question_count=options.question_count)
     sources = _asked(options) | {"count": str(count)} | fingerprints([folder / file for file in FILES])
     return Task(name=name, items=tuple(items), vocabulary=read_vocabulary(vocabulary_path()), sources=sources)
 

@@ -18,7 +18,9 @@ WHAT_HAPPENS = ("order", "count", "event")
 """Kinds of ``questions.jsonl`` that are asked; presence is asked by POPE's files."""
 
 
-def video_items(folder: Path, *, prompt: str | None = None, max_new_tokens: int) -> list[Item]:
+def video_items(
+    folder: Path, *, prompt: str | None = None, max_new_tokens: int, question_count: int | None = None
+) -> list[Item]:
     """Ask everything about the videos that `farsight.scenes.draw.draw_videos` wrote.
 
     Parameters
@@ -29,6 +31,8 @@ def video_items(folder: Path, *, prompt: str | None = None, max_new_tokens: int)
         What asks for a free caption.
     max_new_tokens
         Of a caption.
+    question_count
+        Only the first so many questions of each kind.
 
     Raises
     ------
@@ -44,7 +48,7 @@ def video_items(folder: Path, *, prompt: str | None = None, max_new_tokens: int)
     ]
     for kind in KINDS:
         part = f"pope_{kind}"
-        for one in read_questions(folder / f"{part}.jsonl", Reader()).values():
+        for one in list(read_questions(folder / f"{part}.jsonl", Reader()).values())[:question_count]:
             question = one.question
             truth = question._asdict()
             name, number = question.image, question.question_id
@@ -53,8 +57,7 @@ def video_items(folder: Path, *, prompt: str | None = None, max_new_tokens: int)
     items += [
         _item(folder, "exact", part, name, number, text, QUESTION_TOKENS, {"answer": answer})
         for part in WHAT_HAPPENS
-        for kind, name, number, text, answer in asked_kinds
-        if kind == part
+        for name, number, text, answer in [one for kind, *one in asked_kinds if kind == part][:question_count]
     ]
     if missing := [item for item in items if not item.path.is_dir()]:
         raise InputError(f"{folder}: has no folder of frames of the video '{missing[0].image_id}'; draw it again")
