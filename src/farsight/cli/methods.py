@@ -43,6 +43,10 @@ def _row(kind: type[Method]) -> dict[str, Any]:
     }
 
 
+def _short(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
 def _print(rows: list[dict[str, Any]]) -> None:
     from rich import box
     from rich.console import Console
@@ -54,9 +58,9 @@ def _print(rows: list[dict[str, Any]]) -> None:
     table.add_column("paper", overflow="fold")
     table.add_column("changes", no_wrap=True)
     table.add_column("extra\nforwards", justify="right", no_wrap=True)
-    table.add_column("parameters", overflow="fold")
+    table.add_column("parameters", overflow="fold", min_width=22)
     for row in rows:
-        parameters = "\n".join(f"{name}={value}" for name, value in row["parameters"].items())
+        parameters = "\n".join(f"{name}={_short(value)}" for name, value in row["parameters"].items())
         changes = "\n".join(row["changes"])
         table.add_row(
             *(Text(cell) for cell in (row["name"], row["paper"], changes, f"{row['extra_forwards']:g}", parameters))
