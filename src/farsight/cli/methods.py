@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_format
 import sys
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from farsight.cli import options
@@ -43,6 +44,9 @@ def _row(kind: type[Method]) -> dict[str, Any]:
     }
 
 
+PARAMETER_WIDTH = 22
+
+
 def _short(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
@@ -58,9 +62,13 @@ def _print(rows: list[dict[str, Any]]) -> None:
     table.add_column("paper", overflow="fold")
     table.add_column("changes", no_wrap=True)
     table.add_column("extra\nforwards", justify="right", no_wrap=True)
-    table.add_column("parameters", overflow="fold", min_width=22)
+    table.add_column("parameters", no_wrap=True)
     for row in rows:
-        parameters = "\n".join(f"{name}={_short(value)}" for name, value in row["parameters"].items())
+        parameters = "\n".join(
+            line
+            for name, value in row["parameters"].items()
+            for line in wrap(f"{name}={_short(value)}", PARAMETER_WIDTH, subsequent_indent="  ")
+        )
         changes = "\n".join(row["changes"])
         table.add_row(
             *(Text(cell) for cell in (row["name"], row["paper"], changes, f"{row['extra_forwards']:g}", parameters))
