@@ -107,10 +107,23 @@ def load(
 
 
 def embedded_path(videos: bool) -> Path:
-    """Where the embedded model lies that takes pictures, or the one that takes videos."""
+    """Where the embedded model lies that takes pictures, or the one that takes videos.
+
+    Raises
+    ------
+    InputError
+        If this package has no model of videos.
+    """
+    from farsight.errors import InputError
     from farsight.scenes import checkpoint_path, video_checkpoint_path
 
-    return video_checkpoint_path() if videos else checkpoint_path()
+    folder = video_checkpoint_path() if videos else checkpoint_path()
+    if not (folder / "model.safetensors").exists():
+        raise InputError(
+            "this package has no embedded model of videos yet: train one in minutes with 'farsight train --config "
+            "video.toml' (beside farsight/scenes) and pass its folder with --model"
+        )
+    return folder
 
 
 def label(method: Method) -> str:
