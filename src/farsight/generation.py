@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -22,6 +22,7 @@ from farsight.attention import Rows
 from farsight.errors import SettingError, UnsupportedModelError
 from farsight.horizon import GenerationCall, Horizon, generation_call
 from farsight.language_model import LanguageModel, visual_token_mask
+from farsight.method import replaced
 
 
 @dataclass(kw_only=True)
@@ -47,7 +48,7 @@ class GenerationHooks:
                 if self.horizon == "current":
                     overrides["prepare_inputs_for_generation"] = self._prepare_inputs
                 for name, override in overrides.items():
-                    stack.enter_context(_replaced(module, name, override))
+                    stack.enter_context(_overriding(module, name, override))
             yield
 
     def _generate(self, original: Callable[..., Any], module: nn.Module, *args: Any, **kwargs: Any) -> Any:
@@ -146,20 +147,9 @@ def _length(prompt: Tensor | None, default: int) -> int:
     return default if prompt is None else prompt.shape[1]
 
 
-@contextmanager
-def _replaced(module: nn.Module, name: str, override: Callable[..., Any]) -> Iterator[None]:
-    """Shadow a method on one instance; on leaving the instance has what it had, which is usually nothing."""
-    attributes = vars(module)
-    missing = object()
-    before = attributes.get(name, missing)
+def _overriding(module: nn.Module, name: str, override: Callable[..., Any]) -> AbstractContextManager[None]:
+    """Replace a method by one that gets the original and the module first."""
     original = getattr(module, name)
     replacement = partial(override, original, module)
     replacement.__doc__ = original.__doc__
-    attributes[name] = replacement
-    try:
-        yield
-    finally:
-        if before is missing:
-            attributes.pop(name, None)
-        else:
-            attributes[name] = before
+    return replaced(module, name, replacement)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import combinations
-from typing import ClassVar
+from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
 
 from torch import nn
@@ -164,6 +164,22 @@ def _check_pair(one: Method, other: Method) -> None:
                 f"{first.name} goes with methods that change the {' or the '.join(first.goes_with)}; "
                 f"{second.name} changes the {' and the '.join(_changes(second))}: leave one out"
             )
+
+
+@contextmanager
+def replaced(module: nn.Module, name: str, replacement: Callable[..., Any]) -> Iterator[None]:
+    """Shadow a method on one instance; on leaving the instance has what it had, which is usually nothing."""
+    attributes = vars(module)
+    missing = object()
+    before = attributes.get(name, missing)
+    attributes[name] = replacement
+    try:
+        yield
+    finally:
+        if before is missing:
+            attributes.pop(name, None)
+        else:
+            attributes[name] = before
 
 
 def enable(model: nn.Module, method: Method) -> None:

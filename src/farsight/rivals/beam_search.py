@@ -11,7 +11,7 @@ from typing import ClassVar
 from torch import nn
 
 from farsight.errors import SettingError, UnsupportedModelError
-from farsight.method import Method
+from farsight.method import Method, replaced
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,15 +44,8 @@ class BeamSearch(Method):
         """Make ``model.generate`` use beams; see `Method`."""
         if not hasattr(model, "generate"):
             raise UnsupportedModelError(f"{type(model).__name__} has no generate to search with")
-        outer = vars(model).get("generate")
-        vars(model)["generate"] = partial(_searched, model.generate, self.num_beams)
-        try:
+        with replaced(model, "generate", partial(_searched, model.generate, self.num_beams)):
             yield
-        finally:
-            if outer is None:
-                del vars(model)["generate"]
-            else:
-                vars(model)["generate"] = outer
 
 
 def _searched(generate: object, num_beams: int, /, *args: object, **kwargs: object) -> object:

@@ -23,7 +23,7 @@ from transformers import Cache, DynamicCache, GenerationMixin
 
 from farsight.errors import SettingError, UnsupportedModelError
 from farsight.language_model import visual_token_mask
-from farsight.method import Method
+from farsight.method import Method, replaced
 from farsight.rivals.branch_state import BranchState
 from farsight.rivals.prompt import Prompt, visual_tokens
 
@@ -119,8 +119,8 @@ def contrasted(model: nn.Module, method: ContrastiveMethod, passes: Passes) -> I
             return generate(*args, **kwargs)
 
     with ExitStack() as stack:
-        stack.enter_context(_replaced(generating, "forward", combined_forward))
-        stack.enter_context(_replaced(generating, "generate", noted_generate))
+        stack.enter_context(replaced(generating, "forward", combined_forward))
+        stack.enter_context(replaced(generating, "generate", noted_generate))
         _contrasted.add(generating)
         stack.callback(_contrasted.discard, generating)
         yield
@@ -318,19 +318,3 @@ def _kept(model: nn.Module, name: str) -> Iterator[None]:
     finally:
         for module, value in before:
             setattr(module, name, value)
-
-
-@contextmanager
-def _replaced(module: nn.Module, name: str, replacement: Callable[..., Any]) -> Iterator[None]:
-    """Shadow a method on one instance; on leaving the instance has what it had, which is usually nothing."""
-    attributes = vars(module)
-    missing = object()
-    before = attributes.get(name, missing)
-    attributes[name] = replacement
-    try:
-        yield
-    finally:
-        if before is missing:
-            attributes.pop(name, None)
-        else:
-            attributes[name] = before
