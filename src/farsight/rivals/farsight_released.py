@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from farsight.errors import SettingError, UnsupportedModelError
 from farsight.language_model import locate
-from farsight.method import Method
+from farsight.method import Method, replaced
 from farsight.registers import PAPER_SIGMA, log_register_mass, token_positions
 from farsight.rivals.scores import AttentionCall, edited
 
@@ -62,17 +62,9 @@ class FarSightReleased(Method):
     def applied(self, model: nn.Module) -> Iterator[None]:
         """Put the registers into the language model of ``model``, and turn its cache off; see `Method`."""
         language_model = locate(model)
-        attributes = vars(model)
-        outer = attributes.get("generate")
-        attributes["generate"] = partial(_without_cache, model.generate)
-        try:
-            with edited(language_model, edit=self._with_registers):
-                yield
-        finally:
-            if outer is None:
-                del attributes["generate"]
-            else:
-                attributes["generate"] = outer
+        uncached = partial(_without_cache, model.generate)
+        with replaced(model, "generate", uncached), edited(language_model, edit=self._with_registers):
+            yield
 
     def _with_registers(self, layer: int, scores: Tensor, call: AttentionCall) -> Tensor:
         """Add the log of each row's register mass to its scores, as one more column."""

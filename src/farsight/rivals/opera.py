@@ -16,7 +16,7 @@ from transformers.generation import GenerateBeamDecoderOnlyOutput
 
 from farsight.errors import SettingError, UnsupportedModelError
 from farsight.language_model import LanguageModel, locate, part_of_batch, visual_token_mask
-from farsight.method import Method
+from farsight.method import Method, replaced
 from farsight.rivals.beam_cache import BeamCache, prompt_layers
 from farsight.rivals.finished import Finished
 from farsight.rivals.newest_row import watched
@@ -94,16 +94,9 @@ class OPERA(Method):
         if not hasattr(model, "generate"):
             raise UnsupportedModelError(f"{type(model).__name__} has no generate to search with")
         language_model = locate(model)
-        outer = vars(model).get("generate")
         generate: Any = model.generate
-        vars(model)["generate"] = partial(self._generate, generate, model, language_model)
-        try:
+        with replaced(model, "generate", partial(self._generate, generate, model, language_model)):
             yield
-        finally:
-            if outer is None:
-                del vars(model)["generate"]
-            else:
-                vars(model)["generate"] = outer
 
     def _generate(
         self, original: Callable[..., Any], model: Any, language_model: LanguageModel, /, *args: Any, **kwargs: Any
