@@ -18,7 +18,7 @@ from tiny_video_checkpoint import save_tiny_video_model
 
 from farsight import checkpoints
 from farsight.errors import FarSightError, InputError, SettingError
-from farsight.scenes.video_processor import FramesProcessor
+from farsight.scenes.video.processor import FramesProcessor
 
 
 @pytest.fixture(scope="module")

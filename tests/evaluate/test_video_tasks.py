@@ -22,8 +22,8 @@ from farsight.evaluate.task_names import TaskOptions, make_task
 from farsight.evaluate.tasks import Task
 from farsight.images import open_frames
 from farsight.scenes.draw import draw_videos
-from farsight.scenes.video_processor import FramesProcessor
-from farsight.scenes.videos import sample_video
+from farsight.scenes.video.processor import FramesProcessor
+from farsight.scenes.video.videos import sample_video
 
 PARTS = ["free", "counted", "pope_random", "pope_popular", "pope_adversarial", "order", "count", "event"]
 

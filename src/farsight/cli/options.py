@@ -93,7 +93,7 @@ def load(
 ) -> LoadedModel:
     """Load the checkpoint that ``--model`` names; with ``videos``, 'embedded' is the one that takes them."""
     from farsight import checkpoints
-    from farsight.scenes.video_processor import FramesProcessor, has_frames_processor
+    from farsight.scenes.video.processor import FramesProcessor, has_frames_processor
 
     source = embedded_path(videos) if model == EMBEDDED else model
     loaded = checkpoints.load(
@@ -121,7 +121,7 @@ def embedded_path(videos: bool) -> Path:
     if not (folder / "model.safetensors").exists():
         raise InputError(
             "this package has no embedded model of videos yet: train one in minutes with 'farsight train --config "
-            "video.toml' (beside farsight/scenes) and pass its folder with --model"
+            "video.toml' (in farsight/scenes/video) and pass its folder with --model"
         )
     return folder
 

@@ -47,12 +47,12 @@ def train(
 
     Examples: farsight train --out training
 
-    farsight train --config src/farsight/scenes/video.toml --out training-video
+    farsight train --config src/farsight/scenes/video/video.toml --out training-video
     """
     from farsight.scenes.plan import default_plan_path, read_plan
     from farsight.scenes.train import train as train_image
-    from farsight.scenes.video_plan import is_video_plan, read_video_plan
-    from farsight.scenes.video_train import train_video
+    from farsight.scenes.video.plan import is_video_plan, read_video_plan
+    from farsight.scenes.video.train import train_video
 
     plan = config or default_plan_path()
     made = train_video(read_video_plan(plan), out) if is_video_plan(plan) else train_image(read_plan(plan), out)

@@ -10,7 +10,7 @@ from farsight.evaluate.tasks import QUESTION_TOKENS, Item, Kind
 from farsight.metrics.pope.files import read_questions
 from farsight.metrics.pope.questions import KINDS
 from farsight.metrics.records import Reader, Row
-from farsight.scenes.video_language import DESCRIBE_VIDEO
+from farsight.scenes.video.language import DESCRIBE_VIDEO
 
 FILES = ("objects.jsonl", "questions.jsonl", *(f"pope_{kind}.jsonl" for kind in KINDS))
 """What a folder of videos has beside the frames; a run is held to them."""

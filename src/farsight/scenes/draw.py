@@ -19,8 +19,8 @@ from farsight.errors import FarSightError, InputError
 from .language import counted_prompt, write_caption
 from .pope import KINDS, Kind, write_questions
 from .render import render
-from .video_language import counted_video_prompt, presence_questions
-from .videos import Video, render_video, sample_video, write_video_caption, write_video_questions
+from .video.language import counted_video_prompt, presence_questions
+from .video.videos import Video, render_video, sample_video, write_video_caption, write_video_questions
 from .world import SPLITS, Scene, Split, sample_scene
 
 COMPRESSION = 3

@@ -21,7 +21,7 @@ from . import stages
 from .network import build_model, build_processor, build_tokenizer
 from .plan import Plan, default_plan_path, read_plan
 from .progress import Run
-from .video_processor import FramesProcessor
+from .video.processor import FramesProcessor
 from .views import make_views
 
 MODEL = "model"

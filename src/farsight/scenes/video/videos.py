@@ -8,11 +8,11 @@ from typing import Literal
 
 from PIL import Image
 
-from .backgrounds import BACKGROUNDS
-from .language import indefinite
-from .pen import Pen
-from .render import stamp
-from .world import PLACES, Scene, Split, Thing, sample_scene
+from ..backgrounds import BACKGROUNDS
+from ..language import indefinite
+from ..pen import Pen
+from ..render import stamp
+from ..world import PLACES, Scene, Split, Thing, sample_scene
 
 FRAMES = 8
 Move = Literal["stays", "enters", "leaves", "crosses"]

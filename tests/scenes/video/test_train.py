@@ -19,12 +19,13 @@ from transformers import (
 )
 
 from farsight.errors import InputError
-from farsight.scenes import progress, video_train
+from farsight.scenes import progress
 from farsight.scenes.conversation import tokenize
 from farsight.scenes.plan import differences
-from farsight.scenes.video_lessons import VIDEO_LESSONS, write_video_lesson
-from farsight.scenes.video_network import VIDEO_TOKEN, WORDS, build_video_model, build_video_tokenizer
-from farsight.scenes.video_plan import (
+from farsight.scenes.video import train as video_train
+from farsight.scenes.video.lessons import VIDEO_LESSONS, write_video_lesson
+from farsight.scenes.video.network import VIDEO_TOKEN, WORDS, build_video_model, build_video_tokenizer
+from farsight.scenes.video.plan import (
     Start,
     VideoPlan,
     VideoStage,
@@ -32,9 +33,9 @@ from farsight.scenes.video_plan import (
     read_video_plan,
     video_plan_path,
 )
-from farsight.scenes.video_processor import FramesProcessor
-from farsight.scenes.video_train import EVENTS, draw_block, train_video, video_loss, video_tokens
-from farsight.scenes.videos import sample_video
+from farsight.scenes.video.processor import FramesProcessor
+from farsight.scenes.video.train import EVENTS, draw_block, train_video, video_loss, video_tokens
+from farsight.scenes.video.videos import sample_video
 from farsight.scenes.world import Split
 
 

@@ -5,10 +5,19 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from .language import DESCRIBE, LIST, Caption, Exchange, balanced_presence, choose_things, indefinite, presence_question
-from .pope import Kind, Question, write_questions
+from ..language import (
+    DESCRIBE,
+    LIST,
+    Caption,
+    Exchange,
+    balanced_presence,
+    choose_things,
+    indefinite,
+    presence_question,
+)
+from ..pope import Kind, Question, write_questions
+from ..world import PLACES, Thing
 from .videos import Move, Video, write_video_questions
-from .world import PLACES, Thing
 
 COUNTED = (
     "Name {} objects in this video, each in a sentence.",

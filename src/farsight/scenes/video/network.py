@@ -16,8 +16,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from .network import CHAT_TEMPLATE, copy_from_likeness
-from .video_processor import FramesProcessor
+from ..network import CHAT_TEMPLATE, copy_from_likeness
+from .processor import FramesProcessor
 from .videos import FRAMES
 
 STRIDE = 2

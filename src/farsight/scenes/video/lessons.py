@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from typing import Literal, get_args
 
-from .language import Exchange
-from .video_language import (
+from ..language import Exchange
+from .language import (
     DESCRIBE_VIDEO,
     LIST_VIDEO,
     TELL,
@@ -39,7 +39,7 @@ def write_video_lesson(
         Chooses order and wording.
     false_share, snowball
         Share of the free and counted captions with an object that is not there, and how much it draws after it; see
-        `farsight.scenes.video_language.write_free_caption`.
+        `farsight.scenes.video.language.write_free_caption`.
     """
     if lesson == "presence":
         return write_presence_exchanges(video, dice)

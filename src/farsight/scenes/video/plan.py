@@ -10,9 +10,9 @@ from typing import ClassVar
 
 from farsight.errors import InputError
 
-from . import checkpoint_path
-from .plan import Stage
-from .video_lessons import VIDEO_LESSONS
+from .. import checkpoint_path
+from ..plan import Stage
+from .lessons import VIDEO_LESSONS
 
 EMBEDDED = "embedded"
 

@@ -22,17 +22,17 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import LlavaNextVideoForConditionalGeneration, PreTrainedTokenizerFast
 
-from .conversation import collate, tokenize
-from .progress import Run
-from .render import MODEL_SIDE, TRAINING_SIDE
-from .sinks import first_values, sink_loss
-from .stages import SINK_WEIGHT, VERDICT_WEIGHT
-from .train import MODEL, save
-from .video_lessons import VideoLesson, write_video_lesson
-from .video_network import VIDEO_TOKEN, build_video_model, build_video_processor, build_video_tokenizer
-from .video_plan import VideoPlan, VideoStage
+from ..conversation import collate, tokenize
+from ..progress import Run
+from ..render import MODEL_SIDE, TRAINING_SIDE
+from ..sinks import first_values, sink_loss
+from ..stages import SINK_WEIGHT, VERDICT_WEIGHT
+from ..train import MODEL, save
+from ..world import Split
+from .lessons import VideoLesson, write_video_lesson
+from .network import VIDEO_TOKEN, build_video_model, build_video_processor, build_video_tokenizer
+from .plan import VideoPlan, VideoStage
 from .videos import FRAMES, render_video, sample_video
-from .world import Split
 
 BLOCK = 32
 """Videos that are drawn, and looked at, at once."""

@@ -10,7 +10,7 @@ from PIL import Image
 
 from farsight.scenes import mentions
 from farsight.scenes.draw import draw_videos
-from farsight.scenes.videos import FRAMES, render_video, sample_video, write_video_caption, write_video_questions
+from farsight.scenes.video.videos import FRAMES, render_video, sample_video, write_video_caption, write_video_questions
 
 VIDEOS = [sample_video("test", index) for index in range(80)]
 

@@ -7,7 +7,7 @@ import pytest
 
 from farsight.scenes import mentions
 from farsight.scenes.pope import KINDS, PAIRS
-from farsight.scenes.video_language import (
+from farsight.scenes.video.language import (
     DESCRIBE_VIDEO,
     counted_video_prompt,
     presence_questions,
@@ -17,8 +17,8 @@ from farsight.scenes.video_language import (
     write_presence_exchanges,
     write_video_list,
 )
-from farsight.scenes.video_lessons import VIDEO_LESSONS, write_video_lesson
-from farsight.scenes.videos import Video, sample_video, write_video_questions
+from farsight.scenes.video.lessons import VIDEO_LESSONS, write_video_lesson
+from farsight.scenes.video.videos import Video, sample_video, write_video_questions
 from farsight.scenes.world import COMPANIES, PLACES
 
 VIDEOS = [sample_video("train", index) for index in range(200)]
