@@ -164,3 +164,17 @@ def test_a_missing_plan_is_one_line_without_a_traceback(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.startswith("error: none.toml: cannot be read")
     assert "Traceback" not in done.stderr
+
+
+def test_muon_trains_the_matrices_in_the_layers_but_not_the_gentle_ones() -> None:
+    names = ("embed.weight", "layers.0.q_proj.weight", "layers.0.v_proj.weight", "layers.0.norm.weight")
+    shapes = ((6, 4), (4, 4), (4, 4), (4,))
+    parameters = {name: torch.nn.Parameter(torch.ones(shape)) for name, shape in zip(names, shapes, strict=True)}
+    optimizer = progress.Optimizer(parameters, SMALL.language[0], gentle=("q_proj",))
+    trained = {
+        type(part).__name__: [
+            name for name in names if any(parameters[name] is p for p in part.param_groups[0]["params"])
+        ]
+        for part, _ in optimizer.parts
+    }
+    assert trained == {"Muon": [names[2]], "AdamW": [names[0], names[1], names[3]]}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -96,7 +96,11 @@ class Run:
         return self.position.stage == self.plan.stages.index(stage) and 0 < self.position.step < stage.steps
 
     def train(
-        self, stage: Stage, parameters: Mapping[str, nn.Parameter], loss_of: Callable[[Tensor, int], tuple[Tensor, str]]
+        self,
+        stage: Stage,
+        parameters: Mapping[str, nn.Parameter],
+        loss_of: Callable[[Tensor, int], tuple[Tensor, str]],
+        gentle: Collection[str] = (),
     ) -> None:
         """Do the steps of a stage that are not done yet, with a warm-up and a cosine; see `Optimizer`.
 
@@ -108,12 +112,14 @@ class Run:
             What is trained, by name; they need not belong to the model.
         loss_of
             Gives the loss, and a word about it, from the pictures' numbers and the step.
+        gentle
+            See `Optimizer`.
         """
         number = self.plan.stages.index(stage)
         if self.position.stage > number:
             return
         start = self.position.step if self.position.stage == number else 0
-        optimizer = Optimizer(parameters, stage)
+        optimizer = Optimizer(parameters, stage, gentle)
         if start:
             self._restore(parameters, optimizer, start)
         averages: dict[str, float] = {}
@@ -169,11 +175,17 @@ class Optimizer:
         By name; a matrix belongs to a layer if its name has ``layers``.
     stage
         Its highest learning rates.
+    gentle
+        Matrices with one of these in their name are left to AdamW.
     """
 
-    def __init__(self, parameters: Mapping[str, nn.Parameter], stage: Stage) -> None:
+    def __init__(self, parameters: Mapping[str, nn.Parameter], stage: Stage, gentle: Collection[str] = ()) -> None:
         self.parameters = parameters
-        inside = {name for name, parameter in parameters.items() if "layers." in name and parameter.ndim == 2}
+        inside = {
+            name
+            for name, parameter in parameters.items()
+            if "layers." in name and parameter.ndim == 2 and not any(part in name for part in gentle)
+        }
         matrices = [parameters[name] for name in parameters if name in inside]
         others = [parameters[name] for name in parameters if name not in inside]
         self.parts: list[tuple[torch.optim.Optimizer, float]] = []

@@ -30,6 +30,10 @@ VERDICT_WEIGHT = 8.0
 SINK_WEIGHT = 4.0
 """How much a missing attention sink counts beside the words, in stages that ask for one."""
 
+QUERIES_AND_KEYS = ("q_proj", "k_proj")
+"""What Muon does not train in a language model: its steps, all of one size, let the attention's scores grow without
+end (Kimi K2 clips them, arXiv:2507.20534), and with them log Z, until no register of a sensible size matters."""
+
 WORD_GAIN = 5.0
 """How much longer than Llama's initial embeddings (standard deviation 0.02) words and visual tokens are made.
 

@@ -75,7 +75,8 @@ def train(plan: Plan, folder: Path) -> Path:
     features = stages.visual_tokens(model, views)
     parameters = dict(model.model.language_model.named_parameters())
     for stage in plan.language:
-        run.train(stage, parameters, stages.language_loss(model, tokenizer, features, plan, stage))
+        loss = stages.language_loss(model, tokenizer, features, plan, stage)
+        run.train(stage, parameters, loss, stages.QUERIES_AND_KEYS)
     save(model, build_processor(tokenizer), folder / MODEL)
     run.console.print(f"saved {folder / MODEL}")
     return folder / MODEL

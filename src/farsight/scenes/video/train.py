@@ -26,7 +26,7 @@ from ..conversation import collate, tokenize
 from ..progress import Run
 from ..render import MODEL_SIDE, TRAINING_SIDE
 from ..sinks import first_values, sink_loss
-from ..stages import SINK_WEIGHT, VERDICT_WEIGHT
+from ..stages import QUERIES_AND_KEYS, SINK_WEIGHT, VERDICT_WEIGHT
 from ..train import MODEL, save
 from ..world import Split
 from .lessons import VideoLesson, write_video_lesson
@@ -77,7 +77,7 @@ def train_video(plan: VideoPlan, folder: Path) -> Path:
     features = video_tokens(model, draw_blocks("train", plan.videos))
     parameters = dict(model.model.language_model.named_parameters())
     for stage in plan.language:
-        run.train(stage, parameters, video_loss(model, tokenizer, features, plan, stage))
+        run.train(stage, parameters, video_loss(model, tokenizer, features, plan, stage), QUERIES_AND_KEYS)
     processor = build_video_processor(plan.start.folder, tokenizer, model.config.video_seq_length)
     save(model, processor, folder / MODEL)
     run.console.print(f"saved {folder / MODEL}")
