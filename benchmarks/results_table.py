@@ -1,13 +1,14 @@
 """Print the tables of docs/results.md from runs of ``farsight eval``.
 
-farsight eval --task scenes:test --count 200 --batch-size 50 --config benchmarks/results.yaml --out RUN
-python benchmarks/results_table.py RUN
+farsight eval --task scenes:test --count 500 --batch-size 50 --config benchmarks/results.yaml --out RUN
+python benchmarks/results_table.py RUN                       # all figures of one run
+python benchmarks/results_table.py --across chair_i RUN ...  # one figure of captions in many runs, side by side
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +51,40 @@ def questions(parts: dict[str, Any]) -> list[str]:
     return lines
 
 
+def across(runs: dict[str, dict[str, Any]], key: str) -> list[list[str]]:
+    """One table for each form of captions: methods down, runs across."""
+    tables = []
+    forms = [name for name, part in next(iter(runs.values())).items() if part["kind"] == "caption"]
+    for form in forms:
+        labels = list(next(iter(runs.values()))[form]["figures"])
+        lines = [f"| {form}, {CAPTIONS[key]} | {' | '.join(runs)} |", f"|---|{'---|' * len(runs)}"]
+        for number, label in enumerate(labels):
+            scale = 1 if key == "words" else 100
+            cells = [
+                f"{scale * parts[form]['figures'][label][key]:.1f}"
+                if number == 0
+                else interval(parts[form]["differences"][label][key], scale)
+                for parts in runs.values()
+            ]
+            lines.append(f"| {label} | {' | '.join(cells)} |")
+        tables.append(lines)
+    return tables
+
+
 def main() -> None:
-    for folder in sys.argv[1:]:
-        parts = json.loads((Path(folder) / "results.json").read_text())["parts"]
-        tables = [captions(parts, name) for name, part in parts.items() if part["kind"] == "caption"]
-        print("\n\n".join("\n".join(table) for table in [*tables, questions(parts)]), end="\n\n")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a finished run")
+    parser.add_argument("--across", choices=CAPTIONS, help="this figure alone, with a column for each run")
+    options = parser.parse_args()
+    runs = {folder.name: json.loads((folder / "results.json").read_text())["parts"] for folder in options.runs}
+    if options.across:
+        tables = across(runs, options.across)
+    else:
+        tables = []
+        for parts in runs.values():
+            tables += [captions(parts, name) for name, part in parts.items() if part["kind"] == "caption"]
+            tables.append(questions(parts))
+    print("\n\n".join("\n".join(table) for table in tables))
 
 
 if __name__ == "__main__":

@@ -131,7 +131,7 @@ def test_the_plan_that_ships_can_be_read() -> None:
     plan = read_plan(default_plan_path())
     assert plan.seed == 0
     assert sum(plan.language[-1].lessons.values()) == pytest.approx(1)
-    assert plan.language[-1].lessons["imagined"] == pytest.approx(0.08)
+    assert plan.language[-1].lessons["imagined"] == pytest.approx(0.06)
     assert differences(plan, asdict(plan)) == []
 
 
@@ -141,9 +141,11 @@ def test_the_plan_that_ships_can_be_read() -> None:
         (("seed = 0", "seed ="), "is not valid TOML"),
         (("seed = 0", "sede = 0"), "unexpected keyword argument 'sede'"),
         (("[tower]", "[towre]"), "no table 'tower'"),
-        (("list = 0.4", "lists = 0.4"), "no lesson 'lists'"),
+        (("list = 0.25", "lists = 0.25"), "no lesson 'lists'"),
         (("steps = 300", "steps = 0"), "stage projector: steps and batch must be 1 or more"),
         (("steps = 300", 'steps = "x"'), "stage projector: steps is 'x', not a number"),
+        (("decay = 0.5", "decay = -1"), "decay is -1, not a number of 0 or more"),
+        (("false_share = 0.7", "false_share = 7"), "stage polishing: false_share is 7"),
         (("scenes = 16000", "scenes = 10"), "scenes at least the largest batch"),
         (('name = "reading"', 'name = "tower"'), "two stages of the training plan have one name"),
     ],
@@ -170,11 +172,13 @@ def test_muon_trains_the_matrices_in_the_layers_but_not_the_gentle_ones() -> Non
     names = ("embed.weight", "layers.0.q_proj.weight", "layers.0.v_proj.weight", "layers.0.norm.weight")
     shapes = ((6, 4), (4, 4), (4, 4), (4,))
     parameters = {name: torch.nn.Parameter(torch.ones(shape)) for name, shape in zip(names, shapes, strict=True)}
-    optimizer = progress.Optimizer(parameters, SMALL.language[0], gentle=("q_proj",))
+    optimizer = progress.Optimizer(parameters, replace(SMALL.language[0], decay=0.5), gentle=("q_proj",))
     trained = {
-        type(part).__name__: [
-            name for name in names if any(parameters[name] is p for p in part.param_groups[0]["params"])
-        ]
+        name: (type(part).__name__, group["weight_decay"])
         for part, _ in optimizer.parts
+        for group in part.param_groups
+        for name in names
+        if any(parameters[name] is parameter for parameter in group["params"])
     }
-    assert trained == {"Muon": [names[2]], "AdamW": [names[0], names[1], names[3]]}
+    adam = ("AdamW", 0.01)
+    assert trained == dict(zip(names, (adam, ("AdamW", 0.5), ("Muon", 0.01), adam), strict=True))

@@ -43,6 +43,10 @@ class Stage:
     sinks
         For stages of the language model: share of the attention that is pulled to the first token, from the second
         layer on; see `farsight.scenes.sinks`. 0 leaves attention alone.
+    decay
+        For stages of the language model: weight decay of queries and keys. Everything else has 0.01.
+    false_share
+        For stages of the language model: in place of the plan's.
     """
 
     name: str
@@ -51,6 +55,8 @@ class Stage:
     rate: float
     lessons: Mapping[str, float] = field(default_factory=dict)
     sinks: float = 0.0
+    decay: float = 0.01
+    false_share: float | None = None
 
     known_lessons: ClassVar[tuple[str, ...]] = LESSONS
 
@@ -63,9 +69,17 @@ class Stage:
             raise InputError(f"stage {self.name}: steps and batch must be 1 or more and rate above 0")
         if not isinstance(self.sinks, int | float) or not 0 <= self.sinks < 1:
             raise InputError(f"stage {self.name}: sinks is {self.sinks!r}, not a share from 0 to below 1")
+        if not isinstance(self.decay, int | float) or self.decay < 0:
+            raise InputError(f"stage {self.name}: decay is {self.decay!r}, not a number of 0 or more")
+        if self.false_share is not None and not 0 <= self.false_share <= 1:
+            raise InputError(f"stage {self.name}: false_share is {self.false_share!r}, not a share from 0 to 1")
         if unknown := set(self.lessons) - set(self.known_lessons):
             known = ", ".join(self.known_lessons)
             raise InputError(f"stage {self.name}: no lesson {min(unknown)!r}; choose from {known}")
+
+    def false_share_of(self, plan: float) -> float:
+        """Share of the training captions with a false object: the stage's own, or that of the plan."""
+        return plan if self.false_share is None else self.false_share
 
 
 class Schedule(Protocol):

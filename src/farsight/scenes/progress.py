@@ -30,6 +30,9 @@ FILE = "state.safetensors"
 MATRIX_RATE = 0.02
 """Muon's highest learning rate, for all stages."""
 
+DECAY = 0.01
+"""Weight decay of everything but what is gentle."""
+
 
 class Position(NamedTuple):
     """How far training is: the stage, by number, and the steps done in it."""
@@ -176,7 +179,7 @@ class Optimizer:
     stage
         Its highest learning rates.
     gentle
-        Matrices with one of these in their name are left to AdamW.
+        Matrices with one of these in their name are left to AdamW, with the stage's own weight decay.
     """
 
     def __init__(self, parameters: Mapping[str, nn.Parameter], stage: Stage, gentle: Collection[str] = ()) -> None:
@@ -187,14 +190,16 @@ class Optimizer:
             if "layers." in name and parameter.ndim == 2 and not any(part in name for part in gentle)
         }
         matrices = [parameters[name] for name in parameters if name in inside]
-        others = [parameters[name] for name in parameters if name not in inside]
+        others = [name for name in parameters if name not in inside]
+        held = [parameters[name] for name in others if any(part in name for part in gentle)]
+        free = [parameters[name] for name in others if not any(part in name for part in gentle)]
         self.parts: list[tuple[torch.optim.Optimizer, float]] = []
         if matrices:
-            muon = torch.optim.Muon(matrices, MATRIX_RATE, momentum=0.95, weight_decay=0.01)
+            muon = torch.optim.Muon(matrices, MATRIX_RATE, momentum=0.95, weight_decay=DECAY)
             self.parts.append((muon, MATRIX_RATE))
-        if others:
-            adam = torch.optim.AdamW(others, stage.rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
-            self.parts.append((adam, stage.rate))
+        groups = [{"params": free, "weight_decay": DECAY}, {"params": held, "weight_decay": stage.decay}]
+        if groups := [group for group in groups if group["params"]]:
+            self.parts.append((torch.optim.AdamW(groups, stage.rate, betas=(0.9, 0.98), fused=True), stage.rate))
 
     def step(self, share: float) -> None:
         """Do a step at this share of the highest learning rates, and clear the gradients."""

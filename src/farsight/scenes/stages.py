@@ -163,15 +163,13 @@ def language_loss(
     verdicts = verdicts.to(model.device)
     image = model.config.image_token_id
     pad = tokenizer.pad_token_id
+    told = {"false_share": stage.false_share_of(plan.false_share), "snowball": plan.snowball}
 
     def loss_of(rows: Tensor, step: int) -> tuple[Tensor, str]:
         dice = random.Random(f"farsight scenes, {plan.seed}, {stage.name}, words of step {step}")
         lesson = cast(Lesson, dice.choices(list(stage.lessons), list(stage.lessons.values()))[0])
         tokens = 0 if lesson in WITHOUT_PICTURE else GRID * GRID
-        talks = [
-            write_lesson(sample_scene("train", row), lesson, dice, false_share=plan.false_share, snowball=plan.snowball)
-            for row in rows.tolist()
-        ]
+        talks = [write_lesson(sample_scene("train", row), lesson, dice, **told) for row in rows.tolist()]
         ids, labels = collate([tokenize(tokenizer, talk, tokens) for talk in talks], pad)
         ids, labels = ids.to(model.device), labels.to(model.device)
         embeddings = model.get_input_embeddings()(ids)

@@ -133,7 +133,7 @@ def video_loss(
     def loss_of(rows: Tensor, step: int) -> tuple[Tensor, str]:
         dice = random.Random(f"farsight videos, {plan.seed}, {stage.name}, words of step {step}")
         lesson = cast(VideoLesson, dice.choices(list(stage.lessons), list(stage.lessons.values()))[0])
-        told = {"false_share": plan.false_share, "snowball": plan.snowball}
+        told = {"false_share": stage.false_share_of(plan.false_share), "snowball": plan.snowball}
         talks = [write_video_lesson(sample_video("train", row), lesson, dice, **told) for row in rows.tolist()]
         tokens = features.shape[1]
         samples = [tokenize(tokenizer, talk, tokens, VIDEO_TOKEN) for talk in talks]
