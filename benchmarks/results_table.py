@@ -10,29 +10,53 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-CAPTIONS = {"chair_s": "CHAIR_S", "chair_i": "CHAIR_I", "first_3": "first-3", "recall": "recall", "words": "words"}
+
+class Column(NamedTuple):
+    """A figure of captions: its title, its key among a method's figures, and what a unit is multiplied with."""
+
+    title: str
+    figure: str
+    scale: int = 100
+
+
+CAPTIONS = {
+    "chair_s": Column("CHAIR_S", "chair_s"),
+    "chair_i": Column("CHAIR_I", "chair_i"),
+    "first_3": Column("first-3", "first_3"),
+    "recall": Column("recall", "recall"),
+    "objects": Column("objects", "objects_per_caption", 1),
+    "words": Column("words", "words_per_caption", 1),
+    "repetition_4": Column("rep-4", "repetition_4"),
+}
+"""By their keys among the differences."""
+
 QUESTIONS = {"pope_random": "random", "pope_popular": "popular", "pope_adversarial": "adversarial"}
 
 
-def interval(found: dict[str, Any], scale: float) -> str:
+def interval(found: dict[str, Any], scale: int) -> str:
     value, low, high = (scale * found[name] for name in ("difference", "low", "high"))
-    shown = f"{value:+.1f} [{low:+.1f}, {high:+.1f}]"
+    digits = 1 if scale > 1 else 2
+    shown = f"{value:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"
     return f"**{shown}**" if low > 0 or high < 0 else shown
+
+
+def cell(part: dict[str, Any], number: int, label: str, key: str) -> str:
+    """The figure itself for the first method, the difference to it for the others."""
+    _, figure, scale = CAPTIONS[key]
+    if number == 0:
+        return f"{scale * part['figures'][label][figure]:.{1 if scale > 1 else 2}f}"
+    return interval(part["differences"][label][key], scale)
 
 
 def captions(parts: dict[str, Any], name: str) -> list[str]:
     part = parts[name]
-    lines = [f"| {name} | absorbed | {' | '.join(CAPTIONS.values())} |", f"|---|---|{'---|' * len(CAPTIONS)}"]
+    titles = [column.title for column in CAPTIONS.values()]
+    lines = [f"| {name} | absorbed | {' | '.join(titles)} |", f"|---|---|{'---|' * len(titles)}"]
     for number, (label, figures) in enumerate(part["figures"].items()):
         absorbed = "" if figures["absorbed"] is None else f"{100 * figures['absorbed']:.1f}"
-        if number == 0:
-            shares = [100 * figures[key] for key in list(CAPTIONS)[:-1]]
-            cells = [f"{value:.1f}" for value in (*shares, figures["words_per_caption"])]
-        else:
-            found = part["differences"][label]
-            cells = [interval(found[key], 1 if key == "words" else 100) for key in CAPTIONS]
+        cells = [cell(part, number, label, key) for key in CAPTIONS]
         lines.append(f"| {label} | {absorbed} | {' | '.join(cells)} |")
     return lines
 
@@ -57,15 +81,9 @@ def across(runs: dict[str, dict[str, Any]], key: str) -> list[list[str]]:
     forms = [name for name, part in next(iter(runs.values())).items() if part["kind"] == "caption"]
     for form in forms:
         labels = list(next(iter(runs.values()))[form]["figures"])
-        lines = [f"| {form}, {CAPTIONS[key]} | {' | '.join(runs)} |", f"|---|{'---|' * len(runs)}"]
+        lines = [f"| {form}, {CAPTIONS[key].title} | {' | '.join(runs)} |", f"|---|{'---|' * len(runs)}"]
         for number, label in enumerate(labels):
-            scale = 1 if key == "words" else 100
-            cells = [
-                f"{scale * parts[form]['figures'][label][key]:.1f}"
-                if number == 0
-                else interval(parts[form]["differences"][label][key], scale)
-                for parts in runs.values()
-            ]
+            cells = [cell(parts[form], number, label, key) for parts in runs.values()]
             lines.append(f"| {label} | {' | '.join(cells)} |")
         tables.append(lines)
     return tables
