@@ -136,7 +136,7 @@ def test_log_z_and_value_norms_are_the_models_own() -> None:
 
 @pytest.mark.parametrize("horizon", ["current", "infinite"])
 def test_rows_that_are_fed_again_count_once(horizon: str) -> None:
-    model, layout, tokens, found = run(models.llava, "sdpa", FarSight(sigma=0.3, horizon=horizon))
+    _, layout, tokens, found = run(models.llava, "sdpa", FarSight(sigma=0.3, horizon=horizon))
     slots = layout.prompt_slots + len(tokens) - 1
     torch.testing.assert_close(found.received.sum(-1), found.kept.sum(-1))
     torch.testing.assert_close(found.expected.sum(-1), torch.full((2,), float(slots), dtype=torch.float64))

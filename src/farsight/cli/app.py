@@ -14,6 +14,7 @@ from farsight.cli.amber import amber
 from farsight.cli.audit import audit
 from farsight.cli.chair import chair
 from farsight.cli.describe import describe
+from farsight.cli.diagnose import diagnose
 from farsight.cli.doctor import doctor
 from farsight.cli.evaluate import evaluate
 from farsight.cli.methods import methods
@@ -53,6 +54,7 @@ app = typer.Typer(
 app.command()(describe)
 app.command()(methods)
 app.command()(doctor)
+app.command()(diagnose)
 app.command("eval")(evaluate)
 app.command()(chair)
 app.command()(audit)

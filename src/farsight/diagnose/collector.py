@@ -1,7 +1,8 @@
 """Watch every layer's attention row by row while a model generates, and keep what is linear in layers x length.
 
-Weights are those of the attention function that generation runs: what it returns, or the softmax of the queries and keys
-that it was given, times the gate that it applied. They are made for a few rows of one layer at a time and added up.
+Weights are those of the attention function that generation runs: what it returns, or the softmax of the queries and
+keys that it was given, times the gate that it applied. They are made for a few rows of one layer at a time and added
+up.
 """
 
 from __future__ import annotations

@@ -24,8 +24,8 @@ Floats = NDArray[np.floating[Any]]
 class Diagnosis:
     """One method on one prompt. Arrays are those of `farsight.diagnose.collector.Collected`, by name.
 
-    Slots are those of the whole sequence but its last token, which is never read. The row at slot ``s`` predicts the token at slot
-    ``s + 1``; the rows from ``prompt_slots - 1`` on predict the answer.
+    Slots are those of the whole sequence but its last token, which is never read. The row at slot ``s`` predicts the
+    token at slot ``s + 1``; the rows from ``prompt_slots - 1`` on predict the answer.
     """
 
     label: str

@@ -1,7 +1,8 @@
 """Generate with a method, then say the same tokens again while a collector watches.
 
-What a token attends to depends on the tokens before it, not on how they were chosen. So a search or a contrast of logits is
-run once for its tokens, and these are then forced on the model with the parts of the method that change attention.
+What a token attends to depends on the tokens before it, not on how they were chosen. So a search or a contrast of
+logits is run once for its tokens, and these are then forced on the model with the parts of the method that change
+attention.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """See the calls of attention layers, whatever kernel computes them, without changing what they compute.
 
-Inside the block the name in the language model's config is ``watched_sdpa`` for a model that uses ``sdpa``. Kernels that
-give no weights have those of any rows computed beside them, from the queries and keys that they were given.
+Inside the block the name in the language model's config is ``watched_sdpa`` for a model that uses ``sdpa``. Kernels
+that give no weights have those of any rows computed beside them, from the queries and keys that they were given.
 """
 
 from __future__ import annotations
