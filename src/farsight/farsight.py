@@ -49,6 +49,11 @@ class FarSight(Method):
         Factor on the scores before the softmax (the pseudo-code's temperature).
     strength
         Factor on ``R``: a number, one per layer, or one per layer and head.
+    absorb
+        In (0, 1), instead of ``strength``: each head's registers get the factor with which the rows of the prompt
+        give them this share of their attention, on average, measured once per ``generate`` call from the ``log Z`` of
+        the prompt's own prefill. Our own rule, not the paper's. ``sigma`` keeps its meaning: how the registers of the
+        last rows before the horizon run out.
     layers, heads
         Which get registers; None for all.
     rows
@@ -73,6 +78,7 @@ class FarSight(Method):
     slopes: str | None = None
     score_scale: float = 1.0
     strength: Strength = 1.0
+    absorb: float | None = None
     layers: tuple[int, ...] | None = None
     heads: tuple[int, ...] | None = None
     rows: str = "all"
@@ -109,6 +115,20 @@ class FarSight(Method):
             f"strength must be finite and >= 0, one number, one per layer or one per layer and head, "
             f"got {self.strength!r}",
         )
+        self._check_absorb()
+
+    def _check_absorb(self) -> None:
+        if self.absorb is None:
+            return
+        _require(
+            _is_finite(self.absorb) and 0 < self.absorb < 1,
+            f"absorb must be a share between 0 and 1, such as 0.05, got {self.absorb!r}",
+        )
+        _require(
+            self.strength == 1.0,
+            "absorb measures the strength of the registers: leave out strength, or leave out absorb",
+        )
+        _require(self.profile != "none", "profile='none' has no registers that could absorb anything: leave out absorb")
 
     @contextmanager
     def applied(self, model: nn.Module) -> Iterator[None]:
@@ -127,6 +147,7 @@ class FarSight(Method):
             rows=rows,
             chosen=frozenset(layer.index for layer in registers),
             window=self._window(language_model),
+            absorb=self.absorb,
         )
         generation = GenerationHooks(
             horizon=self.horizon,
@@ -135,6 +156,7 @@ class FarSight(Method):
             model=model,
             language_model=language_model,
             rows=rows,
+            absorb=self.absorb,
         )
         with registers_in(language_model, registers), hooks.installed(), generation.installed():
             yield
@@ -152,6 +174,7 @@ class FarSight(Method):
                 sigma=self.sigma if self.slopes is None else alibi_slopes(layer.heads).unsqueeze(1),
                 log_strength=self._log_strength(layer, place, len(available)),
                 score_scale=self.score_scale,
+                absorb=self.absorb,
             )
             for place, layer in enumerate(language_model.layers)
             if self.layers is None or layer.index in self.layers

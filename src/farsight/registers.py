@@ -99,7 +99,7 @@ def log_strength_for_share(excess: Tensor, share: float, measured: Tensor | None
     counts = excess > _NO_REGISTERS
     if measured is not None:
         counts = counts & measured
-    rows = counts.sum(-1)
+    rows = counts.sum(-1).to(excess.dtype)
     low = math.log(share) - math.log1p(-share) - torch.where(counts, excess, -torch.inf).amax(-1)
     high = math.log(share) - math.log1p(-share) - torch.where(counts, excess, torch.inf).amin(-1)
     low, high = (torch.where(rows > 0, bound, 0.0) for bound in (low, high))

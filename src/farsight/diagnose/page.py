@@ -62,8 +62,8 @@ def diagnosis_page(
         Section(
             title="From the picture to the words",
             words="Attention rollout: each layer passes on half of a row and half of what it attends to, mean over "
-            "heads, scaled to sum 1 (Abnar and Zuidema, 2020). It knows neither value vectors nor feed-forward layers, so it "
-            "bounds no effect; it shows through which layers the picture can have come.",
+            "heads, scaled to sum 1 (Abnar and Zuidema, 2020). It knows neither value vectors nor feed-forward layers, "
+            "so it bounds no effect; it shows through which layers the picture can have come.",
             pictures=[picture(figures["flow"], FLOW_ALT)],
         ),
     ]
@@ -90,8 +90,8 @@ def summary(all_found: Sequence[Diagnosis]) -> list[str]:
         falling = sum(one.over_uniform.high < 0 for one in fits)
         told.append(
             f"{found.label}: {100 * np.mean([one.mean for one in fits]):.1f} % of the answer's attention is on the "
-            f"picture; beyond what a longer text does to uniform attention, it falls in {falling} of {len(fits)} layers. "
-            f"Registers absorb {100 * absorbed(found).mean():.2f} %."
+            f"picture; beyond what a longer text does to uniform attention, it falls in {falling} of {len(fits)} "
+            f"layers. Registers absorb {100 * absorbed(found).mean():.2f} %."
         )
     return told
 
@@ -125,9 +125,9 @@ def _collapse(first: Diagnosis, figures: Mapping[str, Figure]) -> Section:
     )
     return Section(
         title=f"Attention collapse: {first.label}",
-        words="What each token gets from all rows, over what it would get if every row attended equally to all that it may "
-        f"read. An outlier gets {TIMES_UNIFORM:g} times that. Entropy is that of uniform attention in percent; the share "
-        "on the image is that of the rows that predict the answer.",
+        words="What each token gets from all rows, over what it would get if every row attended equally to all that it "
+        f"may read. An outlier gets {TIMES_UNIFORM:g} times that. Entropy is in percent of that of uniform attention; "
+        "the share on the image is that of the rows that predict the answer.",
         pictures=[picture(figures["collapse"], COLLAPSE_ALT)],
         tables=[drawing, ranked],
     )
@@ -150,8 +150,8 @@ def _decay(all_found: Sequence[Diagnosis], figures: Mapping[str, Figure]) -> Sec
     ]
     return Section(
         title="Positional decay",
-        words="Share of each row on visual tokens, registers counted as part of the row. The dotted line is the control: a "
-        "row that attends equally to all that it may read, whose share falls because the text grows. Slopes per ten "
+        words="Share of each row on visual tokens, registers counted as part of the row. The dotted line is the control: "
+        "a row that attends equally to all that it may read, whose share falls because the text grows. Slopes per ten "
         "tokens, those of shares in percentage points, with 95 % intervals of a moving-block bootstrap over tokens of "
         "this one answer; the last column is the slope of share over control, 0 where there is nothing but dilution.",
         pictures=pictures,
@@ -188,9 +188,9 @@ def _registers(all_found: Sequence[Diagnosis], figures: Mapping[str, Figure]) ->
         )
     return Section(
         title="Registers at work",
-        words="A row gives its registers R / (Z + R). What a sigma would absorb is computed from this model's own log Z, "
-        "layer by layer, without what the registers of one layer change in the next. Strength is the factor on R, "
-        f"at sigma {PAPER_SIGMA:g}, with which each head's registers would take the wanted share of these rows; smallest "
+        words="A row gives its registers R / (Z + R). What a sigma would absorb is computed from this model's own log "
+        "Z, layer by layer, without what the registers of one layer change in the next. Strength is the factor on R, at "
+        f"sigma {PAPER_SIGMA:g}, with which each head's registers would take the wanted share of these rows; smallest "
         "and largest head of each layer (diagnosis.json has all).",
         pictures=pictures,
         tables=tables,
@@ -210,8 +210,8 @@ def _words(all_found: Sequence[Diagnosis], named: Mapping[str, Sequence[Word]], 
     ]
     words = (
         "Every word over the picture as the model saw it: bright where the rows that predicted the word attended, mean "
+        "over layers and heads. Each picture has its own scale: its brightest patch is the one most attended to."
     )
-    words += "over layers and heads. Each picture has its own scale: its brightest patch is the one most attended to."
     if all_words is None:
         words = "This model's visual tokens form no single grid, so they are not drawn over the picture."
     return Section(
