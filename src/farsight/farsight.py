@@ -6,12 +6,14 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from farsight.attention import LayerRegisters, Rows, registers_in
+from farsight.calibration import check_share, read_calibration
 from farsight.errors import SettingError
 from farsight.generation import GenerationHooks
 from farsight.horizon import HorizonHooks
@@ -48,7 +50,7 @@ class FarSight(Method):
     score_scale
         Factor on the scores before the softmax (the pseudo-code's temperature).
     strength
-        Factor on ``R``: a number, one per layer, or one per layer and head.
+        Factor on ``R``: a number, one per layer, or one per layer and head (`load` reads measured ones).
     absorb
         In (0, 1), instead of ``strength``: each head's registers get the factor with which the rows of the prompt
         give them this share of their attention, on average, measured once per ``generate`` call from the ``log Z`` of
@@ -120,15 +122,24 @@ class FarSight(Method):
     def _check_absorb(self) -> None:
         if self.absorb is None:
             return
-        _require(
-            _is_finite(self.absorb) and 0 < self.absorb < 1,
-            f"absorb must be a share between 0 and 1, such as 0.05, got {self.absorb!r}",
-        )
+        check_share(self.absorb)
         _require(
             self.strength == 1.0,
             "absorb measures the strength of the registers: leave out strength, or leave out absorb",
         )
         _require(self.profile != "none", "profile='none' has no registers that could absorb anything: leave out absorb")
+
+    @classmethod
+    def load(cls, path: str | Path) -> FarSight:
+        """Take the strengths that ``farsight calibrate`` wrote, one for each head, and the settings that they are for.
+
+        Raises
+        ------
+        InputError
+            If the file is missing, damaged or of another kind.
+        """
+        found = read_calibration(path)
+        return cls(sigma=found.sigma, rows=found.rows, strength=found.strength)
 
     @contextmanager
     def applied(self, model: nn.Module) -> Iterator[None]:

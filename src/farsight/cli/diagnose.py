@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json as json_format
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from farsight.cli import options
 from farsight.errors import InputError, SettingError
-
-if TYPE_CHECKING:
-    from farsight.metrics.vocabulary import Vocabulary
 
 PROMPT = "Describe this image in detail."
 
@@ -57,6 +54,7 @@ def diagnose(
     if not prompt.strip():
         raise InputError("--prompt is empty; say what to ask about the picture")
 
+    from farsight.cli.explain import vocabulary_for
     from farsight.cli.quiet import quiet
     from farsight.cli.truth import read_truth
     from farsight.images import open_frames, open_image
@@ -76,7 +74,7 @@ def diagnose(
         video = image.is_dir()
         seen = open_frames(image) if video else open_image(image)
         truth = None if objects is None else read_truth(objects, synonyms)
-        vocabulary = _vocabulary(model, synonyms) if truth is None else truth.vocabulary
+        vocabulary = vocabulary_for(model, synonyms) if truth is None else truth.vocabulary
         make_folder(out)  # before a model is loaded, which may take long
         loaded = options.load(model, device, dtype, attn_implementation, videos=video)
         found = look(loaded, seen, prompt, chosen, max_new_tokens=max_new_tokens, answer=answer)
@@ -93,10 +91,3 @@ def diagnose(
         return
     print("\n".join(summary(found)))
     print(f"wrote {out / 'report.html'}, figures as PNG and PDF, arrays as .npz, diagnosis.json")
-
-
-def _vocabulary(model: str, synonyms: str | None) -> Vocabulary:
-    """COCO's by default, that of the drawn scenes for the embedded model."""
-    from farsight.cli.truth import SCENES, read_vocabulary_by_name
-
-    return read_vocabulary_by_name(SCENES if synonyms is None and model == options.EMBEDDED else synonyms)

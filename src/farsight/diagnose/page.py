@@ -150,9 +150,9 @@ def _decay(all_found: Sequence[Diagnosis], figures: Mapping[str, Figure]) -> Sec
     ]
     return Section(
         title="Positional decay",
-        words="Share of each row on visual tokens, registers counted as part of the row. The dotted line is the control: "
-        "a row that attends equally to all that it may read, whose share falls because the text grows. Slopes per ten "
-        "tokens, those of shares in percentage points, with 95 % intervals of a moving-block bootstrap over tokens of "
+        words="Share of each row on visual tokens, registers counted as part of the row. The dotted line is the "
+        "control: a row that attends equally to all that it may read, whose share falls because the text grows. Slopes per "
+        "ten tokens, those of shares in percentage points, with 95 % intervals of a moving-block bootstrap over tokens of "
         "this one answer; the last column is the slope of share over control, 0 where there is nothing but dilution.",
         pictures=pictures,
         tables=[Table(columns=["", "mean, %", "slope", "control", "slope of share / control"], rows=rows)],
@@ -189,9 +189,9 @@ def _registers(all_found: Sequence[Diagnosis], figures: Mapping[str, Figure]) ->
     return Section(
         title="Registers at work",
         words="A row gives its registers R / (Z + R). What a sigma would absorb is computed from this model's own log "
-        "Z, layer by layer, without what the registers of one layer change in the next. Strength is the factor on R, at "
-        f"sigma {PAPER_SIGMA:g}, with which each head's registers would take the wanted share of these rows; smallest "
-        "and largest head of each layer (diagnosis.json has all).",
+        "Z, layer by layer, without what the registers of one layer change in the next. Strength is the factor on R, "
+        f"at sigma {PAPER_SIGMA:g}, with which each head's registers would take the wanted share of these rows; "
+        "smallest and largest head of each layer (diagnosis.json has all).",
         pictures=pictures,
         tables=tables,
     )
