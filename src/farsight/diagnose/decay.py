@@ -101,4 +101,5 @@ def _slopes(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float6
     """Least-squares slopes per ten tokens, ``(draws,)``."""
     centred = x - x.mean(1, keepdims=True)
     spread = np.square(centred).sum(1)
-    return PER_TOKENS * (centred * y).sum(1) / np.where(spread > 0, spread, np.nan)
+    slopes: NDArray[np.float64] = PER_TOKENS * (centred * y).sum(1) / np.where(spread > 0, spread, np.nan)
+    return slopes

@@ -96,7 +96,7 @@ def draw_flow(all_found: Sequence[Diagnosis]) -> Figure:
         lines.set(title="Share of an answer's row that stems from the picture", xlabel="layers passed")
         lines.xaxis.set_major_locator(MaxNLocator(integer=True))
         charts.in_percent(lines)
-        lines.set_ylim(top=1.3 * max(line.get_ydata().max() for line in lines.lines))  # type: ignore[union-attr]
+        lines.set_ylim(top=1.3 * max(line.get_ydata().max() for line in lines.lines))
         lines.legend(loc="upper left", ncols=2)
         values = 100 * first.arrays["flow"][1:, image, first.answering]
         extent = (0.5, values.shape[1] + 0.5, len(values) + 0.5, 0.5)

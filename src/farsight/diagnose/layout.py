@@ -47,6 +47,7 @@ def lay_out(loaded: LoadedModel, seen: Visual, prompt: str) -> Layout:
     UnsupportedModelError
         If the model does not say which token stands for the image.
     """
+    pictures: tuple[Image.Image, ...]
     if isinstance(seen, Image.Image):
         pictures, inputs = (seen,), prompt_inputs(loaded, seen, prompt)
     else:

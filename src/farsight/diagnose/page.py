@@ -151,9 +151,10 @@ def _decay(all_found: Sequence[Diagnosis], figures: Mapping[str, Figure]) -> Sec
     return Section(
         title="Positional decay",
         words="Share of each row on visual tokens, registers counted as part of the row. The dotted line is the "
-        "control: a row that attends equally to all that it may read, whose share falls because the text grows. Slopes per "
-        "ten tokens, those of shares in percentage points, with 95 % intervals of a moving-block bootstrap over tokens of "
-        "this one answer; the last column is the slope of share over control, 0 where there is nothing but dilution.",
+        "control: a row that attends equally to all that it may read, whose share falls because the text grows. "
+        "Slopes are per ten tokens, those of shares in percentage points, with 95 % intervals of a moving-block "
+        "bootstrap over the tokens of this one answer; the last is the slope of share over control, 0 where all is "
+        "dilution.",
         pictures=pictures,
         tables=[Table(columns=["", "mean, %", "slope", "control", "slope of share / control"], rows=rows)],
     )

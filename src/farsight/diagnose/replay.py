@@ -61,7 +61,7 @@ def attention_part(method: Method) -> Method:
     return kept[0] if len(kept) == 1 else Composed(methods=tuple(kept))
 
 
-class _Forced(LogitsProcessor):  # type: ignore[misc]
+class _Forced(LogitsProcessor):
     """Leaves one token to choose."""
 
     def __init__(self, tokens: Sequence[int], prompt_slots: int) -> None:
@@ -72,7 +72,7 @@ class _Forced(LogitsProcessor):  # type: ignore[misc]
         return torch.full_like(scores, -torch.inf).index_fill_(1, torch.tensor([token], device=scores.device), 0.0)
 
 
-class _AfterTokens(StoppingCriteria):  # type: ignore[misc]
+class _AfterTokens(StoppingCriteria):
     def __init__(self, slots: int) -> None:
         self.slots = slots
 
