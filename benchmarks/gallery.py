@@ -45,7 +45,7 @@ def main() -> None:
     folder.mkdir(exist_ok=True)
     for name, drawn in draw_all(all_found, named).items():
         with Image.open(BytesIO(image(drawn))) as picture:
-            picture.convert("RGB").quantize(192, dither=Image.Dither.NONE).save(folder / f"{name}.png", optimize=True)
+            picture.convert("RGB").save(folder / f"{name}.png", optimize=True)
     print("\n".join(summary(all_found)))
     for found in all_found:
         print(f"{found.label}: {found.text}")

@@ -39,7 +39,7 @@ def draw_decay(all_found: Sequence[Diagnosis]) -> Figure:
     layers = chosen_layers(all_found[0].layers)
     columns = min(4, len(layers)) if len(layers) != 4 else 2
     rows = math.ceil(len(layers) / columns)
-    with charts.figure(11, 0.7 + 2.5 * rows) as drawn:
+    with charts.figure(11, 0.9 + 2.5 * rows) as drawn:
         grid = drawn.subplots(rows, columns, sharex=True, squeeze=False)
         for axes, layer in zip(grid.flat, layers, strict=False):
             for number, found in enumerate(all_found):
@@ -53,9 +53,10 @@ def draw_decay(all_found: Sequence[Diagnosis]) -> Figure:
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         for axes in list(grid.flat)[len(layers) :]:
             axes.set_visible(False)
-        drawn.supxlabel("position of the generated token", fontsize=9)
+        for axes in list(grid.flat)[max(0, len(layers) - columns) : len(layers)]:
+            axes.set_xlabel("position of the generated token")
         drawn.supylabel("attention on visual tokens (share of a row, mean over heads)", fontsize=9)
-        drawn.legend(*grid.flat[0].get_legend_handles_labels(), loc="outside upper left", ncols=4)
+        drawn.legend(*grid.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
         drawn.suptitle(
             "Positional decay of attention on the picture", x=0.01, ha="left", fontweight="bold", fontsize=11
         )
