@@ -16,7 +16,7 @@ export HF_HUB_OFFLINE = 1
 
 TOOK = echo "make $@ took $$(( $$(date +%s) - start )) s"
 
-.PHONY: demo test test-slow lint bench clean
+.PHONY: demo test test-slow lint bench gallery clean
 
 demo:
 	@start=$$(date +%s); $(MAKE) -s --no-print-directory $(VENV)/.installed \
@@ -39,6 +39,9 @@ lint: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	@start=$$(date +%s); $(RUN) benchmarks/overhead.py && $(TOOK)
+
+gallery: $(VENV)/.installed
+	@start=$$(date +%s); $(RUN) benchmarks/gallery.py && $(TOOK)
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

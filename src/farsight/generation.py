@@ -35,6 +35,7 @@ class GenerationHooks:
     model: nn.Module
     language_model: LanguageModel
     rows: Rows
+    absorb: float | None = None
     _requests: dict[int, dict[str, Any]] = field(default_factory=dict)
 
     @contextmanager
@@ -68,6 +69,11 @@ class GenerationHooks:
         config, model_kwargs = given["generation_config"], given["model_kwargs"]
         if self.horizon == "current":
             self._check_recomputable(given["generation_mode"], model_kwargs)
+        if self.absorb is not None and getattr(config, "prefill_chunk_size", None):
+            raise UnsupportedModelError(
+                "absorb measures the whole prompt in one forward: leave out prefill_chunk_size, or set "
+                "strength=... instead"
+            )
         request = self.rows.request or {}
         prompt = next((p for n in ("input_ids", "inputs_embeds") if (p := request.get(n)) is not None), None)
         ids = request.get("input_ids")
