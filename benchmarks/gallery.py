@@ -26,7 +26,7 @@ from farsight.report.charts import image
 from farsight.scenes import checkpoint_path, vocabulary_path
 
 ROOT = Path(__file__).parents[1]
-PICTURE, PROMPT, TOKENS = "park.png", "Describe this image in detail.", 64
+PICTURE, PROMPT, TOKENS = "kitchen.png", "Describe this image in detail.", 64
 METHODS = {"plain": Plain(), "farsight": FarSight(), "farsight (absorb=0.1)": FarSight(absorb=0.1)}
 
 
