@@ -27,7 +27,7 @@ DARKEST = 0.25
 
 
 def draw_looks(all_found: Sequence[Diagnosis], words: Mapping[str, Sequence[Word]]) -> Figure | None:
-    """Draw words of each method's answer side by side, a row or more for each method; None without a grid of patches.
+    """Draw words of each method's answer side by side, a row or more for each; None without words or a grid.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def draw_looks(all_found: Sequence[Diagnosis], words: Mapping[str, Sequence[Word
     words
         For each label the words to draw, in order.
     """
-    if all_found[0].layout.grid is None:
+    if all_found[0].layout.grid is None or not any(words.values()):
         return None
     frames = all_found[0].layout.frames
     columns = max(1, min(COLUMNS // min(frames, COLUMNS), max(len(words[found.label]) for found in all_found)))

@@ -214,7 +214,9 @@ def _words(all_found: Sequence[Diagnosis], named: Mapping[str, Sequence[Word]], 
         "over layers and heads. Each picture has its own scale: its brightest patch is the one most attended to."
     )
     if all_words is None:
-        words = "This model's visual tokens form no single grid, so they are not drawn over the picture."
+        words = (
+            "No words were said, or this model's visual tokens form no single grid: nothing to draw over the picture."
+        )
     return Section(
         title="Where it looks",
         words=words,
