@@ -1,0 +1,144 @@
+"""Can FarSight be switched on in an architecture, and does what it generates equal the definition?"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from architectures import ROWS, Row
+from inputs import kinds_of, left_padded, prompt
+from reference import SIGMA, logits_of_definition
+from tiny_model import CLASSES, FIRST_WORD, tiny_model
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from farsight import FarSight, UnsupportedModelError
+from farsight.language_model import locate
+
+NEW = 5
+METHOD = FarSight(sigma=SIGMA)
+TOLERANCE = 2e-4
+EFFECT = 1e-3
+
+
+class Defect(AssertionError):
+    """What no row of the table may have."""
+
+
+def check(name: str) -> dict[str, Any]:
+    """One row of the table: ``result`` is ok, refused or defect, with the ``reason`` of the latter two."""
+    row = ROWS.get(name, Row())
+    found: dict[str, Any] = {"architecture": name, "class": CLASSES[name]}
+    model = tiny_model(name, row.config, row.attention)
+    try:
+        located = locate(model)
+        with METHOD(model):
+            pass
+    except UnsupportedModelError as refusal:
+        return {**found, "result": "refused", "reason": str(refusal)}
+    found["where"] = [f"{layer.index}:{type(layer.module).__name__}" for layer in located.layers]
+    found["attention"] = row.attention
+    names = {layer.name for layer in located.layers}
+    kinds = kinds_of(model, row)
+    for kind in kinds:
+        found[kind] = _compare(model, prompt(model, row, kind), names)
+    one, other = prompt(model, row, kinds[0], seed=1), prompt(model, row, kinds[0], before=5, seed=2)
+    found["batch"] = _compare(model, left_padded(one, other), names)
+    found["static cache"] = _static(model, one)
+    _restores(model, one)
+    return {**found, "restored": True, "result": "ok"}
+
+
+def generate(model: PreTrainedModel, inputs: dict[str, Tensor], **kwargs: Any) -> tuple[Tensor, Tensor]:
+    """New tokens of cached greedy decoding, ``(batch, new)``, and their logits, ``(batch, new, vocabulary)``."""
+    torch.manual_seed(0)
+    found = model.generate(
+        **inputs,
+        max_new_tokens=NEW,
+        do_sample=False,
+        suppress_tokens=list(range(FIRST_WORD)),
+        output_logits=True,
+        return_dict_in_generate=True,
+        **kwargs,
+    )
+    return found.sequences[:, -NEW:], torch.stack(found.logits, dim=1).double()
+
+
+def _compare(model: PreTrainedModel, inputs: dict[str, Tensor], names: set[str]) -> dict[str, float]:
+    """Largest differences between logits: of FarSight and its definition, and of FarSight and plain decoding."""
+    plain_tokens, plain = generate(model, inputs)
+    literal, _ = logits_of_definition(model, inputs, plain_tokens, 0)
+    scale = max(1.0, float(literal.abs().max()))
+    if (noise := _distance(plain, literal)) > TOLERANCE * scale:
+        raise Defect(f"the reference is not this model: plain decoding differs from it by {noise:.1e}")
+    with METHOD(model):
+        tokens, logits = generate(model, inputs)
+    length = inputs["input_ids"].shape[1] + NEW
+    expected, absorbed = logits_of_definition(model, inputs, tokens, length)
+    without, _ = logits_of_definition(model, inputs, tokens, 0)
+    error, effect = _distance(logits, expected), float((expected - without).abs().amax((0, 2)).min())
+    if set(absorbed) != names:
+        raise Defect(f"registers belong in {sorted(absorbed)} and are in {sorted(names)}")
+    if min(absorbed.values()) < EFFECT:
+        raise Defect(f"registers absorb nothing: {absorbed}")
+    if effect < EFFECT:
+        raise Defect(f"registers change the logits by {effect:.1e} only")
+    if error > TOLERANCE * scale or error > effect / 10:
+        raise Defect(f"differs from the definition by {error:.1e} (plain: {noise:.1e}, effect: {effect:.1e})")
+    return {"error": error, "effect": effect, "absorbed": max(absorbed.values())}
+
+
+def _distance(one: Tensor, other: Tensor) -> float:
+    return float((one - other).abs().max())
+
+
+def _static(model: PreTrainedModel, inputs: dict[str, Tensor]) -> str:
+    """Whether a static cache gives what the default cache gives; where it does not in plain decoding, that is said."""
+    plainly = _differs_with_static_cache(model, inputs)
+    if plainly is not None:
+        return f"not in plain decoding either: {plainly}"
+    with METHOD(model):
+        difference = _differs_with_static_cache(model, inputs)
+    if difference is not None:
+        raise Defect(f"static cache: {difference}")
+    return "ok"
+
+
+def _differs_with_static_cache(model: PreTrainedModel, inputs: dict[str, Tensor]) -> str | None:
+    _, expected = generate(model, inputs)
+    try:
+        _, found = generate(model, inputs, cache_implementation="static", disable_compile=True)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}".splitlines()[0][:200]
+    difference, scale = _distance(found, expected), max(1.0, float(expected.abs().max()))
+    return None if difference <= TOLERANCE * scale else f"logits differ by {difference:.1e}"
+
+
+def _restores(model: PreTrainedModel, inputs: dict[str, Tensor]) -> None:
+    tokens, logits = generate(model, inputs)
+    before = _state(model)
+    with METHOD(model):
+        generate(model, inputs)
+    if _state(model) != before:
+        raise Defect("leaving did not restore the model's attributes, hooks or configs")
+    again, same = generate(model, inputs)
+    if not (torch.equal(again, tokens) and torch.equal(same, logits)):
+        raise Defect("leaving did not restore what the model says")
+
+
+def _state(model: PreTrainedModel) -> dict[str, Any]:
+    return {
+        "attributes": {name: sorted(vars(module)) for name, module in model.named_modules()},
+        "hooks": {
+            name: [len(hooks) for attribute, hooks in sorted(vars(module).items()) if attribute.endswith("_hooks")]
+            for name, module in model.named_modules()
+        },
+        "implementations": [m.config._attn_implementation for m in model.modules() if hasattr(m, "config")],
+        "config": copy.deepcopy(model.config.to_dict()),
+        "generation": model.generation_config.to_dict(),
+    }
+
+
+Check = Callable[[str], dict[str, Any]]

@@ -1,0 +1,88 @@
+"""Prompts with a picture or a video, in the form that an architecture takes them."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import torch
+from architectures import FRAMES, GRID, GRID_VIDEO, PIXELS, Row, Shapes
+from tiny_model import FIRST_WORD, VOCABULARY
+from torch import Tensor
+from transformers import PreTrainedModel
+
+
+def prompt(model: PreTrainedModel, row: Row, kind: str = "image", before: int = 2, seed: int = 0) -> dict[str, Tensor]:
+    """One prompt: ``before`` words, the placeholders of the picture or video, five words."""
+    generator = torch.Generator().manual_seed(seed)
+    given = {name: _tensor(form, generator) for name, form in _form(model, row, kind).items()}
+    token, count = _placeholder(model, row, kind), _count(model, row, kind, given)
+    parts = row.parts if kind == "video" else 1
+    words = iter(torch.randint(FIRST_WORD, VOCABULARY, (before + parts + 4,), generator=generator).tolist())
+    ids = [next(words) for _ in range(before)]
+    for _ in range(parts):
+        ids += [token] * (count // parts) + [next(words)]
+    ids += list(words)
+    input_ids = torch.tensor([ids])
+    inputs = {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids), **given}
+    accepted = inspect.signature(model.forward).parameters
+    for name in ("mm_token_type_ids", "token_type_ids"):
+        if name in accepted and name not in inputs:
+            inputs[name] = (input_ids == token) * (2 if kind == "video" and name.startswith("mm") else 1)
+    return inputs
+
+
+def kinds_of(model: PreTrainedModel, row: Row) -> list[str]:
+    """Image, video, or both: what the architecture takes."""
+    if row.kinds is not None:
+        return list(row.kinds)
+    video = row.video is not None or "pixel_values_videos" in inspect.signature(model.forward).parameters
+    return ["image", "video"] if video else ["image"]
+
+
+def _form(model: PreTrainedModel, row: Row, kind: str) -> Shapes:
+    accepted = inspect.signature(model.forward).parameters
+    if kind == "image":
+        return row.image or (GRID if "image_grid_thw" in accepted else PIXELS)
+    return row.video or (GRID_VIDEO if "video_grid_thw" in accepted else FRAMES)
+
+
+def _tensor(form: tuple[int, ...] | list[Any], generator: torch.Generator) -> Tensor:
+    return torch.randn(form, generator=generator) if isinstance(form, tuple) else torch.tensor(form)
+
+
+def _placeholder(model: PreTrainedModel, row: Row, kind: str) -> int:
+    if (chosen := row.video_token if kind == "video" else row.image_token) is not None:
+        return chosen
+    for name in (f"{kind}_token_id", f"{kind}_token_index", f"{kind}_token"):
+        if isinstance(token := getattr(model.config, name, None), int):
+            return token
+    raise LookupError(f"{type(model).__name__} does not say which token stands for the {kind}")
+
+
+def _count(model: PreTrainedModel, row: Row, kind: str, given: dict[str, Tensor]) -> int:
+    """How many placeholders the features of a picture fill."""
+    if (chosen := row.video_tokens if kind == "video" else row.tokens) is not None:
+        return chosen
+    holder = model if hasattr(model, f"get_{kind}_features") else model.model
+    features = getattr(holder, f"get_{kind}_features")
+    accepted = inspect.signature(features).parameters
+    with torch.no_grad():
+        found = features(**{name: value for name, value in given.items() if name in accepted})
+    if not isinstance(found, Tensor | tuple | list):
+        found = found.last_hidden_state if found.pooler_output is None else found.pooler_output
+    numbers = sum(part.numel() for part in found) if not isinstance(found, Tensor) else found.numel()
+    return numbers // model.get_input_embeddings().weight.shape[1]
+
+
+def left_padded(one: dict[str, Tensor], other: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Two prompts as one batch, padded on the left; pictures are stacked along their first dimension."""
+    lengths = [inputs["input_ids"].shape[1] for inputs in (one, other)]
+    batch = {}
+    for name in one:
+        pair = [one[name], other[name]]
+        if pair[0].dim() >= 2 and [part.shape[1] for part in pair] == lengths and not name.startswith("pixel"):
+            missing = [max(lengths) - length for length in lengths]
+            pair = [torch.cat((part.new_zeros(1, n, *part.shape[2:]), part), 1) for part, n in zip(pair, missing)]
+        batch[name] = torch.cat(pair)
+    return batch
