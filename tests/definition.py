@@ -42,6 +42,7 @@ def defined_attention(
     softcap: float | None = None,
     position_bias: Tensor | None = None,
     s_aux: Tensor | None = None,
+    sinks: Tensor | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
     """One layer's attention, ``(batch, queries, heads, head_dim)``, float64; sinks are one more column of scores."""
@@ -69,7 +70,9 @@ def defined_attention(
         register = torch.full((1,), -torch.inf, dtype=torch.float64)
     w = torch.where(allowed, w, register)
     if s_aux is not None:
-        w = torch.cat((w, s_aux.double().reshape(1, -1, 1, 1).expand(*w.shape[:3], 1)), dim=-1)
+        sinks = s_aux.reshape(1, -1, 1, 1)
+    if sinks is not None:
+        w = torch.cat((w, sinks.double().expand(*w.shape[:3], 1)), dim=-1)
     all_weights = torch.softmax(w, dim=-1).nan_to_num(0.0)
     weights = all_weights[..., :slots] * allowed
     definition.absorbed.append((all_weights[..., :slots] * ~allowed).sum(-1))

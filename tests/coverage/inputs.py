@@ -16,19 +16,25 @@ def prompt(model: PreTrainedModel, row: Row, kind: str = "image", before: int = 
     """One prompt: ``before`` words, the placeholders of the picture or video, five words."""
     generator = torch.Generator().manual_seed(seed)
     given = {name: _tensor(form, generator) for name, form in _form(model, row, kind).items()}
-    token, count = _placeholder(model, row, kind), _count(model, row, kind, given)
+    count = _count(model, row, kind, given)
+    token = _placeholder(model, row, kind) if count else -1
     parts = row.parts if kind == "video" else 1
     words = iter(torch.randint(FIRST_WORD, VOCABULARY, (before + parts + 4,), generator=generator).tolist())
     ids = [next(words) for _ in range(before)]
+    start, end = _around(model, row, kind)
+    ids += start
     for _ in range(parts):
         ids += [token] * (count // parts) + [next(words)]
-    ids += list(words)
+    ids += [*end, *words]
     input_ids = torch.tensor([ids])
     inputs = {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids), **given}
+    inputs |= {name: torch.ones(1, len(ids), *shape, dtype=torch.int64) for name, shape in row.per_token.items()}
+    if row.marks is not None:
+        inputs[row.marks] = (input_ids == token).long()
     accepted = inspect.signature(model.forward).parameters
     for name in ("mm_token_type_ids", "token_type_ids"):
         if name in accepted and name not in inputs:
-            inputs[name] = (input_ids == token) * (2 if kind == "video" and name.startswith("mm") else 1)
+            inputs[name] = (input_ids == token) * (not row.prefix) * (2 if kind == "video" and name.startswith("mm") else 1)
     return inputs
 
 
@@ -43,7 +49,7 @@ def kinds_of(model: PreTrainedModel, row: Row) -> list[str]:
 def _form(model: PreTrainedModel, row: Row, kind: str) -> Shapes:
     accepted = inspect.signature(model.forward).parameters
     if kind == "image":
-        return row.image or (GRID if "image_grid_thw" in accepted else PIXELS)
+        return row.image if row.image is not None else (GRID if "image_grid_thw" in accepted else PIXELS)
     return row.video or (GRID_VIDEO if "video_grid_thw" in accepted else FRAMES)
 
 
@@ -52,30 +58,38 @@ def _tensor(form: tuple[int, ...] | list[Any], generator: torch.Generator) -> Te
 
 
 def _placeholder(model: PreTrainedModel, row: Row, kind: str) -> int:
-    if (chosen := row.video_token if kind == "video" else row.image_token) is not None:
+    chosen = row.video_token if kind == "video" else row.image_token
+    if isinstance(chosen, int):
         return chosen
-    for name in (f"{kind}_token_id", f"{kind}_token_index", f"{kind}_token"):
+    for name in (chosen,) if chosen is not None else (f"{kind}_token_id", f"{kind}_token_index", f"{kind}_token"):
         if isinstance(token := getattr(model.config, name, None), int):
             return token
     raise LookupError(f"{type(model).__name__} does not say which token stands for the {kind}")
+
+
+def _around(model: PreTrainedModel, row: Row, kind: str) -> tuple[list[int], list[int]]:
+    if row.around is None or kind != "video":
+        return [], []
+    start, end = (getattr(model.config, name) for name in row.around)
+    return [start], [end]
 
 
 def _count(model: PreTrainedModel, row: Row, kind: str, given: dict[str, Tensor]) -> int:
     """How many placeholders the features of a picture fill."""
     if (chosen := row.video_tokens if kind == "video" else row.tokens) is not None:
         return chosen
-    holder = model if hasattr(model, f"get_{kind}_features") else model.model
-    features = getattr(holder, f"get_{kind}_features")
-    accepted = inspect.signature(features).parameters
+    holders = [holder for holder in (model, getattr(model, "model", None)) if hasattr(holder, f"get_{kind}_features")]
+    features = [getattr(holder, f"get_{kind}_features") for holder in holders]
+    accepted = {name for function in features for name in inspect.signature(function).parameters}
     with torch.no_grad():
-        found = features(**{name: value for name, value in given.items() if name in accepted})
+        found = features[0](**{name: value for name, value in given.items() if name in accepted})
     if not isinstance(found, Tensor | tuple | list):
         found = found.last_hidden_state if found.pooler_output is None else found.pooler_output
     numbers = sum(part.numel() for part in found) if not isinstance(found, Tensor) else found.numel()
     return numbers // model.get_input_embeddings().weight.shape[1]
 
 
-def left_padded(one: dict[str, Tensor], other: dict[str, Tensor]) -> dict[str, Tensor]:
+def left_padded(row: Row, one: dict[str, Tensor], other: dict[str, Tensor]) -> dict[str, Tensor]:
     """Two prompts as one batch, padded on the left; pictures are stacked along their first dimension."""
     lengths = [inputs["input_ids"].shape[1] for inputs in (one, other)]
     batch = {}
@@ -84,5 +98,5 @@ def left_padded(one: dict[str, Tensor], other: dict[str, Tensor]) -> dict[str, T
         if pair[0].dim() >= 2 and [part.shape[1] for part in pair] == lengths and not name.startswith("pixel"):
             missing = [max(lengths) - length for length in lengths]
             pair = [torch.cat((part.new_zeros(1, n, *part.shape[2:]), part), 1) for part, n in zip(pair, missing)]
-        batch[name] = torch.cat(pair)
+        batch[name] = torch.cat(pair, row.stacked.get(name, 0))
     return batch

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from definition import Definition, defined_attention, linear
 from torch import Tensor, nn
-from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers import PreTrainedModel
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 SIGMA = 0.3
 _now: list[tuple[Definition, dict[str, float]]] = []
@@ -28,8 +29,9 @@ def logits_of_definition(
     """
     absorbed: dict[str, float] = {}
     definition = Definition(length=length, registers=linear(SIGMA))
+    longer = continued(inputs, new[:, :-1])
     with torch.no_grad(), _in_every_decoder_layer(model, definition, absorbed):
-        found = model(**continued(inputs, new[:, :-1]), use_cache=False).logits
+        found = model(**longer, use_cache=False).logits
     return found[:, -new.shape[1] :].double(), absorbed
 
 
@@ -42,7 +44,9 @@ def continued(inputs: dict[str, Tensor], new: Tensor) -> dict[str, Tensor]:
             longer[name] = torch.cat((value, new), dim=1)
         elif value.dim() >= 2 and value.shape[1] == prompt and not name.startswith(("pixel", "qformer")):
             repeated = value[:, -1:].expand(-1, more, *value.shape[2:])
-            longer[name] = torch.cat((value, torch.zeros_like(repeated) if "type" in name else repeated), dim=1)
+            if "type" in name:  # of a model whose prompt has type 0 throughout, what follows has type 1
+                repeated = torch.zeros_like(repeated) if bool(value.any()) else torch.ones_like(repeated)
+            longer[name] = torch.cat((value, repeated), dim=1)
     return longer
 
 
@@ -50,24 +54,27 @@ def continued(inputs: dict[str, Tensor], new: Tensor) -> dict[str, Tensor]:
 def _in_every_decoder_layer(
     model: PreTrainedModel, definition: Definition, absorbed: dict[str, float]
 ) -> Iterator[None]:
-    AttentionInterface.register("coverage_definition", _attention)
-    AttentionMaskInterface.register("coverage_definition", AttentionMaskInterface()["eager"])
+    """Decoders run their eager attention, which is the definition in this block.
+
+    The name stays "eager": some models build a part of their masks only for names that they know.
+    """
     configs = {id(config): config for config in _decoder_configs(model)}
     before = [(config, config._attn_implementation) for config in configs.values()]
-    names = {module: name for name, module in model.named_modules()}
-    _now.append((definition, absorbed))
-    for module, name in names.items():
+    for name, module in model.named_modules():
         vars(module)["coverage_name"] = name
+    _now.append((definition, absorbed))
+    ALL_ATTENTION_FUNCTIONS["eager"] = _attention
     try:
         for config, _ in before:
-            config._attn_implementation_internal = "coverage_definition"
+            config._attn_implementation_internal = "eager"
         yield
     finally:
         for config, implementation in before:
             config._attn_implementation_internal = implementation
-        for module in names:
-            vars(module).pop("coverage_name", None)
+        del ALL_ATTENTION_FUNCTIONS["eager"]
         _now.pop()
+        for module in model.modules():
+            del vars(module)["coverage_name"]
 
 
 def _decoder_configs(model: PreTrainedModel) -> Iterator[Any]:
@@ -109,8 +116,5 @@ def _parts(mask: Tensor | None, query: Tensor, key: Tensor) -> tuple[Tensor, Ten
 
 
 def _is_causal(allowed: Tensor) -> bool:
-    """Rows and keys are the same tokens, every real row reads itself, and the last row is the future of the others."""
-    if allowed.shape[2] != allowed.shape[3]:
-        return False
-    own = allowed.diagonal(dim1=-2, dim2=-1)
-    return bool((own | ~allowed.any(-1)).all()) and not bool(allowed[..., -2, -1].any())
+    """Rows and keys are the same tokens, and the last one is the future of the one before."""
+    return allowed.shape[2] == allowed.shape[3] and not bool(allowed[..., -2, -1].any())

@@ -43,7 +43,7 @@ _SIZES = {
     "query_pre_attn_scalar": _HEAD_DIM,
     "index_topk": 8,
     "index_head_dim": _HEAD_DIM,
-    "index_n_heads": 2,
+    "index_n_heads": 16,
     "n_group": 1,
     "topk_group": 1,
     "linear_head_dim": 8,
@@ -79,17 +79,21 @@ def tiny_config(name: str, overrides: Mapping[str, Any]) -> Any:
 def tiny_model(name: str, overrides: Mapping[str, Any], attention: str = "sdpa") -> PreTrainedModel:
     """A random model whose attention is not uniform, so that registers change what it says."""
     torch.manual_seed(0)
-    model: PreTrainedModel = getattr(transformers, CLASSES[name])(tiny_config(name, overrides))
+    config = tiny_config(name, overrides)
+    if attention != "sdpa":
+        config._attn_implementation = attention
+    model: PreTrainedModel = getattr(transformers, CLASSES[name])(config)
     _randomise(model)
     model.set_attn_implementation(attention)
-    model.generation_config.eos_token_id = None
-    model.generation_config.pad_token_id = 0
-    model.generation_config.cache_implementation = None
+    if model.can_generate():
+        model.generation_config.eos_token_id = None
+        model.generation_config.pad_token_id = 0
+        model.generation_config.cache_implementation = None
     return model.eval()
 
 
 def _shrink(values: dict[str, Any], tokens: dict[str, int]) -> None:
-    kept = _kept_layers(values)
+    kept, values_before = _kept_layers(values), dict(values)
     for key, value in list(values.items()):
         if isinstance(value, dict) and key not in ("per_layer_config", "rope_parameters", "rope_scaling"):
             if "model_type" in value or not all(str(name).isdigit() for name in value):
@@ -107,7 +111,7 @@ def _shrink(values: dict[str, Any], tokens: dict[str, int]) -> None:
         elif isinstance(value, list) and len(value) > len(kept) and len(value) == _ORIGINAL.get(id(values)):
             values[key] = [value[index] for index in kept]
         elif isinstance(value, int | float) and not isinstance(value, bool):
-            values[key] = _small(key, value, tokens)
+            values[key] = _small(key, value, tokens, values_before.get(key.replace("key_value", "attention")))
 
 
 _ORIGINAL: dict[int, int] = {}
@@ -145,28 +149,33 @@ def _shrink_rope(rope: dict[str, Any]) -> None:
 
 
 def _tiny_layer(layer: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: _small(key, value, {}) if isinstance(value, int | float) else value for key, value in layer.items()}
+    """What one layer has that others have not; as many heads of keys as of queries stay as many."""
+    queries = layer.get("num_attention_heads")
+    return {k: _small(k, v, {}, queries) if isinstance(v, int | float) else v for k, v in layer.items()}
 
 
-def _small(key: str, value: int | float, tokens: dict[str, int]) -> int | float:
+def _small(key: str, value: int | float, tokens: dict[str, int], queries: Any = None) -> int | float:
+    """A small number instead of ``value``; ``queries`` is how many query heads go with a number of key heads."""
     if key.endswith(("token_id", "token_index")) or key in ("image_token", "video_token"):
         usual = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1}
         return usual[key] if key in usual else tokens.setdefault(key, 3 + len(tokens))
+    if key in _SIZES and value == 0:
+        return 0
     if key in _SIZES:
         return min(value, _SIZES[key]) if "layers" in key or key == "depth" else _SIZES[key]
     if key in _HIDDEN_SIZES or key.endswith(("hidden_size", "_dim_size")):
         return _HIDDEN
     if key.endswith("attention_heads"):
         return _HEADS
-    if key.endswith(("num_key_value_heads", "num_global_key_value_heads")):
-        return 2
+    if key.endswith("key_value_heads"):
+        return _HEADS if value == queries else 2
     if "dropout" in key or key == "layerdrop":
         return 0.0
-    if key.endswith(("experts_per_tok", "moe_topk", "top_k")):
+    if key.endswith(("experts_per_tok", "moe_topk", "moe_k", "top_k")):
         return min(2, value)
     if key.endswith(("_experts", "experts")) and "shared" not in key:
         return min(_EXPERTS, value)
-    if key.endswith(("intermediate_size", "ffn_dim", "mlp_dim")):
+    if key.endswith(("intermediate_size", "intermediate_size_mlp", "ffn_dim", "mlp_dim")):
         return _INTERMEDIATE
     return value
 
@@ -180,7 +189,7 @@ def _randomise(model: nn.Module) -> None:
                 fan_in = math.prod(parameter.shape[1:]) if parameter.dim() > 3 else parameter.shape[-1]
                 noise = torch.randn(parameter.shape, generator=generator)
                 parameter.copy_(noise * (1.0 if "embed" in name else fan_in**-0.5))
-            elif not bool(parameter.any()) and not name.endswith("bias"):
+            elif not bool(parameter.any()) and not ("bias" in name or "norm" in name):
                 parameter.copy_(torch.full(parameter.shape, 0.5))
 
 
