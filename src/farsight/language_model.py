@@ -105,8 +105,8 @@ def _attention_layers(decoder: nn.Module, prefix: str, has_prefix: bool) -> Iter
             )
         if _normalises_heads(type(module)):
             raise UnsupportedModelError(
-                f"{name} ({type(module).__name__}) normalises each head's attention output, which undoes what registers "
-                "take away: they would change nothing"
+                f"{name} ({type(module).__name__}) normalises each head's attention output, which undoes what "
+                "registers take away: they would change nothing"
             )
         attention: Any = module
         yield AttentionLayer(

@@ -17,11 +17,11 @@ Shapes = Mapping[str, tuple[int, ...] | list[Any]]
 @dataclass(frozen=True, kw_only=True)
 class Row:
     """
-    ``tokens`` is how many placeholders a picture takes, None to ask the model; ``parts`` splits a video's. ``image_token``
-    names the config's value that stands for the picture. ``per_token`` are masks of ones with a row per token, ``marks``
-    names one that marks the placeholders, and ``stacked`` says along which dimension two pictures are put together.
-    ``prefix``: the prompt reads both ways (its token types are 0), what follows does not. ``around`` names
-    the tokens before and behind a video.
+    ``tokens``: how many placeholders a picture takes; None to ask the model. ``image_token``: the token that stands for
+    one, or the name of the config's value that says so. ``parts``: in how many pieces a video's placeholders come, and
+    ``around``: the names of the tokens before and behind them. ``per_token``: masks of ones with a row per token;
+    ``marks``: one that marks the placeholders. ``stacked``: along which dimension two pictures are put together.
+    ``prefix``: the prompt reads both ways (its token types are 0), what follows does not.
     """
 
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -117,13 +117,17 @@ ROWS: dict[str, Row] = {
     ),
     "cosmos3_edge": Row(image=GRID_OF_FRAMES, video=GRID_OF_FRAMES_VIDEO, parts=2),
     "cosmos3_omni": Row(parts=2),
-    "deepseek_ocr2": Row(config={
+    "deepseek_ocr2": Row(
+        config={
             "text_config.mlp_layer_types": ["dense", "sparse"],
             "text_config.num_experts_per_tok": 2,
             "vision_config.sam_config.downsample_channels": [32, 64],
         }
     ),
-    "deepseek_vl_hybrid": Row(config={"high_res_vision_config.global_attn_indexes": [0, 1]}, image={**PIXELS, "high_res_pixel_values": (1, 3, 16, 16)}),
+    "deepseek_vl_hybrid": Row(
+        config={"high_res_vision_config.global_attn_indexes": [0, 1]},
+        image={**PIXELS, "high_res_pixel_values": (1, 3, 16, 16)},
+    ),
     "diffusion_gemma": Row(
         config={
             "text_config.num_experts": 4,
@@ -233,7 +237,11 @@ ROWS: dict[str, Row] = {
     ),
     "kosmos-2.5": Row(
         config={"latent_query_num": 4},
-        image={"flattened_patches": [[[1 + i // 4, 1 + i % 4, *((i + j) % 7 / 3 - 1 for j in range(64))] for i in range(16)]]},
+        image={
+            "flattened_patches": [
+                [[1 + i // 4, 1 + i % 4, *((i + j) % 7 / 3 - 1 for j in range(64))] for i in range(16)]
+            ]
+        },
         tokens=4,
         image_token=9,
         marks="image_embeds_position_mask",
@@ -278,7 +286,11 @@ ROWS: dict[str, Row] = {
         per_token={"cross_attention_mask": (1, 4)},
     ),
     "molmo2": Row(
-        config={"image_patch_id": 20, "adapter_config.vision_feature_layer": [1, 0], "vision_config.num_position_embeddings": 16},
+        config={
+            "image_patch_id": 20,
+            "adapter_config.vision_feature_layer": [1, 0],
+            "vision_config.num_position_embeddings": 16,
+        },
         image={
             "pixel_values": (1, 16, 48),
             "image_token_pooling": [[0, 1, 4, 5], [2, 3, 6, 7], [8, 9, 12, 13], [10, 11, 14, 15]],
@@ -294,7 +306,7 @@ ROWS: dict[str, Row] = {
         kinds=("image",),
     ),
     "paddleocr_vl": Row(config=MROPE, image={"pixel_values": (16, 3, 4, 4), "image_grid_thw": [[1, 4, 4]]}),
-    "paligemma": Row(prefix=True),
+    "paligemma": Row(config={"projection_dim": 64, "vision_config.projection_dim": 64}, prefix=True),
     "qwen2_5_omni_thinker": Row(config={**MROPE, "vision_start_token_id": 20}),
     "qwen2_5_vl": Row(config=MROPE),
     "qwen2_vl": Row(config=MROPE),

@@ -25,11 +25,11 @@ EFFECT = 20
 ABSORBED = 1e-4
 
 
-class Defect(AssertionError):
+class DefectError(AssertionError):
     """What no row of the table may have."""
 
 
-class WrongReference(Defect):
+class WrongReferenceError(DefectError):
     """Plain decoding already differs from one forward over all tokens."""
 
 
@@ -68,9 +68,9 @@ def _elsewhere(located: LanguageModel) -> list[str]:
     with_registers = tuple(layer.name for layer in located.layers)
     found = set()
     for name, module in located.module.named_modules(prefix=located.name):
-        if re.search(r"\.(layers|blocks|gated_cross_attn_layers)\.\d+\.(\w*attn\w*|\w*mixer\w*|conv|mamba)$", name) and (
-            name not in with_registers and not re.search("norm|gate$", name)
-        ):
+        if re.search(
+            r"\.(layers|blocks|gated_cross_attn_layers)\.\d+\.(\w*attn\w*|\w*mixer\w*|conv|mamba)$", name
+        ) and (name not in with_registers and not re.search("norm|gate$", name)):
             found.add(type(module).__name__)
     return sorted(found)
 
@@ -96,7 +96,7 @@ def _compare(model: PreTrainedModel, inputs: dict[str, Tensor], names: set[str])
     literal, _ = logits_of_definition(model, inputs, plain_tokens, 0)
     scale = max(1.0, float(literal.abs().max()))
     if (noise := _distance(plain, literal)) > TOLERANCE * scale:
-        raise WrongReference(f"the reference is not this model: plain decoding differs from it by {noise:.1e}")
+        raise WrongReferenceError(f"the reference is not this model: plain decoding differs from it by {noise:.1e}")
     with METHOD(model):
         tokens, logits = generate(model, inputs)
     length = inputs["input_ids"].shape[1] + NEW
@@ -104,13 +104,13 @@ def _compare(model: PreTrainedModel, inputs: dict[str, Tensor], names: set[str])
     without, _ = logits_of_definition(model, inputs, tokens, 0)
     error, effect = _distance(logits, expected), float((expected - without).abs().amax((0, 2)).min())
     if set(absorbed) != names:
-        raise Defect(f"registers belong in {sorted(absorbed)} and are in {sorted(names)}")
+        raise DefectError(f"registers belong in {sorted(absorbed)} and are in {sorted(names)}")
     if min(absorbed.values()) < ABSORBED:
-        raise Defect(f"registers absorb nothing: {absorbed}")
-    if effect < EFFECT * max(error, noise, 1e-7):
-        raise Defect(f"registers change the logits by {effect:.1e} only")
+        raise DefectError(f"registers absorb nothing: {absorbed}")
     if error > TOLERANCE * scale:
-        raise Defect(f"differs from the definition by {error:.1e} (plain: {noise:.1e}, effect: {effect:.1e})")
+        raise DefectError(f"differs from the definition by {error:.1e} (plain: {noise:.1e}, effect: {effect:.1e})")
+    if effect < EFFECT * max(error, noise, 1e-7):
+        raise DefectError(f"registers change the logits by {effect:.1e} only")
     return {"error": error, "effect": effect, "absorbed": max(absorbed.values())}
 
 
@@ -118,7 +118,7 @@ def _batch(model: PreTrainedModel, inputs: dict[str, Tensor], names: set[str]) -
     """A left-padded batch; where the cache changes what plain decoding says about one, that is said instead."""
     try:
         return _compare(model, inputs, names)
-    except WrongReference:
+    except WrongReferenceError:
         cached, recomputed = (generate(model, inputs, use_cache=use)[1] for use in (True, False))
         if _agree(cached, recomputed):
             raise
@@ -141,7 +141,7 @@ def _static(model: PreTrainedModel, inputs: dict[str, Tensor]) -> str:
     with METHOD(model):
         difference = _differs_with_static_cache(model, inputs)
     if difference is not None:
-        raise Defect(f"static cache: {difference}")
+        raise DefectError(f"static cache: {difference}")
     return "ok"
 
 
@@ -161,10 +161,10 @@ def _restores(model: PreTrainedModel, inputs: dict[str, Tensor]) -> None:
     with METHOD(model):
         generate(model, inputs)
     if _state(model) != before:
-        raise Defect("leaving did not restore the model's attributes, hooks or configs")
+        raise DefectError("leaving did not restore the model's attributes, hooks or configs")
     again, same = generate(model, inputs)
     if not (torch.equal(again, tokens) and torch.equal(same, logits)):
-        raise Defect("leaving did not restore what the model says")
+        raise DefectError("leaving did not restore what the model says")
 
 
 def _state(model: PreTrainedModel) -> dict[str, Any]:

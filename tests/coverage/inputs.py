@@ -34,7 +34,8 @@ def prompt(model: PreTrainedModel, row: Row, kind: str = "image", before: int = 
     accepted = inspect.signature(model.forward).parameters
     for name in ("mm_token_type_ids", "token_type_ids"):
         if name in accepted and name not in inputs:
-            inputs[name] = (input_ids == token) * (not row.prefix) * (2 if kind == "video" and name.startswith("mm") else 1)
+            mark = 2 if kind == "video" and name.startswith("mm") else 1
+            inputs[name] = (input_ids == token) * (0 if row.prefix else mark)
     return inputs
 
 
@@ -97,6 +98,9 @@ def left_padded(row: Row, one: dict[str, Tensor], other: dict[str, Tensor]) -> d
         pair = [one[name], other[name]]
         if pair[0].dim() >= 2 and [part.shape[1] for part in pair] == lengths and not name.startswith("pixel"):
             missing = [max(lengths) - length for length in lengths]
-            pair = [torch.cat((part.new_zeros(1, n, *part.shape[2:]), part), 1) for part, n in zip(pair, missing)]
+            pair = [
+                torch.cat((part.new_zeros(1, n, *part.shape[2:]), part), 1)
+                for part, n in zip(pair, missing, strict=True)
+            ]
         batch[name] = torch.cat(pair, row.stacked.get(name, 0))
     return batch

@@ -7,20 +7,21 @@ from typing import Any
 
 _HEAD = """# Coverage
 
-Every architecture in Transformers' image-text-to-text mapping, as a tiny random model of its own config class, written by
-`make coverage` (torch {torch}, transformers {transformers}, CPU, float32): **{ok} ok, {refused} refused, {defect} defects.**
+Every architecture in Transformers' image-text-to-text mapping, as a tiny random model of its own config class (torch
+{torch}, transformers {transformers}, CPU, float32; written by `make coverage`):
+**{ok} ok, {refused} refused, {defect} defects.**
 
 `ok` in a column means:
 
 - **image**, **video**: each step of cached greedy decoding with an image (a video) gives the logits of the materialised
-  definition, computed by one forward without a cache whose attention is written out in float64, within 2e-4 of their scale.
-  The definition's own registers absorb something in exactly the layers that carry registers, and change every step's logits
-  by at least 20 times the error. Without registers the same reference gives the logits of plain decoding.
+  definition, computed by one forward without a cache whose attention is written out in float64, within 2e-4 of their
+  scale. The definition's own registers absorb something in exactly the layers that carry registers, and change every
+  step's logits by at least 20 times the error. Without registers the same reference gives plain decoding's logits.
 - **batch**: the same for two prompts of different length, padded on the left.
 - **static**: a static cache gives the logits of the default one.
 - **restored**: afterwards attributes, hooks, configs and logits are what they were, bit for bit.
 
-Numbers in these columns point to the notes below the table: there plain decoding itself does not do what the column asks.
+A number in a column points to a note below the table: there plain decoding itself does not do what the column asks.
 A row is *refused* where FarSight says so itself on entering the block, with the reason, and where a model of this kind
 cannot be built here. The column **CUDA** is empty: nothing has been run on a GPU yet.
 
@@ -31,7 +32,7 @@ cannot be built here. The column **CUDA** is empty: nothing has been run on a GP
 
 def page(rows: list[dict[str, Any]], versions: dict[str, str]) -> str:
     """The page: a table of what is served, notes, and a list of what is refused, with the reason."""
-    counts = {result: 0 for result in ("ok", "refused", "defect")} | Counter(row["result"] for row in rows)
+    counts = dict.fromkeys(("ok", "refused", "defect"), 0) | Counter(row["result"] for row in rows)
     notes: list[str] = []
     lines = [_line(row, notes) for row in rows if row["result"] == "ok"]
     text = _HEAD.format(**versions, **counts) + "\n".join(lines) + "\n"

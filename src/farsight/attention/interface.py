@@ -28,8 +28,25 @@ ATTRIBUTE = "farsight_registers"
 _PREFIX = "farsight_"
 # What an attention function may take: understood here, or without meaning for a decoder in evaluation.
 _KNOWN = frozenset(
-    ("module", "query", "key", "value", "attention_mask", "scaling", "dropout", "is_causal", "s_aux", "sinks", "softcap")
-    + ("position_bias", "sliding_window", "cache", "kwargs", "_kwargs", "args")
+    [
+        "module",
+        "query",
+        "key",
+        "value",
+        "attention_mask",
+        "scaling",
+        "dropout",
+        "is_causal",
+        "s_aux",
+        "sinks",
+        "softcap",
+        "position_bias",
+        "sliding_window",
+        "cache",
+        "kwargs",
+        "_kwargs",
+        "args",
+    ]
 )
 _KERNELS: dict[str, Callable[..., Attended]] = {
     "eager": eager_attention,
