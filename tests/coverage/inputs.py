@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from architectures import FRAMES, GRID, GRID_VIDEO, PIXELS, Row, Shapes
 from tiny_model import FIRST_WORD, VOCABULARY
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 
@@ -97,10 +97,12 @@ def left_padded(row: Row, one: dict[str, Tensor], other: dict[str, Tensor]) -> d
     for name in one:
         pair = [one[name], other[name]]
         if pair[0].dim() >= 2 and [part.shape[1] for part in pair] == lengths and not name.startswith("pixel"):
-            missing = [max(lengths) - length for length in lengths]
             pair = [
-                torch.cat((part.new_zeros(1, n, *part.shape[2:]), part), 1)
-                for part, n in zip(pair, missing, strict=True)
+                nn.functional.pad(part, (0, 0) * (part.dim() - 2) + (max(lengths) - part.shape[1], 0)) for part in pair
             ]
         batch[name] = torch.cat(pair, row.stacked.get(name, 0))
     return batch
+
+
+def _padded(part: Tensor, length: int) -> Tensor:
+    return nn.functional.pad(part, (0, 0) * (part.dim() - 2) + (length - part.shape[1], 0))

@@ -6,7 +6,7 @@ with the package: which layers get registers is read off the masks that the mode
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,18 +17,23 @@ from transformers import PreTrainedModel
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 SIGMA = 0.3
+LINEAR = linear(SIGMA)
 _now: list[tuple[Definition, dict[str, float]]] = []
 
 
 def logits_of_definition(
-    model: PreTrainedModel, inputs: dict[str, Tensor], new: Tensor, length: int
+    model: PreTrainedModel,
+    inputs: dict[str, Tensor],
+    new: Tensor,
+    length: int,
+    registers: Callable[[Tensor, Tensor, Tensor], Tensor] = LINEAR,
 ) -> tuple[Tensor, dict[str, float]]:
     """Logits from which each token of ``new`` ``(batch, new)`` was picked, and the most that each layer absorbed.
 
-    ``length`` is the horizon in slots, padding included; 0 for the plain model.
+    ``length`` is the horizon in slots, padding included; 0 for the plain model. ``registers`` gives their scores.
     """
     absorbed: dict[str, float] = {}
-    definition = Definition(length=length, registers=linear(SIGMA))
+    definition = Definition(length=length, registers=registers)
     longer = continued(inputs, new[:, :-1])
     with torch.no_grad(), _in_every_decoder_layer(model, definition, absorbed):
         found = model(**longer, use_cache=False).logits

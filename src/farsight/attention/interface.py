@@ -27,27 +27,8 @@ from farsight.errors import UnsupportedModelError
 ATTRIBUTE = "farsight_registers"
 _PREFIX = "farsight_"
 # What an attention function may take: understood here, or without meaning for a decoder in evaluation.
-_KNOWN = frozenset(
-    [
-        "module",
-        "query",
-        "key",
-        "value",
-        "attention_mask",
-        "scaling",
-        "dropout",
-        "is_causal",
-        "s_aux",
-        "sinks",
-        "softcap",
-        "position_bias",
-        "sliding_window",
-        "cache",
-        "kwargs",
-        "_kwargs",
-        "args",
-    ]
-)
+_KNOWN = {"module", "query", "key", "value", "attention_mask", "scaling", "dropout", "is_causal", "kwargs", "_kwargs"}
+_KNOWN |= {"s_aux", "sinks", "softcap", "position_bias", "sliding_window", "cache"}
 _KERNELS: dict[str, Callable[..., Attended]] = {
     "eager": eager_attention,
     "sdpa": sdpa_attention,
