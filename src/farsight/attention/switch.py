@@ -7,8 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
-
-from torch import nn
+from typing import Any
 
 from farsight.attention.gate import LayerGate
 from farsight.attention.interface import ATTRIBUTE, NameOfBoth, check_options, gated_name
@@ -18,7 +17,7 @@ from farsight.language_model import LanguageModel
 
 
 @cache
-def _asks_for_the_name(kind: type[nn.Module]) -> bool:
+def _asks_for_the_name(kind: type[Any]) -> bool:
     """Whether the code of a module does one thing for one attention implementation and another for the next."""
     try:
         return re.search(r"\._attn_implementation\s*(==|!=|in\b|not in\b)", inspect.getsource(kind)) is not None
@@ -47,8 +46,8 @@ def registers_in(language_model: LanguageModel, registers: Iterable[LayerGate]) 
     names = [gated_name(name or "eager") for _, name in before]
     if any(_asks_for_the_name(type(module)) for module in language_model.module.modules()):
         names = [NameOfBoth(name) for name in names]
-    for layer in language_model.layers:
-        check_options(layer.config._attn_implementation or "eager", layer.module)
+    for attention in language_model.layers:
+        check_options(attention.config._attn_implementation or "eager", attention.module)
     if any(ATTRIBUTE in vars(module) for module in layers.values()):
         raise SettingError("the language model of this model carries registers already, through another model")
     chosen = [(layers[layer.index], layer) for layer in registers]
