@@ -21,7 +21,8 @@ class Row:
     one, or the name of the config's value that says so. ``parts``: in how many pieces a video's placeholders come, and
     ``around``: the names of the tokens before and behind them. ``per_token``: masks of ones with a row per token;
     ``marks``: one that marks the placeholders. ``stacked``: along which dimension two pictures are put together.
-    ``prefix``: the prompt reads both ways (its token types are 0), what follows does not.
+    ``prefix``: the prompt reads both ways (its token types are 0), what follows does not. ``positions``: a forward must
+    be told the places of left-padded tokens, as ``generate`` tells it.
     """
 
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -36,6 +37,7 @@ class Row:
     per_token: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     marks: str | None = None
     prefix: bool = False
+    positions: bool = False
     around: tuple[str, str] | None = None
     stacked: Mapping[str, int] = field(default_factory=dict)
     attention: str = "sdpa"
@@ -267,7 +269,7 @@ ROWS: dict[str, Row] = {
     "minicpmv4_6": Row(**NAVIT),
     "minicpmv4_7": Row(**NAVIT),
     "mistral3": Row(image=SIZED),
-    "mistral_large4": Row(config={"text_config.index_topk": 64}, image=SIZED),
+    "mistral_large4": Row(config={"text_config.index_topk": 64}, image=SIZED, positions=True),
     "mistral4": Row(image={}, tokens=0),
     "mllama": Row(
         config={

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from architectures import ROWS, Row
-from inputs import kinds_of, left_padded, prompt
+from inputs import kinds_of, left_padded, prompt, with_positions
 from reference import SIGMA, logits_of_definition
 from tiny_model import CLASSES, FIRST_WORD, tiny_model
 from torch import Tensor
@@ -57,7 +57,7 @@ def check(name: str) -> dict[str, Any]:
     for kind in kinds:
         found[kind] = _compare(model, prompt(model, row, kind), names)
     one, other = prompt(model, row, kinds[0], seed=1), prompt(model, row, kinds[0], before=5, seed=2)
-    found["batch"] = _batch(model, left_padded(row, one, other), names)
+    found["batch"] = _batch(model, row, left_padded(row, one, other), names)
     found["static cache"] = _static(model, one)
     _restores(model, one)
     return {**found, "restored": True, "result": "ok"}
@@ -79,7 +79,7 @@ def generate(model: PreTrainedModel, inputs: dict[str, Tensor], **kwargs: Any) -
     """New tokens of cached greedy decoding, ``(batch, new)``, and their logits, ``(batch, new, vocabulary)``."""
     torch.manual_seed(0)
     found = model.generate(
-        **inputs,
+        **{name: value for name, value in inputs.items() if name != "position_ids"},
         max_new_tokens=NEW,
         do_sample=False,
         suppress_tokens=list(range(FIRST_WORD)),
@@ -114,8 +114,9 @@ def _compare(model: PreTrainedModel, inputs: dict[str, Tensor], names: set[str])
     return {"error": error, "effect": effect, "absorbed": max(absorbed.values())}
 
 
-def _batch(model: PreTrainedModel, inputs: dict[str, Tensor], names: set[str]) -> dict[str, float] | str:
+def _batch(model: PreTrainedModel, row: Row, inputs: dict[str, Tensor], names: set[str]) -> dict[str, float] | str:
     """A left-padded batch; where the cache changes what plain decoding says about one, that is said instead."""
+    inputs = with_positions(inputs) if row.positions else inputs
     try:
         return _compare(model, inputs, names)
     except WrongReferenceError:

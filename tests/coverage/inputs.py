@@ -104,5 +104,10 @@ def left_padded(row: Row, one: dict[str, Tensor], other: dict[str, Tensor]) -> d
     return batch
 
 
+def with_positions(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The inputs of a forward that does not find the places of left-padded tokens by itself."""
+    return {**inputs, "position_ids": (inputs["attention_mask"].cumsum(-1) - 1).clamp(min=0)}
+
+
 def _padded(part: Tensor, length: int) -> Tensor:
     return nn.functional.pad(part, (0, 0) * (part.dim() - 2) + (length - part.shape[1], 0))

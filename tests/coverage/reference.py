@@ -49,6 +49,8 @@ def continued(inputs: dict[str, Tensor], new: Tensor) -> dict[str, Tensor]:
             longer[name] = torch.cat((value, new), dim=1)
         elif value.dim() >= 2 and value.shape[1] == prompt and not name.startswith(("pixel", "qformer")):
             repeated = value[:, -1:].expand(-1, more, *value.shape[2:])
+            if name == "position_ids":
+                repeated = repeated + 1 + torch.arange(more)
             if "type" in name:  # of a model whose prompt has type 0 throughout, what follows has type 1
                 repeated = torch.zeros_like(repeated) if bool(value.any()) else torch.ones_like(repeated)
             longer[name] = torch.cat((value, repeated), dim=1)

@@ -44,7 +44,8 @@ def registers_in(language_model: LanguageModel, registers: Iterable[LayerGate]) 
         verify(device)
     before = [(config, config._attn_implementation) for config in language_model.configs]
     names = [gated_name(name or "eager") for _, name in before]
-    if any(_asks_for_the_name(type(module)) for module in language_model.module.modules()):
+    kinds: Iterable[Any] = {type(module) for module in language_model.module.modules()}
+    if any(_asks_for_the_name(kind) for kind in kinds):
         names = [NameOfBoth(name) for name in names]
     for attention in language_model.layers:
         check_options(attention.config._attn_implementation or "eager", attention.module)
