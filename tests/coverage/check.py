@@ -40,7 +40,9 @@ def check(name: str) -> dict[str, Any]:
     try:
         model = tiny_model(name, row.config, row.attention)
     except ImportError as missing:
-        return {**found, "result": "refused", "reason": f"not built here: {str(missing).split(' library')[0].strip()}"}
+        needed = re.search(r"requires the (\w+) library", str(missing))
+        package = missing.name if needed is None else needed[1]
+        return {**found, "result": "refused", "reason": f"not built here: its vision tower needs the package {package}"}
     if not model.can_generate():
         return {**found, "result": "refused", "reason": "cannot generate text"}
     try:
