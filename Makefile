@@ -1,4 +1,4 @@
-# make demo | test | lint | bench | test-slow | clean      (PYTHON=python3.12 picks the interpreter of a new .venv)
+# make demo | test | lint | bench | test-slow | coverage | clean      (PYTHON=python3.12 picks the interpreter of a new .venv)
 
 SUPPORTED := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
@@ -16,7 +16,7 @@ export HF_HUB_OFFLINE = 1
 
 TOOK = echo "make $@ took $$(( $$(date +%s) - start )) s"
 
-.PHONY: demo test test-slow lint bench gallery clean
+.PHONY: demo test test-slow lint bench coverage gallery clean
 
 demo:
 	@start=$$(date +%s); $(MAKE) -s --no-print-directory $(VENV)/.installed \
@@ -42,6 +42,9 @@ bench: $(VENV)/.installed-dev
 
 gallery: $(VENV)/.installed
 	@start=$$(date +%s); $(RUN) benchmarks/gallery.py && $(TOOK)
+
+coverage: $(VENV)/.installed-dev
+	@start=$$(date +%s); PYTHONPATH=tests:tests/coverage $(RUN) tests/coverage/matrix.py $(AGAIN) && $(TOOK)
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

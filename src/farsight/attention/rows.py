@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask
 
 from farsight.attention.flex import allowed_keys
-from farsight.attention.gate import register_gate
+from farsight.attention.gate import register_gate, sink_of_rows
 from farsight.errors import UnsupportedModelError
 from farsight.language_model import rows_for_batch
 from farsight.registers import log_profile_mass, log_strength_for_share
@@ -87,7 +87,7 @@ class LayerRegisters:
         """See `farsight.attention.gate.LayerGate`; the model's own sink is one more term beside the registers."""
         log_mass = self.log_mass(query, key, attention_mask, is_causal)
         if sink is not None:
-            sink = sink.to(log_mass).reshape(1, -1, 1)
+            sink = sink_of_rows(sink, log_mass)
         if self.absorb is not None:
             total = lse if sink is None else torch.logaddexp(lse, sink)
             log_mass = log_mass + self._log_factor(total, query, key, attention_mask, is_causal)
@@ -163,15 +163,17 @@ def _count_ahead(mask: Tensor, first: int) -> Tensor | None:
     counts, blocks = [], False
     for start in range(0, mask.shape[2], _MASK_ROWS):
         part = mask[:, :, start : start + _MASK_ROWS]
-        allowed = part if part.dtype == torch.bool else part > torch.finfo(part.dtype).min / 2
+        allowed = _allowed(part)
         ahead = allowed.triu(first + start + 1)
+        own = first + start + torch.arange(part.shape[2], device=mask.device)
+        if ahead.any():
+            ahead = ahead & _attended(mask)[..., own].unsqueeze(-1)  # a padding row is no row
         if not ahead.any():
             counts.append(torch.zeros(part.shape[:3], dtype=torch.int64, device=mask.device))
             continue
         blocks = True
         counts.append(ahead.sum(-1))
         columns = torch.arange(mask.shape[3], device=mask.device)
-        own = first + start + torch.arange(part.shape[2], device=mask.device)
         furthest = torch.where(ahead, columns, -1).amax(-1)
         if not torch.equal(torch.where(counts[-1] > 0, furthest - own, 0), counts[-1]):
             raise UnsupportedModelError(
@@ -179,3 +181,13 @@ def _count_ahead(mask: Tensor, first: int) -> Tensor | None:
                 "masks and for bidirectional blocks"
             )
     return torch.cat(counts, dim=2) if blocks else None
+
+
+def _allowed(mask: Tensor) -> Tensor:
+    return mask if mask.dtype == torch.bool else mask > torch.finfo(mask.dtype).min / 2
+
+
+def _attended(mask: Tensor) -> Tensor:
+    """Which columns some row reads, ``(batch, 1 or heads, keys)``, bool: all but padding."""
+    parts = (_allowed(mask[:, :, start : start + _MASK_ROWS]).any(2) for start in range(0, mask.shape[2], _MASK_ROWS))
+    return torch.stack(list(parts)).any(0)
