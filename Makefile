@@ -1,4 +1,4 @@
-# make demo | test | lint | bench | test-slow | coverage | clean      (PYTHON=python3.12 picks the interpreter of a new .venv)
+# make demo | test | lint | bench | test-slow | coverage | gallery | clean      (PYTHON=python3.12 picks the interpreter of a new .venv)
 
 SUPPORTED := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
