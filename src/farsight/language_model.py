@@ -130,14 +130,23 @@ def locate(model: nn.Module) -> LanguageModel:
     config = getattr(model, "config", None)
     if config is None or not hasattr(model, "get_decoder"):
         raise UnsupportedModelError(f"{type(model).__name__} is not a Transformers model with a decoder")
-    if getattr(config, "is_encoder_decoder", False):
-        raise UnsupportedModelError(f"{type(model).__name__} is an encoder-decoder model, which is not supported yet")
     decoder = _innermost_decoder(model)
+    if (whole := _encoder_decoder_around(model, decoder)) is not None:
+        raise UnsupportedModelError(f"{type(whole).__name__} is an encoder-decoder model, which is not supported yet")
     name = next(name for name, module in model.named_modules() if module is decoder)
     layers = tuple(_attention_layers(decoder, name, getattr(config, "model_type", None) in _PREFIX_MODELS))
     if not layers:
         raise UnsupportedModelError(f"no causal self-attention layer was found in {type(decoder).__name__}")
     return LanguageModel(name=name, module=decoder, config=config.get_text_config(decoder=True), layers=layers)
+
+
+def _encoder_decoder_around(model: nn.Module, decoder: nn.Module) -> nn.Module | None:
+    """The model, or the language model inside it (a T5 behind a Q-former), that pairs the decoder with an encoder."""
+    for module in model.modules():
+        paired = getattr(getattr(module, "config", None), "is_encoder_decoder", False)
+        if paired and any(part is decoder for part in module.modules()):
+            return module
+    return None
 
 
 def _innermost_decoder(model: Any) -> nn.Module:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import check
 import pytest
-from check import DefectError
+from check import METHOD, DefectError
 from page import page
-from tiny_model import CLASSES
+from tiny_model import CLASSES, tiny_model
 
 import farsight.attention.switch
-from farsight import FarSight, Plain
+from farsight import FarSight, Plain, UnsupportedModelError
 from farsight.constant_gate import ConstantGate
 
 
@@ -46,6 +46,13 @@ def test_what_cannot_be_served_is_refused_with_the_reason(name: str, reason: str
     row = check.check(name)
     assert row["result"] == "refused"
     assert reason in row["reason"]
+
+
+def test_a_t5_behind_a_q_former_is_an_encoder_decoder_too() -> None:
+    t5 = {"model_type": "t5", "d_model": 64, "d_kv": 16, "d_ff": 48, "num_layers": 1, "num_heads": 4}
+    model = tiny_model("instructblip", {"image_token_index": 3, "num_query_tokens": 4, "text_config": t5})
+    with pytest.raises(UnsupportedModelError, match="T5ForConditionalGeneration is an encoder-decoder"), METHOD(model):
+        pass
 
 
 @pytest.mark.parametrize(
