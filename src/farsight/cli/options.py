@@ -114,23 +114,10 @@ def load(
 
 
 def embedded_path(videos: bool) -> Path:
-    """Where the embedded model lies that takes pictures, or the one that takes videos.
-
-    Raises
-    ------
-    InputError
-        If this package has no model of videos.
-    """
-    from farsight.errors import InputError
+    """Where the embedded model lies that takes pictures, or the one that takes videos."""
     from farsight.scenes import checkpoint_path, video_checkpoint_path
 
-    folder = video_checkpoint_path() if videos else checkpoint_path()
-    if not (folder / "model.safetensors").exists():
-        raise InputError(
-            "this package has no embedded model of videos yet: train one in minutes with 'farsight train --config "
-            "video.toml' (in farsight/scenes/video) and pass its folder with --model"
-        )
-    return folder
+    return video_checkpoint_path() if videos else checkpoint_path()
 
 
 def label(method: Method) -> str:
