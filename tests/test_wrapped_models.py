@@ -57,7 +57,7 @@ def test_a_model_that_accelerate_keeps_on_disk(name: str, tmp_path: Path) -> Non
     expected = mitigated(model, inputs)
     places = {part: "cpu" for part, _ in model.named_children() if part != "model"}  # may be tied to embeddings
     for part, _ in model.model.named_children():
-        places[f"model.{part}"] = "disk" if "vis" in part else "cpu"
+        places[f"model.{part}"] = "cpu"  # Gemma 3's tower is called past the hooks that would load it
     del places["model.language_model"]
     for part, _ in model.model.language_model.named_children():
         places[f"model.language_model.{part}"] = "disk" if part == "layers" else "cpu"

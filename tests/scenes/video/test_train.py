@@ -230,7 +230,7 @@ def test_an_image_plan_is_none_of_videos() -> None:
     [
         (("seed = 0", "sede = 0"), "unexpected keyword argument 'sede'"),
         (("[start]", "[strat]"), "no table 'start'"),
-        (("list = 0.3", "lists = 0.3"), "no lesson 'lists'; choose from caption, counted, story"),
+        (("list = 0.2", "lists = 0.2"), "no lesson 'lists'; choose from caption, counted, story"),
         (('model = "embedded"', 'model = "nowhere"'), "nowhere/model.safetensors: cannot be read"),
         (("videos = 8000", "videos = 2"), "videos at least the largest batch"),
     ],
