@@ -33,7 +33,8 @@ def loud(model: nn.Module) -> Iterator[None]:
     with ExitStack() as stack:
         for module in model.modules():
             if module is model or isinstance(module, GenerationMixin):
-                stack.enter_context(replaced(module, "generate", _loud(module.generate)))  # type: ignore[arg-type]
+                generate: Any = module.generate
+                stack.enter_context(replaced(module, "generate", _loud(generate)))
         try:
             yield
         except _GenerateError as carrier:
