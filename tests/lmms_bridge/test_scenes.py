@@ -170,22 +170,22 @@ def test_what_does_not_fit_is_refused(arguments: str, problem: str) -> None:
     assert problem in str(caught.value)
 
 
-def test_a_task_with_settings_for_the_base_model_is_refused(model: FarSightChat, tmp_path: Path) -> None:
+def test_a_task_with_settings_for_the_base_model_is_refused() -> None:
     from lmms_eval.api.task import ConfigurableMessagesTask
 
     from farsight.lmms_eval.task_settings import check_task_settings
 
     task = ConfigurableMessagesTask.__new__(ConfigurableMessagesTask)
     task._config = type("Config", (), {"task": "x", "lmms_eval_specific_kwargs": {"llava_hf": {}, "default": {}}})()
-    _, asked = requests_of(task)
+    asked = [request_of(task)]
     with pytest.raises(SettingError, match="task 'x' has lmms_eval_specific_kwargs for 'llava_hf'"):
         check_task_settings("llava_hf", asked)
     check_task_settings("qwen2_5_vl", asked)
 
 
-def requests_of(task: Any) -> tuple[Any, list[Any]]:
+def request_of(task: Any) -> Any:
     from lmms_eval.api.instance import Instance
 
     metadata = {"task": "x", "doc_id": 0, "repeats": 1}
     arguments = ("", task.doc_to_messages, {}, 0, "x", "test")
-    return task, [Instance(request_type="generate_until", arguments=arguments, idx=0, metadata=metadata)]
+    return Instance(request_type="generate_until", arguments=arguments, idx=0, metadata=metadata)
