@@ -66,6 +66,6 @@ $(VENV)/.installed-dev: $(FILES) | $(VENV)/bin/python
 # lmms-eval asks for far more than it needs here, torchvision among it, so its own list is left out.
 $(VENV)/.installed-lmms: $(VENV)/.installed
 	@echo "installing lmms-eval in $(VENV)"
-	@$(PIP) pytest accelerate datasets evaluate sacrebleu loguru pytz tenacity httpx pytablewriter decord
+	@$(PIP) pytest accelerate datasets evaluate sacrebleu loguru pytz tenacity httpx pytablewriter pydantic decord
 	@$(PIP) --no-deps lmms-eval==0.7.3
 	@touch $@
