@@ -29,7 +29,7 @@ METHODS = {
     "vcd": "method=vcd",
 }
 """As farsight eval has them, and as --model_args has them."""
-PICTURES, QUESTIONS = 2, 4
+PICTURES, QUESTIONS = 2, 7  # there are six questions about a picture, and comparisons want two pictures
 BASE = f"base=llava_hf,pretrained={checkpoint_path()},device=cpu,dtype=float32"
 
 
