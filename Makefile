@@ -1,4 +1,5 @@
-# make demo | test | lint | bench | test-slow | test-lmms-eval | clean      (PYTHON=python3.12 picks the interpreter of a new .venv)
+# make demo | test | lint | bench | test-slow | test-lmms-eval | coverage | gallery | clean
+# PYTHON=python3.12 picks the interpreter of a new .venv
 
 SUPPORTED := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
@@ -17,7 +18,7 @@ export HF_HUB_OFFLINE = 1
 
 TOOK = echo "make $@ took $$(( $$(date +%s) - start )) s"
 
-.PHONY: demo test test-slow test-lmms-eval lint bench clean
+.PHONY: demo test test-slow test-lmms-eval lint bench coverage gallery clean
 
 demo:
 	@start=$$(date +%s); $(MAKE) -s --no-print-directory $(VENV)/.installed \
@@ -44,6 +45,12 @@ lint: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	@start=$$(date +%s); $(RUN) benchmarks/overhead.py && $(TOOK)
+
+gallery: $(VENV)/.installed
+	@start=$$(date +%s); $(RUN) benchmarks/gallery.py && $(TOOK)
+
+coverage: $(VENV)/.installed-dev
+	@start=$$(date +%s); PYTHONPATH=tests:tests/coverage $(RUN) tests/coverage/matrix.py $(AGAIN) && $(TOOK)
 
 clean:
 	rm -rf $(VENV) $(LMMS_VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

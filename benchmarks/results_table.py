@@ -75,6 +75,21 @@ def questions(parts: dict[str, Any]) -> list[str]:
     return lines
 
 
+def profile(runs: dict[str, dict[str, Any]]) -> list[str]:
+    """What each run's model is like under the first method, without intervals; percent."""
+    shown = ("chair_s", "chair_i", "first_3", "recall", "repetition_4")
+    first = next(iter(runs.values()))
+    forms = [name for name, part in first.items() if part["kind"] == "caption"]
+    asked = [name for name, part in first.items() if part["kind"] == "question"]
+    titles = [f"{form} {CAPTIONS[key].title}" for form in forms for key in shown] + asked
+    lines = [f"| model | {' | '.join(titles)} |", f"|---|{'---|' * len(titles)}"]
+    for name, parts in runs.items():
+        figures = [next(iter(parts[form]["figures"].values()))[CAPTIONS[key].figure] for form in forms for key in shown]
+        figures += [next(iter(parts[kind]["figures"].values()))["accuracy"] for kind in asked]
+        lines.append(f"| {name} | {' | '.join(f'{100 * value:.1f}' for value in figures)} |")
+    return lines
+
+
 def across(runs: dict[str, dict[str, Any]], key: str) -> list[list[str]]:
     """One table for each form of captions: methods down, runs across."""
     tables = []
@@ -93,9 +108,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a finished run")
     parser.add_argument("--across", choices=CAPTIONS, help="this figure alone, with a column for each run")
+    parser.add_argument("--profile", action="store_true", help="the first method alone, with a row for each run")
     options = parser.parse_args()
     runs = {folder.name: json.loads((folder / "results.json").read_text())["parts"] for folder in options.runs}
-    if options.across:
+    if options.profile:
+        tables = [profile(runs)]
+    elif options.across:
         tables = across(runs, options.across)
     else:
         tables = []

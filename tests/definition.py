@@ -31,23 +31,30 @@ class Definition:
 _now: list[Definition] = []
 
 
-def _attention(
+def defined_attention(
+    definition: Definition,
     module: Any,
     query: Tensor,
     key: Tensor,
     value: Tensor,
     attention_mask: Tensor,
-    scaling: float,
+    scaling: float | None = None,
     softcap: float | None = None,
+    position_bias: Tensor | None = None,
+    s_aux: Tensor | None = None,
+    sinks: Tensor | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    definition = _now[-1]
+    """One layer's attention, ``(batch, queries, heads, head_dim)``, float64; sinks are one more column of scores."""
     groups = query.shape[1] // key.shape[1]
+    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     query, key, value = query.double(), key.double(), value.double()
     key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
     scores = torch.einsum("bhid,bhjd->bhij", query, key) * scaling
     if softcap is not None:
         scores = softcap * torch.tanh(scores / softcap)
+    if position_bias is not None:
+        scores = scores + position_bias
     keys = scores.shape[-1]
     slots = max(definition.length, keys)
     allowed = torch.zeros(*scores.shape[:3], slots, dtype=torch.bool)
@@ -61,9 +68,19 @@ def _attention(
         register = torch.where(future, definition.registers(rows, columns, heads), -torch.inf)
     else:
         register = torch.full((1,), -torch.inf, dtype=torch.float64)
-    weights = torch.softmax(torch.where(allowed, w, register), dim=-1) * allowed
-    definition.absorbed.append(1 - weights.sum(-1))
+    w = torch.where(allowed, w, register)
+    if s_aux is not None:
+        sinks = s_aux.reshape(1, -1, 1, 1)
+    if sinks is not None:
+        w = torch.cat((w, sinks.double().expand(*w.shape[:3], 1)), dim=-1)
+    all_weights = torch.softmax(w, dim=-1).nan_to_num(0.0)
+    weights = all_weights[..., :slots] * allowed
+    definition.absorbed.append((all_weights[..., :slots] * ~allowed).sum(-1))
     return (weights[..., :keys] @ value).transpose(1, 2).contiguous(), None
+
+
+def _attention(module: Any, *states: Tensor, **options: Any) -> tuple[Tensor, None]:
+    return defined_attention(_now[-1], module, *states, **options)
 
 
 @contextmanager

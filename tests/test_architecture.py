@@ -27,6 +27,7 @@ FLOORS = {
     "report": 2,
     "rivals": 2,
     "vllm_plugin": 2,
+    "calibration": 3,
     "horizon": 3,
     "generation": 3,
     "farsight": 3,

@@ -32,6 +32,7 @@ ROWS: dict[str, Method] = {
     "farsight, infinite horizon": FarSight(sigma=0.3, horizon="infinite"),
     "farsight, current horizon": FarSight(sigma=0.3, horizon="current"),
     "farsight, generated rows": FarSight(sigma=0.3, rows="generated"),
+    "farsight, absorbing a share": FarSight(absorb=0.2),
     "farsight, released code": FarSightReleased(sigma=0.3),
     "beam search": BeamSearch(num_beams=3),
     "DoLa, dynamic": DoLa(layers=(0, 1)),

@@ -6,12 +6,14 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from farsight.attention import LayerRegisters, Rows, registers_in
+from farsight.calibration import check_share, read_calibration
 from farsight.errors import SettingError
 from farsight.generation import GenerationHooks
 from farsight.horizon import HorizonHooks
@@ -48,7 +50,12 @@ class FarSight(Method):
     score_scale
         Factor on the scores before the softmax (the pseudo-code's temperature).
     strength
-        Factor on ``R``: a number, one per layer, or one per layer and head.
+        Factor on ``R``: a number, one per layer, or one per layer and head (`load` reads measured ones).
+    absorb
+        In (0, 1), instead of ``strength``: each head's registers get the factor with which the rows of the prompt
+        give them this share of their attention, on average, measured once per ``generate`` call from the ``log Z`` of
+        the prompt's own prefill. Our own rule, not the paper's. ``sigma`` keeps its meaning: how the registers of the
+        last rows before the horizon run out.
     layers, heads
         Which get registers; None for all.
     rows
@@ -73,6 +80,7 @@ class FarSight(Method):
     slopes: str | None = None
     score_scale: float = 1.0
     strength: Strength = 1.0
+    absorb: float | None = None
     layers: tuple[int, ...] | None = None
     heads: tuple[int, ...] | None = None
     rows: str = "all"
@@ -109,6 +117,29 @@ class FarSight(Method):
             f"strength must be finite and >= 0, one number, one per layer or one per layer and head, "
             f"got {self.strength!r}",
         )
+        self._check_absorb()
+
+    def _check_absorb(self) -> None:
+        if self.absorb is None:
+            return
+        check_share(self.absorb)
+        _require(
+            self.strength == 1.0,
+            "absorb measures the strength of the registers: leave out strength, or leave out absorb",
+        )
+        _require(self.profile != "none", "profile='none' has no registers that could absorb anything: leave out absorb")
+
+    @classmethod
+    def load(cls, path: str | Path) -> FarSight:
+        """Take the strengths that ``farsight calibrate`` wrote, one for each head, and the settings that they are for.
+
+        Raises
+        ------
+        InputError
+            If the file is missing, damaged or of another kind.
+        """
+        found = read_calibration(path)
+        return cls(sigma=found.sigma, rows=found.rows, strength=found.strength)
 
     @contextmanager
     def applied(self, model: nn.Module) -> Iterator[None]:
@@ -127,6 +158,7 @@ class FarSight(Method):
             rows=rows,
             chosen=frozenset(layer.index for layer in registers),
             window=self._window(language_model),
+            absorb=self.absorb,
         )
         generation = GenerationHooks(
             horizon=self.horizon,
@@ -135,6 +167,7 @@ class FarSight(Method):
             model=model,
             language_model=language_model,
             rows=rows,
+            absorb=self.absorb,
         )
         with registers_in(language_model, registers), hooks.installed(), generation.installed():
             yield
@@ -152,6 +185,7 @@ class FarSight(Method):
                 sigma=self.sigma if self.slopes is None else alibi_slopes(layer.heads).unsqueeze(1),
                 log_strength=self._log_strength(layer, place, len(available)),
                 score_scale=self.score_scale,
+                absorb=self.absorb,
             )
             for place, layer in enumerate(language_model.layers)
             if self.layers is None or layer.index in self.layers

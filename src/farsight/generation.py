@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from transformers import DynamicCache, GenerationMixin
 
@@ -35,6 +36,7 @@ class GenerationHooks:
     model: nn.Module
     language_model: LanguageModel
     rows: Rows
+    absorb: float | None = None
     _requests: dict[int, dict[str, Any]] = field(default_factory=dict)
 
     @contextmanager
@@ -45,6 +47,8 @@ class GenerationHooks:
                 if not isinstance(module, GenerationMixin) or not any(m is decoder for m in module.modules()):
                     continue
                 overrides = {"generate": self._generate, "_prepare_cache_for_generation": self._prepare_cache}
+                if hasattr(module, "init_continuous_batching"):
+                    overrides["init_continuous_batching"] = _refuse_continuous_batching
                 if self.horizon == "current":
                     overrides["prepare_inputs_for_generation"] = self._prepare_inputs
                 for name, override in overrides.items():
@@ -68,6 +72,11 @@ class GenerationHooks:
         config, model_kwargs = given["generation_config"], given["model_kwargs"]
         if self.horizon == "current":
             self._check_recomputable(given["generation_mode"], model_kwargs)
+        if self.absorb is not None and getattr(config, "prefill_chunk_size", None):
+            raise UnsupportedModelError(
+                "absorb measures the whole prompt in one forward: leave out prefill_chunk_size, or set "
+                "strength=... instead"
+            )
         request = self.rows.request or {}
         prompt = next((p for n in ("input_ids", "inputs_embeds") if (p := request.get(n)) is not None), None)
         ids = request.get("input_ids")
@@ -84,7 +93,7 @@ class GenerationHooks:
             prompt_slots,
             new_tokens,
             self._visual_tokens(ids, prompt_slots),
-            device=next(module.parameters()).device,
+            device=_device(module, mask if prompt is None else prompt),
         )
         call.started = _is_assisted(given["generation_mode"])  # its first forward already holds candidates
         return prepared
@@ -139,8 +148,21 @@ class GenerationHooks:
         return original(input_ids, *args, **kwargs)
 
 
+def _refuse_continuous_batching(original: Callable[..., Any], module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+    raise UnsupportedModelError(
+        "continuous batching (generate_batch) packs the rows of several requests into one, so their horizons are not "
+        "known: use generate"
+    )
+
+
 def _is_assisted(mode: Any) -> bool:
     return "assisted" in str(getattr(mode, "value", mode))
+
+
+def _device(module: nn.Module, given: Tensor | None) -> torch.device:
+    """Where a model computes; that of the prompt where its weights are on disk until they are needed."""
+    device = next(module.parameters()).device
+    return given.device if device.type == "meta" and given is not None else device
 
 
 def _length(prompt: Tensor | None, default: int) -> int:

@@ -11,7 +11,7 @@ import inspect
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -31,6 +31,9 @@ class GenerationCall:
 
     ``future`` holds the register slots ahead of each slot of the sequence to be, ``(batch or 1, slots)``; None under
     the "current" horizon, where only the forward knows. ``keep`` says which slots own registers; None for all.
+    ``measured`` is for registers that absorb a wanted share: the slots ahead of the prompt's rows on which their factor
+    is measured, ``(batch or 1, prompt slots)``, 0 for rows that do not count. ``log_factors`` keeps what was measured,
+    for each cache and layer: a second pass beside the model's own has a prompt, and a cache, of its own.
     """
 
     prompt_slots: int
@@ -40,6 +43,8 @@ class GenerationCall:
     prompt_tail: Tensor | None = None
     recomputable: bool = True
     started: bool = False
+    measured: Tensor | None = None
+    log_factors: dict[int | None, dict[int, Tensor]] = field(default_factory=dict)
 
     def rows_ahead(self, offset: int | Tensor, queries: int, batch: int, device: torch.device) -> Tensor:
         """Register slots ahead of the rows at slots ``offset`` to ``offset + queries``."""
@@ -53,6 +58,19 @@ class GenerationCall:
         if self.keep is not None:
             ahead = torch.where(_at(self.keep, slots), ahead, 0)
         return rows_for_batch(ahead.to(torch.float32), batch)
+
+    def measured_rows(self, offset: int | Tensor, queries: int, batch: int) -> Tensor | None:
+        """Slots ahead of the rows to be measured among those of a forward; None for a forward that goes on."""
+        if self.measured is None or (self.started and not (isinstance(offset, int) and offset == 0)):
+            return None
+        first = int(offset)
+        part = self.measured[:, first : first + queries]
+        return rows_for_batch(nn.functional.pad(part, (0, queries - part.shape[1])), batch)
+
+    def factors_of(self, cache: object) -> dict[int, Tensor]:
+        """What was measured for a cache; a copy of a cache has that of the call's first."""
+        key = None if cache is None else id(cache)
+        return self.log_factors.get(key) or next(iter(self.log_factors.values()), {})
 
 
 def _at(table: Tensor, slots: Tensor) -> Tensor:
@@ -129,10 +147,14 @@ def generation_call(
         positions = rows_for_batch(positions, keep.shape[0]) if keep.shape[0] >= positions.shape[0] else positions
         keep = rows_for_batch(keep, positions.shape[0])
     future = None
-    if horizon != "current":
-        future = _future(positions, real + new_tokens, horizon)
-        future = future if keep is None else torch.where(keep, future, 0.0)
-    return GenerationCall(prompt_slots=prompt_slots, future=future, keep=keep, visual=visual)
+    if horizon == "current":
+        ahead = _future(positions, real, horizon)
+    else:
+        ahead = _future(positions, real + new_tokens, horizon)
+        future = ahead if keep is None else torch.where(keep, ahead, 0.0)
+    counted = ahead if rows == "generated" or keep is None else torch.where(keep, ahead, 0.0)
+    measured = torch.where(positions >= 0, counted, 0.0)[:, :prompt_slots]
+    return GenerationCall(prompt_slots=prompt_slots, future=future, keep=keep, visual=visual, measured=measured)
 
 
 @dataclass(kw_only=True)
@@ -146,6 +168,7 @@ class HorizonHooks:
     rows: Rows
     chosen: frozenset[int]
     window: int | None
+    absorb: float | None = None
 
     def __post_init__(self) -> None:
         self._decoder = self.language_model.module
@@ -182,18 +205,26 @@ class HorizonHooks:
         offset = 0 if past is None else past.get_seq_length(first)
         call: GenerationCall | None = self.rows.call
         if call is None:
-            self.rows.begin(self._own_future(inputs, offset, queries, device), offset)
+            own = self._own_future(self.rows_with_registers, inputs, offset, queries, device)
+            self.rows.begin(own, offset, self._measured_alone(inputs, offset, queries, device, own))
+            self.rows.outer = None
             return None
         if not call.started and queries > call.prompt_slots:
             raise UnsupportedModelError(
                 f"{type(self.model).__name__} turns a prompt of {call.prompt_slots} tokens into {queries} inside its "
                 "forward, so the horizon of the call is not known: use horizon='infinite'"
             )
+        measured = call.measured_rows(offset, queries, batch) if self.absorb is not None else None
         call.started = True
+        factors = (
+            call.log_factors.setdefault(id(past) if past is not None else None, {}) if measured is not None else None
+        )
+        if factors is None and self.absorb is not None:
+            factors = call.factors_of(past)
         embeds = inputs.get("inputs_embeds")
         if call.future is None and past is not None and isinstance(embeds, Tensor):
             embeds = self._prompt_restored(call, embeds, int(offset), inputs)
-        self.rows.begin(call.rows_ahead(offset, queries, batch, device), offset)
+        self.rows.begin(call.rows_ahead(offset, queries, batch, device), offset, measured, factors)
         if embeds is inputs.get("inputs_embeds"):
             return None
         return (), {**inputs, "inputs_embeds": embeds}
@@ -219,19 +250,34 @@ class HorizonHooks:
             )
         return torch.cat((call.prompt_tail[:, -again:], embeds[:, again:]), dim=1)
 
+    def _measured_alone(
+        self, inputs: Mapping[str, Any], offset: int | Tensor, queries: int, device: torch.device, own: Tensor
+    ) -> Tensor | None:
+        """Slots ahead of the rows that a forward outside of ``generate`` is measured on: all of its real ones."""
+        if self.absorb is None:
+            return None
+        if int(offset) > 0:
+            raise SettingError(
+                "absorb measures a prompt, which a forward that goes on from a cache does not hold: use generate, or "
+                "set strength=... instead"
+            )
+        return (
+            self._own_future("all", inputs, offset, queries, device) if self.rows_with_registers == "generated" else own
+        )
+
     def _own_future(
-        self, inputs: Mapping[str, Any], offset: int | Tensor, queries: int, device: torch.device
+        self, rows: str, inputs: Mapping[str, Any], offset: int | Tensor, queries: int, device: torch.device
     ) -> Tensor:
-        outer, self.rows.outer = self.rows.outer or {}, None
+        outer = self.rows.outer or {}
         real = _real_tokens(outer.get("attention_mask"), inputs.get("attention_mask"))
         visual = None
-        if self.rows_with_registers == "text":
+        if rows == "text":
             ids = outer.get("input_ids")
             ids = inputs.get("input_ids") if ids is None else ids
             if ids is None:
                 raise SettingError("rows='text' must see the prompt's tokens: pass input_ids, not inputs_embeds alone")
             visual = visual_token_mask(self.model, ids)
-        return own_future(self.horizon, self.rows_with_registers, offset, queries, real, visual, device)
+        return own_future(self.horizon, rows, offset, queries, real, visual, device)
 
     def _after_decoder(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         """After a thread's first forward: registers that no attention function has read are no registers."""

@@ -6,6 +6,7 @@ Vision towers, Q-formers, connectors and cross-attention are never among the lay
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -19,6 +20,8 @@ from farsight.errors import UnsupportedModelError
 
 _part: ContextVar[tuple[int, int, int] | None] = ContextVar("part", default=None)
 _PLACEHOLDERS = ("image", "video")
+_PREFIX_MODELS = ("paligemma",)
+"""Their prompt reads both ways and what follows it causally: the mask says so, the layers call themselves not causal"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,15 +64,26 @@ def _uses_attention_interface(attention: type[nn.Module]) -> bool:
         return False
 
 
-def _is_self_attention(module: nn.Module) -> bool:
+def _is_self_attention(module: nn.Module, has_prefix: bool = False) -> bool:
     kind = type(module).__name__
     return (
         isinstance(getattr(module, "layer_idx", None), int)
         and "Attention" in kind
         and "Cross" not in kind
+        and "Linear" not in kind
         and not getattr(module, "is_cross_attention", False)
-        and bool(getattr(module, "is_causal", True))
+        and (has_prefix or bool(getattr(module, "is_causal", True)))
     )
+
+
+def _is_block_around_attention(module: nn.Module) -> bool:
+    """A decoder layer whose name says what kind of attention it holds (``MllamaSelfAttentionDecoderLayer``)."""
+    return any(part is not module and _is_self_attention(part) for part in module.modules())
+
+
+def _normalises_heads(attention: type[nn.Module]) -> bool:
+    """Whether rows of single heads are brought to one length before heads are put together (Muse Spark)."""
+    return re.search(r"norm\(attn_output\)\.reshape\(", inspect.getsource(attention.forward)) is not None
 
 
 def _query_heads(module: Any) -> int:
@@ -80,14 +94,19 @@ def _query_heads(module: Any) -> int:
     raise UnsupportedModelError(f"{type(module).__name__} does not say how many attention heads it has")
 
 
-def _attention_layers(decoder: nn.Module, prefix: str) -> Iterator[AttentionLayer]:
+def _attention_layers(decoder: nn.Module, prefix: str, has_prefix: bool) -> Iterator[AttentionLayer]:
     for name, module in decoder.named_modules(prefix=prefix):
-        if not _is_self_attention(module):
+        if not _is_self_attention(module, has_prefix) or _is_block_around_attention(module):
             continue
         if not _uses_attention_interface(type(module)):
             raise UnsupportedModelError(
                 f"{name} ({type(module).__name__}) computes attention without Transformers' attention interface, "
                 "so no registers can be added to it"
+            )
+        if _normalises_heads(type(module)):
+            raise UnsupportedModelError(
+                f"{name} ({type(module).__name__}) normalises each head's attention output, which undoes what "
+                "registers take away: they would change nothing"
             )
         attention: Any = module
         yield AttentionLayer(
@@ -111,14 +130,23 @@ def locate(model: nn.Module) -> LanguageModel:
     config = getattr(model, "config", None)
     if config is None or not hasattr(model, "get_decoder"):
         raise UnsupportedModelError(f"{type(model).__name__} is not a Transformers model with a decoder")
-    if getattr(config, "is_encoder_decoder", False):
-        raise UnsupportedModelError(f"{type(model).__name__} is an encoder-decoder model, which is not supported yet")
     decoder = _innermost_decoder(model)
+    if (whole := _encoder_decoder_around(model, decoder)) is not None:
+        raise UnsupportedModelError(f"{type(whole).__name__} is an encoder-decoder model, which is not supported yet")
     name = next(name for name, module in model.named_modules() if module is decoder)
-    layers = tuple(_attention_layers(decoder, name))
+    layers = tuple(_attention_layers(decoder, name, getattr(config, "model_type", None) in _PREFIX_MODELS))
     if not layers:
         raise UnsupportedModelError(f"no causal self-attention layer was found in {type(decoder).__name__}")
     return LanguageModel(name=name, module=decoder, config=config.get_text_config(decoder=True), layers=layers)
+
+
+def _encoder_decoder_around(model: nn.Module, decoder: nn.Module) -> nn.Module | None:
+    """The model, or the language model inside it (a T5 behind a Q-former), that pairs the decoder with an encoder."""
+    for module in model.modules():
+        paired = getattr(getattr(module, "config", None), "is_encoder_decoder", False)
+        if paired and any(part is decoder for part in module.modules()):
+            return module
+    return None
 
 
 def _innermost_decoder(model: Any) -> nn.Module:

@@ -25,6 +25,8 @@ from farsight.rivals.opera import OPERA
 from farsight.rivals.pai import PAI
 from farsight.rivals.vcd import VCD
 
+LOAD = "load"
+"""A setting that is no parameter: the file that has them, for methods that read one."""
 METHODS: dict[str, type[Method]] = {
     method.name: method
     for method in (
@@ -59,12 +61,25 @@ def make_method(name: str, settings: Mapping[str, Any]) -> Method:
         raise SettingError(
             f"unknown method '{name}'{_nearest(name, list(METHODS))}; choose one of {', '.join(METHODS)}"
         )
+    if LOAD in settings:
+        return _loaded(name, settings)
     known = [field.name for field in fields(METHODS[name])]
     for setting in settings:
         if setting not in known:
             has = f"it has {', '.join(known)}" if known else "it has none"
             raise SettingError(f"method '{name}' has no setting '{setting}'{_nearest(setting, known)}; {has}")
     return METHODS[name](**settings)
+
+
+def _loaded(name: str, settings: Mapping[str, Any]) -> Method:
+    kind: Any = METHODS[name]
+    if not hasattr(kind, LOAD):
+        raise SettingError(f"method '{name}' reads no file of settings; leave out {LOAD}")
+    if len(settings) > 1:
+        other = next(setting for setting in settings if setting != LOAD)
+        raise SettingError(f"a file has all settings of '{name}': leave out {other}, or {LOAD}")
+    made: Method = kind.load(settings[LOAD])
+    return made
 
 
 def settings_of(method: Method) -> dict[str, Any]:
@@ -88,7 +103,15 @@ def name_of(method: Method) -> str:
 def changed_settings(method: Method) -> str:
     """The settings of a method that are not its defaults: ``sigma=0.1, rows=generated``."""
     values = {field.name: (getattr(method, field.name), field.default) for field in fields(method)}
-    return ", ".join(f"{name}={value}" for name, (value, default) in values.items() if value != default)
+    return ", ".join(f"{name}={_brief(value)}" for name, (value, default) in values.items() if value != default)
+
+
+def _brief(value: Any) -> str:
+    """A value as labels show it: tables of many numbers by their range."""
+    if not isinstance(value, tuple) or not any(isinstance(row, tuple) for row in value):
+        return str(value)
+    numbers = [number for row in value for number in (row if isinstance(row, tuple) else (row,))]
+    return str(value) if len(numbers) <= 4 else f"{len(numbers)} from {min(numbers):.3g} to {max(numbers):.3g}"
 
 
 def _as_json(value: Any) -> Any:

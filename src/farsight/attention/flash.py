@@ -31,6 +31,8 @@ def flash(
     sliding_window: int | None = None,
     position_bias: Tensor | None = None,
     implementation: str,
+    indices: Tensor | None = None,
+    block_indices: Tensor | None = None,
     **_: Any,
 ) -> Attended:
     """Transformers' flash attention, padded or not, with its log-sum-exp.
@@ -43,6 +45,10 @@ def flash(
         raise UnsupportedModelError(
             f"{implementation} takes no position bias, and no score_scale beside a soft-cap: "
             "load the model with attn_implementation='eager'"
+        )
+    if indices is not None or block_indices is not None:
+        raise UnsupportedModelError(
+            f"{implementation} takes no keys chosen by an indexer: load the model with attn_implementation='sdpa'"
         )
     fixed, varlen, *_rest, pad, unpad = lazy_import_flash_attention(implementation)[0]
     target = query.dtype if query.dtype in (torch.float16, torch.bfloat16) else torch.bfloat16

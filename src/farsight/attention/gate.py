@@ -42,8 +42,13 @@ class ConstantLayerGate:
     ) -> Tensor:
         """See `LayerGate`."""
         value = self.value.to(lse) if isinstance(self.value, Tensor) else self.value
-        own = torch.ones_like(lse) if sink is None else torch.sigmoid(lse - sink.to(lse).reshape(1, -1, 1))
+        own = torch.ones_like(lse) if sink is None else torch.sigmoid(lse - sink_of_rows(sink, lse))
         return own * value
+
+
+def sink_of_rows(sink: Tensor, like: Tensor) -> Tensor:
+    """A model's own sinks, ``(heads,)`` or ``(batch, heads, queries, 1)``, to be broadcast against rows."""
+    return sink.to(like).reshape(1, -1, 1) if sink.dim() == 1 else sink.to(like).squeeze(-1)
 
 
 def register_gate(lse: Tensor, log_mass: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ own implementation unchanged unless that very layer carries registers.
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -25,6 +26,9 @@ from farsight.errors import UnsupportedModelError
 
 ATTRIBUTE = "farsight_registers"
 _PREFIX = "farsight_"
+# What an attention function may take: understood here, or without meaning for a decoder in evaluation.
+_KNOWN = {"module", "query", "key", "value", "attention_mask", "scaling", "dropout", "is_causal", "kwargs", "_kwargs"}
+_KNOWN |= {"s_aux", "sinks", "softcap", "position_bias", "sliding_window", "cache"}
 _KERNELS: dict[str, Callable[..., Attended]] = {
     "eager": eager_attention,
     "sdpa": sdpa_attention,
@@ -64,6 +68,25 @@ def gated_name(implementation: str) -> str:
     return name
 
 
+class NameOfBoth(str):
+    """A gated name that also equals the plain one.
+
+    Some models ask whether the implementation is ``"sdpa"`` or ``"eager"`` before they build a mask (of the keys that
+    a sparse indexer chose, say); what holds for the plain kernel holds for the gated one. A registry is still looked
+    up by the gated name.
+    """
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return str.__eq__(self, other) or (isinstance(other, str) and str.__eq__(self, _PREFIX + other))
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = str.__hash__
+
+
 def _attention_forward(
     implementation: str,
     kernel: Callable[..., Attended],
@@ -92,6 +115,7 @@ def _attention_forward(
         )
     if kwargs.get("cache") is not None:
         raise UnsupportedModelError("continuous batching (a paged cache) is not supported: use generate")
+    sink = s_aux if (per_row := kwargs.pop("sinks", None)) is None else per_row
     if is_causal is None:
         is_causal = bool(getattr(module, "is_causal", True))
     attended = kernel(
@@ -105,11 +129,21 @@ def _attention_forward(
         is_causal=is_causal,
         **kwargs,
     )
-    gate = registers.gate(attended.lse, query, key, attention_mask, is_causal, s_aux)
+    gate = registers.gate(attended.lse, query, key, attention_mask, is_causal, sink)
     observer.show(module, gate)
     output = apply_gate(attended.output, gate).transpose(1, 2).contiguous()
     weights = attended.weights
     return output, None if weights is None else apply_gate(weights, gate)
+
+
+def check_options(implementation: str, module: nn.Module) -> None:
+    """Refuse a layer whose own attention function takes something that registers do not know."""
+    parameters = inspect.signature(_own_implementation(implementation, module)).parameters
+    if unknown := sorted(set(parameters) - _KNOWN):
+        raise UnsupportedModelError(
+            f"the {implementation} attention of {type(module).__name__} takes {', '.join(unknown)}, which registers do "
+            "not know"
+        )
 
 
 def _own_implementation(implementation: str, module: nn.Module) -> Callable[..., Any]:

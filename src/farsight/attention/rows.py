@@ -12,9 +12,10 @@ from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask
 
 from farsight.attention.flex import allowed_keys
-from farsight.attention.gate import register_gate
+from farsight.attention.gate import register_gate, sink_of_rows
 from farsight.errors import UnsupportedModelError
-from farsight.registers import log_profile_mass
+from farsight.language_model import rows_for_batch
+from farsight.registers import log_profile_mass, log_strength_for_share
 
 # Stands for log 0: finite, so that a row without keys and without registers has a gate and not NaN.
 _NOTHING = -1e30
@@ -33,8 +34,16 @@ class Rows(threading.local):
         self.call: Any = None
         self.outer: dict[str, Any] | None = None
         self.request: dict[str, Any] | None = None
+        self.measured: Tensor | None = None
+        self.log_factors: dict[int, Tensor] = {}
 
-    def begin(self, future: Tensor, offset: int | Tensor) -> None:
+    def begin(
+        self,
+        future: Tensor,
+        offset: int | Tensor,
+        measured: Tensor | None = None,
+        log_factors: dict[int, Tensor] | None = None,
+    ) -> None:
         """Start a forward.
 
         Parameters
@@ -43,8 +52,14 @@ class Rows(threading.local):
             Register slots ahead of each row, ``(batch or 1, queries)``; 0 where a row has none.
         offset
             Slots already in the cache.
+        measured
+            For registers that absorb a wanted share: the slots ahead of the rows on which their factor is measured in
+            this forward, 0 elsewhere; None in a forward that goes on with what was measured.
+        log_factors
+            What was measured, or is to be, by layer.
         """
         self.future, self.offset = future, offset
+        self.measured, self.log_factors = measured, {} if log_factors is None else log_factors
         self.masses, self.used_slots = {}, {}
 
 
@@ -53,7 +68,8 @@ class LayerRegisters:
     """The registers of one attention layer.
 
     ``sigma`` is a number or ``(heads, 1)``; ``log_strength`` is 0 or ``(1 or heads, 1)``, ``-inf`` for heads
-    without registers. Layers of one ``group`` have equal values and share their mass.
+    without registers. Layers of one ``group`` have equal values and share their mass. With ``absorb`` each head of each
+    sequence has a further factor, measured once: that with which the prompt's rows give the registers this share.
     """
 
     rows: Rows
@@ -63,6 +79,7 @@ class LayerRegisters:
     sigma: Tensor | float
     log_strength: Tensor | float
     score_scale: float
+    absorb: float | None = None
 
     def gate(
         self, lse: Tensor, query: Tensor, key: Tensor, attention_mask: Any, is_causal: bool, sink: Tensor | None
@@ -70,8 +87,23 @@ class LayerRegisters:
         """See `farsight.attention.gate.LayerGate`; the model's own sink is one more term beside the registers."""
         log_mass = self.log_mass(query, key, attention_mask, is_causal)
         if sink is not None:
-            log_mass = torch.logaddexp(log_mass, sink.to(log_mass).reshape(1, -1, 1))
+            sink = sink_of_rows(sink, log_mass)
+        if self.absorb is not None:
+            total = lse if sink is None else torch.logaddexp(lse, sink)
+            log_mass = log_mass + self._log_factor(total, query, key, attention_mask, is_causal)
+        if sink is not None:
+            log_mass = torch.logaddexp(log_mass, sink)
         return register_gate(lse, log_mass)
+
+    def _log_factor(self, lse: Tensor, query: Tensor, key: Tensor, attention_mask: Any, is_causal: bool) -> Tensor:
+        """Log of the measured factor, ``(batch, heads, 1)``; ``lse`` counts all that is not a register."""
+        rows = self.rows
+        if rows.measured is not None and self.absorb is not None:
+            used = None if query.shape[2] == 1 else _used_slots(rows, query, key, attention_mask, is_causal)
+            mass = self._compute(rows.measured, used, query)
+            rows.log_factors[self.index] = log_strength_for_share(mass - lse, self.absorb).unsqueeze(-1)
+        factor = rows.log_factors[self.index]
+        return factor if len(factor) == len(lse) else rows_for_batch(factor, len(lse))
 
     def log_mass(self, query: Tensor, key: Tensor, attention_mask: Any, is_causal: bool) -> Tensor:
         """``log R`` of this layer's rows, ``(batch or 1, heads or 1, queries)``, at least fp32."""
@@ -131,15 +163,17 @@ def _count_ahead(mask: Tensor, first: int) -> Tensor | None:
     counts, blocks = [], False
     for start in range(0, mask.shape[2], _MASK_ROWS):
         part = mask[:, :, start : start + _MASK_ROWS]
-        allowed = part if part.dtype == torch.bool else part > torch.finfo(part.dtype).min / 2
+        allowed = _allowed(part)
         ahead = allowed.triu(first + start + 1)
+        own = first + start + torch.arange(part.shape[2], device=mask.device)
+        if ahead.any():
+            ahead = ahead & _attended(mask)[..., own].unsqueeze(-1)  # a padding row is no row
         if not ahead.any():
             counts.append(torch.zeros(part.shape[:3], dtype=torch.int64, device=mask.device))
             continue
         blocks = True
         counts.append(ahead.sum(-1))
         columns = torch.arange(mask.shape[3], device=mask.device)
-        own = first + start + torch.arange(part.shape[2], device=mask.device)
         furthest = torch.where(ahead, columns, -1).amax(-1)
         if not torch.equal(torch.where(counts[-1] > 0, furthest - own, 0), counts[-1]):
             raise UnsupportedModelError(
@@ -147,3 +181,13 @@ def _count_ahead(mask: Tensor, first: int) -> Tensor | None:
                 "masks and for bidirectional blocks"
             )
     return torch.cat(counts, dim=2) if blocks else None
+
+
+def _allowed(mask: Tensor) -> Tensor:
+    return mask if mask.dtype == torch.bool else mask > torch.finfo(mask.dtype).min / 2
+
+
+def _attended(mask: Tensor) -> Tensor:
+    """Which columns some row reads, ``(batch, 1 or heads, keys)``, bool: all but padding."""
+    parts = (_allowed(mask[:, :, start : start + _MASK_ROWS]).any(2) for start in range(0, mask.shape[2], _MASK_ROWS))
+    return torch.stack(list(parts)).any(0)

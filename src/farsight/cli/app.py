@@ -12,8 +12,10 @@ from typer.core import TyperGroup
 from farsight import __version__
 from farsight.cli.amber import amber
 from farsight.cli.audit import audit
+from farsight.cli.calibrate import calibrate
 from farsight.cli.chair import chair
 from farsight.cli.describe import describe
+from farsight.cli.diagnose import diagnose
 from farsight.cli.doctor import doctor
 from farsight.cli.evaluate import evaluate
 from farsight.cli.methods import methods
@@ -53,6 +55,8 @@ app = typer.Typer(
 app.command()(describe)
 app.command()(methods)
 app.command()(doctor)
+app.command()(diagnose)
+app.command()(calibrate)
 app.command("eval")(evaluate)
 app.command()(chair)
 app.command()(audit)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from farsight.cli.generation import Description
     from farsight.cli.truth import Truth
     from farsight.method import Method
+    from farsight.metrics.vocabulary import Vocabulary
 
 PROMPT = "Please describe this image in detail."
 
@@ -35,6 +36,7 @@ def describe(
     sigma: options.Sigma = None,
     horizon: options.Horizon = None,
     strength: options.Strength = None,
+    absorb: options.Absorb = None,
     profile: options.Profile = None,
     rows: options.Rows = None,
     slopes: options.Slopes = None,
@@ -52,6 +54,10 @@ def describe(
         str | None, typer.Option(metavar="FILE", help="A vocabulary for --objects; 'scenes' for the drawn ones.")
     ] = None,
     compare: options.Compare = False,
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="Under it, what each object word looked at and what the registers took."),
+    ] = False,
     json: options.Json = False,
 ) -> None:
     """Describe pictures, greedily, with a method that makes the model hallucinate less.
@@ -68,6 +74,7 @@ def describe(
         "sigma": sigma,
         "horizon": options.number_or_word(horizon),
         "strength": strength,
+        "absorb": absorb,
         "profile": options.number_or_word(profile),
         "rows": rows,
         "score_scale": score_scale,
@@ -77,6 +84,7 @@ def describe(
     if slopes != "none":
         settings["slopes"] = slopes
 
+    from farsight.cli.explain import vocabulary_for
     from farsight.cli.quiet import quiet
     from farsight.cli.truth import read_truth
     from farsight.images import open_image
@@ -94,6 +102,8 @@ def describe(
         with _progress(f"loading {model}"):
             loaded = options.load(model, device, dtype, attn_implementation)
         job = _Job(loaded, methods, prompt, max_new_tokens, truth)
+        if explain:
+            job.vocabulary = vocabulary_for(model, synonyms) if truth is None else truth.vocabulary
         if json:
             print(json_format.dumps(job.records(images), indent=2, ensure_ascii=False, allow_nan=False))
         elif compare:
@@ -109,6 +119,8 @@ class _Job:
         self, loaded: LoadedModel, methods: list[Method], prompt: str, max_new_tokens: int, truth: Truth | None
     ) -> None:
         self.truth = truth
+        self.vocabulary: Vocabulary | None = None
+        """Which words name objects; given where they are to be explained."""
         self.loaded = loaded
         self.methods = methods
         self.prompt = prompt
@@ -125,6 +137,7 @@ class _Job:
             said = generate(self.loaded, self.methods[0], image, self.prompt, self.max_new_tokens, show=_write)
             _write("\n" if said.text else "(the model said nothing)\n")
             console.print(f"{options.label(self.methods[0])}: {said.pace}", style="dim", markup=False, highlight=False)
+            self._explain(console, path)
 
     def compare(self, images: list[Path]) -> None:
         from farsight.cli.comparison import Side, has_colour, side_by_side
@@ -139,7 +152,24 @@ class _Job:
                 for title, one in zip(labels, said, strict=True)
             )
             console.print(side_by_side(console, left, right))
+            self._explain(console, path)
         console.print("Times are those of single runs after a short warm-up, not a benchmark.", style="dim")
+
+    def _explain(self, console: Console, path: Path) -> None:
+        from farsight.cli.explain import print_explained
+
+        if self.vocabulary is not None:
+            for method in self.methods:
+                print_explained(console, self._explained(path, method), options.label(method))
+
+    def _explained(self, path: Path, method: Method) -> list[dict[str, Any]]:
+        from farsight.cli.explain import explained
+        from farsight.images import open_image
+
+        assert self.vocabulary is not None
+        present = None if self.truth is None else self.truth.present(path)
+        asked = (open_image(path), self.prompt, self.max_new_tokens)
+        return explained(self.loaded, method, *asked, self.vocabulary, present)
 
     def _marked(self, path: Path, text: str, *, colour: bool) -> Text | None:
         from farsight.cli.comparison import mark_objects
@@ -165,6 +195,7 @@ class _Job:
             | {"method": settings_of(method), "text": one.text, "tokens": one.tokens}
             | {"seconds": round(one.seconds, 4), "tokens_per_second": round(one.tokens_per_second, 2)}
             | ({} if self.truth is None else self.truth.record(path, one.text))
+            | ({} if self.vocabulary is None else {"explained": self._explained(path, method)})
             for path, said in self._said(images)
             for method, one in zip(self.methods, said, strict=True)
         ]

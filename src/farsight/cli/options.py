@@ -61,6 +61,13 @@ Horizon = Annotated[
 Strength = Annotated[
     float | None, typer.Option(metavar="X", help="Factor on the register mass.", rich_help_panel=_METHOD)
 ]
+Absorb = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SHARE", help="What registers absorb of the prompt, such as 0.05; sets the strength.",
+        rich_help_panel=_METHOD,
+    ),
+]  # fmt: skip
 Profile = Annotated[
     str | None,
     typer.Option(metavar="P", help="linear, none, or a constant register score.", rich_help_panel=_METHOD),
@@ -107,23 +114,10 @@ def load(
 
 
 def embedded_path(videos: bool) -> Path:
-    """Where the embedded model lies that takes pictures, or the one that takes videos.
-
-    Raises
-    ------
-    InputError
-        If this package has no model of videos.
-    """
-    from farsight.errors import InputError
+    """Where the embedded model lies that takes pictures, or the one that takes videos."""
     from farsight.scenes import checkpoint_path, video_checkpoint_path
 
-    folder = video_checkpoint_path() if videos else checkpoint_path()
-    if not (folder / "model.safetensors").exists():
-        raise InputError(
-            "this package has no embedded model of videos yet: train one in minutes with 'farsight train --config "
-            "video.toml' (in farsight/scenes/video) and pass its folder with --model"
-        )
-    return folder
+    return video_checkpoint_path() if videos else checkpoint_path()
 
 
 def label(method: Method) -> str:

@@ -17,6 +17,9 @@ from matplotlib.figure import Figure
 
 COLOURS = ("#0b6fb8", "#d1541f", "#0d8a66", "#a2508f", "#c98a00", "#5b6b7a")
 """Told apart also by colour-blind readers; one for each method, in order."""
+STROKES = ("-", "--", "-.", ":")
+SHADES = "cividis"
+"""Dark to light without a turn, so that it reads in grey."""
 INK = "#1f2933"
 QUIET = "#8a949e"
 STYLE: Any = {
@@ -39,6 +42,7 @@ STYLE: Any = {
     "xtick.major.size": 0,
     "ytick.major.size": 0,
     "legend.frameon": False,
+    "pdf.fonttype": 42,
     "svg.fonttype": "none",
     "svg.hashsalt": "farsight",
 }
@@ -56,17 +60,23 @@ def colour(number: int) -> str:
     return COLOURS[number % len(COLOURS)]
 
 
+def line(number: int) -> str:
+    """Give the stroke of the n-th method, by which lines are told apart in grey."""
+    return STROKES[number % len(STROKES)]
+
+
 def in_percent(axes: Axes) -> None:
     """Label the shares of the y axis in percent, from 0."""
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
 
 
-def image(drawn: Figure, format: Literal["png", "svg"] = "png") -> bytes:
+def image(drawn: Figure, format: Literal["png", "svg", "pdf"] = "png") -> bytes:
     """Render a figure; the same figure gives the same bytes."""
     buffer = BytesIO()
+    changing = {"png": "Software", "svg": "Date", "pdf": "CreationDate"}[format]
     with mpl.rc_context(STYLE):
-        drawn.savefig(buffer, format=format, dpi=160, metadata={"Software" if format == "png" else "Date": None})
+        drawn.savefig(buffer, format=format, dpi=160, metadata={changing: None})
     return buffer.getvalue()
 
 

@@ -19,7 +19,7 @@ from farsight.language_model import LanguageModel, locate, part_of_batch, visual
 from farsight.method import Method, replaced
 from farsight.rivals.beam_cache import BeamCache, prompt_layers
 from farsight.rivals.finished import Finished
-from farsight.rivals.newest_row import watched
+from farsight.rivals.newest_row import newest_row
 from farsight.rivals.opera_search import Found, Search, Settings, as_scores, of_rows
 
 
@@ -163,7 +163,7 @@ def _search(
     image = _image_tokens(model, language_model, settings, input_ids, cache)
     logits = as_scores(outputs.logits[:, -1]).to(input_ids.device)
     found = []
-    with watched(language_model, language_model.layers[-1]) as row:
+    with newest_row(language_model, language_model.layers[-1]) as row:
         for prompt, first in enumerate(range(0, total, beams)):
             rows = slice(first, first + beams)
             search = Search(

@@ -1,0 +1,93 @@
+"""``farsight diagnose``: what a model attends to while it answers, as a page with figures."""
+
+from __future__ import annotations
+
+import json as json_format
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from farsight.cli import options
+from farsight.errors import InputError, SettingError
+
+PROMPT = "Describe this image in detail."
+
+
+def diagnose(
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A picture, or a folder with the frames of a video.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the page, figures and arrays go.")],
+    model: options.Model = options.EMBEDDED,
+    prompt: options.Prompt = PROMPT,
+    max_new_tokens: options.MaxNewTokens = 128,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--method",
+            metavar="NAME",
+            help="One option for each, such as farsight(sigma=0.1); plain is added in front.",
+        ),
+    ] = None,
+    objects: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="What is in the picture, rows of image_id and objects: marks what is not."),
+    ] = None,
+    synonyms: Annotated[
+        str | None, typer.Option(metavar="FILE", help="A vocabulary of objects; 'scenes' for the drawn ones.")
+    ] = None,
+    answer: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Look at this answer, not at what each method would say.")
+    ] = None,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
+    attn_implementation: options.AttnImplementation = None,
+    json: options.Json = False,
+) -> None:
+    """See why: attention collapse, positional decay, registers at work, where each word looks.
+
+    Examples: farsight diagnose photo.jpg --method farsight --out diagnosis
+
+    farsight diagnose examples/park.png --objects examples/objects.jsonl --synonyms scenes --out diagnosis
+    """
+    if max_new_tokens <= 0:
+        raise SettingError(f"--max-new-tokens must be at least 1, not {max_new_tokens}")
+    if not prompt.strip():
+        raise InputError("--prompt is empty; say what to ask about the picture")
+
+    from farsight.cli.explain import vocabulary_for
+    from farsight.cli.quiet import quiet
+    from farsight.cli.truth import read_truth
+    from farsight.images import open_frames, open_image
+
+    with quiet():
+        from farsight.diagnose import diagnose as look
+        from farsight.diagnose.page import summary
+        from farsight.diagnose.report import write_report
+        from farsight.evaluate.settings import parse_method
+        from farsight.files import make_folder
+        from farsight.method import Method, Plain
+
+        chosen: dict[str, Method] = {"plain": Plain()}
+        for text in method or ["farsight"]:
+            made = parse_method(text)
+            chosen.setdefault(options.label(made), made)
+        video = image.is_dir()
+        seen = open_frames(image) if video else open_image(image)
+        truth = None if objects is None else read_truth(objects, synonyms)
+        vocabulary = vocabulary_for(model, synonyms) if truth is None else truth.vocabulary
+        make_folder(out)  # before a model is loaded, which may take long
+        loaded = options.load(model, device, dtype, attn_implementation, videos=video)
+        found = look(loaded, seen, prompt, chosen, max_new_tokens=max_new_tokens, answer=answer)
+        written = write_report(
+            found,
+            out,
+            title=f"{image.name}: {model}",
+            footer=f"farsight diagnose, model {model}, prompt '{prompt}', greedy, at most {max_new_tokens} tokens.",
+            vocabulary=vocabulary,
+            present=None if truth is None else truth.present(image),
+        )
+    if json:
+        print(json_format.dumps(written, indent=2, ensure_ascii=False, allow_nan=False))
+        return
+    print("\n".join(summary(found)))
+    print(f"wrote {out / 'report.html'}, figures as PNG and PDF, arrays as .npz, diagnosis.json")

@@ -1,0 +1,222 @@
+"""Watch every layer's attention row by row while a model generates, and keep what is linear in layers x length.
+
+Weights are those of the attention function that generation runs: what it returns, or the softmax of the queries and
+keys that it was given, times the gate that it applied. They are made for a few rows of one layer at a time and added
+up.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from farsight.attention import observed
+from farsight.diagnose.layout import Layout
+from farsight.errors import UnsupportedModelError
+from farsight.language_model import LanguageModel, new_rows
+from farsight.rivals.watched import WatchedCall, watched
+
+ELEMENTS = 2**22
+"""Weights that are held at once: 16 MiB in fp32."""
+SOURCES = ("image", "prompt", "answer")
+"""What information can come from, in `Collected.flow`: visual tokens, the prompt's text, the generated text."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Collected:
+    """Sums over a sequence of ``slots`` tokens; all of one forward per token, heads in the order of the model.
+
+    Attention is what a row gives out: with registers its weights sum to ``kept`` and not to 1.
+    """
+
+    image: Tensor
+    """Attention of each row on visual tokens, ``(layers, heads, slots)``"""
+    uniform: Tensor
+    """The same if a row attended equally to all that it may read, ``(layers, slots)``"""
+    kept: Tensor
+    """Sum of each row's weights, ``(layers, heads, slots)``: 1 without registers"""
+    lse: Tensor
+    """``log Z`` of each row, ``(layers, heads, slots)``; NaN where a method edits the scores"""
+    entropy: Tensor
+    """Of each row, scaled to sum 1, in nats, ``(layers, heads, slots)``"""
+    received: Tensor
+    """Attention that each token gets from all rows, ``(layers, heads, slots)``"""
+    expected: Tensor
+    """The same if every row attended equally to all that it may read, ``(layers, slots)``"""
+    value_norm: Tensor
+    """Length of each token's value vector, ``(layers, key heads, slots)``"""
+    maps: Tensor
+    """Attention of the rows that predict generated tokens on each visual token, mean over heads,
+    ``(layers, answer tokens, visual tokens)``"""
+    flow: Tensor
+    """Attention rollout: share of each row that stems from each of `SOURCES`, ``(layers + 1, 3, slots)``"""
+
+
+class Collector:
+    """Collects over one call of ``generate`` for one prompt.
+
+    Parameters
+    ----------
+    language_model
+        As `farsight.language_model.locate` gives it.
+    layout
+        The prompt.
+    answer_tokens
+        How many tokens will be generated; the last one is never fed.
+    """
+
+    def __init__(self, language_model: LanguageModel, layout: Layout, answer_tokens: int) -> None:
+        self.language_model = language_model
+        self.prompt_slots = layout.prompt_slots
+        slots = layout.prompt_slots + max(answer_tokens, 1) - 1
+        layers = len(language_model.layers)
+        heads = {layer.heads for layer in language_model.layers}
+        if len(heads) != 1:
+            raise UnsupportedModelError(f"layers with different numbers of heads ({sorted(heads)}) are not diagnosed")
+        device = next(language_model.module.parameters()).device
+        dtype = torch.promote_types(next(language_model.module.parameters()).dtype, torch.float32)
+        self.visual = torch.as_tensor(layout.visual, device=device)
+        self.is_visual = torch.zeros(slots, dtype=torch.bool, device=device).index_fill_(0, self.visual, True)
+        self.places = {layer.index: place for place, layer in enumerate(language_model.layers)}
+        self.seen = [0] * layers
+        self.gates: dict[int, Tensor] = {}
+        self._parameters = list(inspect.signature(language_model.module.forward).parameters)
+        self._offset, self._forwards, self._cache, self._own = 0, 0, None, True
+
+        def empty(*shape: int) -> Tensor:
+            return torch.zeros(*shape, dtype=dtype, device=device)
+
+        (each,) = heads
+        self.found = Collected(
+            **{name: empty(layers, each, slots) for name in ("image", "kept", "lse", "entropy", "received")},
+            **{name: empty(layers, slots) for name in ("uniform", "expected")},
+            value_norm=empty(layers, each, slots),
+            maps=empty(layers, max(answer_tokens, 1), len(layout.visual)),
+            flow=empty(layers + 1, len(SOURCES), slots),
+        )
+        text = torch.arange(slots, device=device) < layout.prompt_slots
+        for source, own in enumerate((self.is_visual, text & ~self.is_visual, ~text)):
+            self.found.flow[0, source] = own.to(dtype)
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Collect in a ``with`` block in which one call of ``generate`` is made."""
+        hook = self.language_model.module.register_forward_pre_hook(self._before, with_kwargs=True)
+        try:
+            with watched(self.language_model, self.language_model.layers, self._see), observed(self._see_gate):
+                yield
+        finally:
+            hook.remove()
+
+    def finished(self) -> Collected:
+        """Give what was collected.
+
+        Raises
+        ------
+        UnsupportedModelError
+            If rows of a layer were not seen.
+        """
+        slots = self.found.kept.shape[-1]
+        if lacking := [index for index, place in self.places.items() if self.seen[place] != slots]:
+            raise UnsupportedModelError(
+                f"layers {lacking} of {type(self.language_model.module).__name__} did not show all {slots} rows of "
+                "their attention, so they cannot be diagnosed"
+            )
+        return self.found
+
+    def _before(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        inputs = {**dict(zip(self._parameters, args, strict=False)), **kwargs}
+        cache = inputs.get("past_key_values")
+        if self._forwards == 0:
+            self._cache = cache
+            if (rows := new_rows(inputs)) is not None and rows[1] > self.prompt_slots:
+                raise UnsupportedModelError(
+                    f"{type(module).__name__} turns a prompt of {self.prompt_slots} tokens into {rows[1]} inside its "
+                    "forward, so it is not known which of them are visual"
+                )
+        self._forwards += 1
+        self._own = cache is self._cache  # a second pass beside the model's own has another cache
+        first = self.language_model.layers[0].index
+        self._offset = 0 if cache is None else int(cache.get_seq_length(first))
+        self.gates.clear()
+
+    def _see_gate(self, module: nn.Module, gate: Tensor) -> None:
+        self.gates[id(module)] = gate
+
+    def _see(self, call: WatchedCall) -> None:
+        gate = self.gates.pop(id(call.module), None)
+        place = self.places[call.index]
+        queries, keys = call.query.shape[2], call.key.shape[2]
+        total = self._offset + queries
+        if not self._own or total <= self.seen[place]:
+            return
+        # rows that are fed again, and columns that a window has dropped, are left out
+        fresh, first = max(0, self.seen[place] - self._offset), max(0, total - keys)
+        self.seen[place] = total
+        norms = call.value[0, :, : total - first].to(self.found.kept.dtype).norm(dim=-1)
+        groups = self.found.value_norm.shape[1] // len(norms)
+        self.found.value_norm[place, :, first:total] = norms.repeat_interleave(groups, dim=0)
+        step = max(1, ELEMENTS // (call.query.shape[1] * keys))
+        for start in range(fresh, queries, step):
+            self._add(call, gate, place, start, min(start + step, queries), first, total)
+
+    def _add(
+        self, call: WatchedCall, gate: Tensor | None, place: int, start: int, stop: int, first: int, total: int
+    ) -> None:
+        """Add rows ``start`` to ``stop`` of a call whose columns are slots ``first`` to ``total``."""
+        found, dtype = self.found, self.found.kept.dtype
+        rows = slice(self._offset + start, self._offset + stop)
+        weights, kept, lse = _rows(call, gate, start, stop, dtype)
+        weights = weights[..., : total - first]
+        allowed = call.allowed(start, stop)[0, ..., : total - first].to(dtype).mean(0)
+        allowed = allowed / allowed.sum(-1, keepdim=True)
+        visual = self.is_visual[first:total].to(dtype)
+        shares = weights / kept.unsqueeze(-1)
+        found.image[place, :, rows] = weights @ visual
+        found.uniform[place, rows] = allowed @ visual
+        found.kept[place, :, rows] = kept
+        found.lse[place, :, rows] = lse
+        found.entropy[place, :, rows] = torch.special.entr(shares).sum(-1)
+        found.received[place, :, first:total] += weights.sum(1)
+        found.expected[place, first:total] += allowed.sum(0)
+        mean = weights.mean(0)
+        carried = found.flow[place, :, rows] + found.flow[place, :, first:total] @ mean.T
+        found.flow[place + 1, :, rows] = carried / (1 + mean.sum(-1))
+        predicting = max(rows.start, self.prompt_slots - 1)
+        if predicting < rows.stop:
+            inside = self.visual >= first
+            steps = slice(predicting - self.prompt_slots + 1, rows.stop - self.prompt_slots + 1)
+            found.maps[place, steps][:, inside] = mean[predicting - rows.start :, self.visual[inside] - first]
+
+
+def _rows(
+    call: WatchedCall, gate: Tensor | None, start: int, stop: int, dtype: torch.dtype
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Weights ``(heads, rows, keys)`` as they were applied, their sums and ``log Z``, ``(heads, rows)``."""
+    edits = call.implementation.startswith("edited_") and call.weights is not None
+    own = None if edits else call.scored(start, stop, _score_scale(call.module))
+    lse = own.lse[0].to(dtype) if own is not None else None
+    if call.weights is not None:
+        weights = call.weights[0, :, start:stop].to(dtype)
+        kept = weights.sum(-1)
+        return weights, kept, torch.full_like(kept, torch.nan) if lse is None else lse
+    assert own is not None
+    assert lse is not None
+    if gate is not None:
+        kept = gate[0, :, start:stop].to(dtype)
+    elif call.sink is not None:
+        kept = torch.sigmoid(lse - call.sink.to(lse).reshape(-1, 1))
+    else:
+        kept = torch.ones_like(lse)
+    return own.weights[0].to(dtype) * kept.unsqueeze(-1), kept, lse
+
+
+def _score_scale(module: nn.Module) -> float:
+    registers = getattr(module, "farsight_registers", None)
+    return 1.0 if registers is None else float(registers.score_scale)

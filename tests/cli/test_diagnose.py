@@ -1,0 +1,154 @@
+"""``farsight diagnose``, ``describe --explain`` and ``calibrate`` on a tiny random model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny_video_checkpoint import save_tiny_video_model
+
+from farsight import FarSight, InputError, SettingError
+from farsight.calibration import Calibration
+from farsight.methods import make_method
+
+
+def test_a_picture_is_diagnosed_into_a_folder(run: Any, model: Path, picture: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "diagnosis"
+    objects = tmp_path / "objects.jsonl"
+    objects.write_text('{"image_id": "red.png", "objects": ["dog"]}\n')
+    said = "A dog and a cat. " * 3
+    result = run(
+        "diagnose", picture, "--model", model, "--out", out, "--method", "farsight(sigma=0.05)", "-n", 60,
+        "--answer", said, "--objects", objects,
+    )  # fmt: skip
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "plain: the token that draws most attention" in result.stdout
+    for name in ("collapse", "decay", "absorbed_1", "sigmas", "words", "flow"):
+        assert (out / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert (out / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+    assert not (out / "absorbed_0.png").exists()
+    page = (out / "report.html").read_text()
+    assert "<script" not in page
+    assert "http://" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
+        "http://creativecommons.org", ""
+    )
+    assert 'class="false" title="false"' in page
+    record = json.loads((out / "diagnosis.json").read_text())
+    assert [one["label"] for one in record["methods"]] == ["plain", "farsight (sigma=0.05)"]
+    kinds = [(word["object"], word["kind"]) for word in record["methods"][0]["objects"]]
+    assert kinds[:2] == [("dog", "true"), ("cat", "false")]
+    arrays = np.load(out / "method_1.npz")
+    slots = len(arrays["tokens"]) - 1
+    assert arrays["image"].shape == (3, 4, slots)
+    assert arrays["maps"].shape == (3, slots - int(arrays["prompt_slots"]) + 1, 4)
+    assert float(arrays["kept"].min()) < 1
+
+
+def test_a_video_is_diagnosed_frame_by_frame(run: Any, tmp_path: Path) -> None:
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    for number, colour in enumerate(("red", "green", "blue", "white") * 2):
+        Image.new("RGB", (32, 32), colour).save(frames / f"{number}.png")
+    model, out = save_tiny_video_model(tmp_path), tmp_path / "out"
+    result = run("diagnose", frames, "--model", model, "--out", out, "-n", 20, "--synonyms", "scenes", "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert json.loads(result.stdout) == json.loads((out / "diagnosis.json").read_text())
+    assert (out / "frames.png").exists()
+    arrays = np.load(out / "method_0.npz")
+    assert len(arrays["visual_slots"]) % 8 == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-n", "0"], "--max-new-tokens must be at least 1"),
+        (["--prompt", " "], "--prompt is empty"),
+        (["--answer", ""], "the answer to look at is empty"),
+        (["--answer", "word " * 30, "-n", "3"], "more than max_new_tokens=3"),
+        (["--method", "farsigth"], "unknown method 'farsigth'"),
+    ],
+)
+def test_wrong_input_is_one_line(
+    run: Any, model: Path, picture: Path, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    result = run("diagnose", picture, "--model", model, "--out", tmp_path, *arguments)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: ")
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_missing_picture_is_named(run: Any, model: Path, tmp_path: Path) -> None:
+    result = run("diagnose", tmp_path / "none.png", "--model", model, "--out", tmp_path)
+    assert result.exit_code == 2
+    assert "none.png" in result.stderr
+
+
+def test_describe_explains_object_words(run: Any, model: Path, picture: Path) -> None:
+    shown = run("describe", picture, "--model", model, "-n", 12, "--explain")
+    assert shown.exit_code == 0, shown.stderr
+    assert "no word that names an object" in shown.stdout or "on the image" in shown.stdout
+    told = run("describe", picture, "--model", model, "-n", 12, "--explain", "--json")
+    assert isinstance(json.loads(told.stdout)[0]["explained"], list)
+
+
+def test_calibrated_registers_absorb_the_wanted_share(run: Any, model: Path, picture: Path, tmp_path: Path) -> None:
+    out = tmp_path / "strengths.json"
+    result = run(
+        "calibrate", "--images", picture.parent, "--model", model, "--absorb", "0.2", "-n", 10, "--out", out, "--json"
+    )
+    assert result.exit_code == 0, result.stderr
+    record = json.loads(result.stdout)
+    assert record["absorbed"] == pytest.approx(0.2, rel=0.02)
+    loaded = FarSight.load(out)
+    assert loaded == make_method("farsight", {"load": str(out)})
+    assert loaded == FarSight(sigma=loaded.sigma, strength=[list(layer) for layer in record["strength"]])
+    assert (len(record["strength"]), len(record["strength"][0])) == (3, 4)
+    described = run("describe", picture, "--model", model, "-n", 4, "--method", f"farsight(load={out})")
+    assert described.exit_code == 0, described.stderr
+    assert "strength=12 from " in described.stdout
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "cannot be read"),
+        ("[]", "is no calibration"),
+        ('{"format": "farsight calibration", "version": 2}', "has version 2"),
+        ('{"format": "farsight calibration", "version": 1}', "lacks"),
+    ],
+)
+def test_a_file_that_is_no_calibration_is_refused(tmp_path: Path, content: str, message: str) -> None:
+    path = tmp_path / "strengths.json"
+    path.write_text(content)
+    with pytest.raises(InputError, match=message):
+        FarSight.load(path)
+
+
+def test_a_missing_calibration_names_the_remedy(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="farsight calibrate"):
+        FarSight.load(tmp_path / "none.json")
+
+
+def test_a_strength_that_is_no_number_is_refused(tmp_path: Path) -> None:
+    fields: dict[str, Any] = {"sigma": 0.8, "rows": "all", "absorb": 0.1, "absorbed": 0.1, "model": "m", "pictures": 1}
+    made = Calibration(strength=(("strong",),), prompt="p", max_new_tokens=1, **fields)  # type: ignore[arg-type]
+    made.save(tmp_path / "bad.json")
+    with pytest.raises(InputError, match="no table of numbers"):
+        FarSight.load(tmp_path / "bad.json")
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("farsight", {"load": "x.json", "sigma": 0.1}, "leave out sigma"),
+        ("vcd", {"load": "x.json"}, "reads no file"),
+    ],
+)
+def test_a_file_of_settings_stands_alone(name: str, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingError, match=message):
+        make_method(name, settings)

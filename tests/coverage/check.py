@@ -1,0 +1,187 @@
+"""Can FarSight be switched on in an architecture, and does what it generates equal the definition?"""
+
+from __future__ import annotations
+
+import copy
+import re
+from typing import Any
+
+import torch
+from architectures import ROWS, Row
+from inputs import kinds_of, left_padded, prompt, with_positions
+from reference import SIGMA, logits_of_definition
+from tiny_model import CLASSES, FIRST_WORD, tiny_model
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from farsight import FarSight, UnsupportedModelError
+from farsight.language_model import LanguageModel, locate
+
+NEW = 5
+METHOD = FarSight(sigma=SIGMA)
+TOLERANCE = 2e-4
+EFFECT = 20
+"""How many times the error of the arithmetic the change that registers make must be, at every step"""
+ABSORBED = 1e-4
+
+
+class DefectError(AssertionError):
+    """What no row of the table may have."""
+
+
+class WrongReferenceError(DefectError):
+    """Plain decoding already differs from one forward over all tokens."""
+
+
+def check(name: str) -> dict[str, Any]:
+    """One row of the table: ``result`` is ok, refused or defect, with the ``reason`` of the latter two."""
+    row = ROWS.get(name, Row())
+    found: dict[str, Any] = {"architecture": name, "class": CLASSES[name]}
+    try:
+        model = tiny_model(name, row.config, row.attention)
+    except ImportError as missing:
+        needed = re.search(r"requires the (\w+) library", str(missing))
+        package = missing.name if needed is None else needed[1]
+        return {**found, "result": "refused", "reason": f"not built here: its vision tower needs the package {package}"}
+    if not model.can_generate():
+        return {**found, "result": "refused", "reason": "cannot generate text"}
+    try:
+        located = locate(model)
+        with METHOD(model):
+            pass
+    except UnsupportedModelError as refusal:
+        return {**found, "result": "refused", "reason": str(refusal)}
+    found["where"] = [[layer.index, type(layer.module).__name__] for layer in located.layers]
+    found["elsewhere"] = _elsewhere(located)
+    found["attention"] = row.attention
+    names = {layer.name for layer in located.layers}
+    kinds = kinds_of(model, row)
+    for kind in kinds:
+        found[kind] = _compare(model, prompt(model, row, kind), names)
+    one, other = prompt(model, row, kinds[0], seed=1), prompt(model, row, kinds[0], before=5, seed=2)
+    found["batch"] = _batch(model, row, left_padded(row, one, other), names)
+    found["static cache"] = _static(model, one)
+    _restores(model, one)
+    return {**found, "restored": True, "result": "ok"}
+
+
+def _elsewhere(located: LanguageModel) -> list[str]:
+    """What mixes tokens in the layers that get no registers."""
+    with_registers = tuple(layer.name for layer in located.layers)
+    found = set()
+    for name, module in located.module.named_modules(prefix=located.name):
+        if re.search(
+            r"\.(layers|blocks|gated_cross_attn_layers)\.\d+\.(\w*attn\w*|\w*mixer\w*|conv|mamba)$", name
+        ) and (name not in with_registers and not re.search("norm|gate$", name)):
+            found.add(type(module).__name__)
+    return sorted(found)
+
+
+def generate(model: PreTrainedModel, inputs: dict[str, Tensor], **kwargs: Any) -> tuple[Tensor, Tensor]:
+    """New tokens of cached greedy decoding, ``(batch, new)``, and their logits, ``(batch, new, vocabulary)``."""
+    torch.manual_seed(0)
+    found = model.generate(
+        **{name: value for name, value in inputs.items() if name != "position_ids"},
+        max_new_tokens=NEW,
+        do_sample=False,
+        suppress_tokens=list(range(FIRST_WORD)),
+        output_logits=True,
+        return_dict_in_generate=True,
+        **kwargs,
+    )
+    return found.sequences[:, -NEW:], torch.stack(found.logits, dim=1).double()
+
+
+def _compare(model: PreTrainedModel, inputs: dict[str, Tensor], names: set[str]) -> dict[str, float]:
+    """Largest differences between logits: of FarSight and its definition, and of FarSight and plain decoding."""
+    plain_tokens, plain = generate(model, inputs)
+    literal, _ = logits_of_definition(model, inputs, plain_tokens, 0)
+    scale = max(1.0, float(literal.abs().max()))
+    if (noise := _distance(plain, literal)) > TOLERANCE * scale:
+        raise WrongReferenceError(f"the reference is not this model: plain decoding differs from it by {noise:.1e}")
+    with METHOD(model):
+        tokens, logits = generate(model, inputs)
+    length = inputs["input_ids"].shape[1] + NEW
+    expected, absorbed = logits_of_definition(model, inputs, tokens, length)
+    without, _ = logits_of_definition(model, inputs, tokens, 0)
+    error, effect = _distance(logits, expected), float((expected - without).abs().amax((0, 2)).min())
+    if set(absorbed) != names:
+        raise DefectError(f"registers belong in {sorted(absorbed)} and are in {sorted(names)}")
+    if min(absorbed.values()) < ABSORBED:
+        raise DefectError(f"registers absorb nothing: {absorbed}")
+    if error > TOLERANCE * scale:
+        raise DefectError(f"differs from the definition by {error:.1e} (plain: {noise:.1e}, effect: {effect:.1e})")
+    if effect < EFFECT * max(error, noise, 1e-7):
+        raise DefectError(f"registers change the logits by {effect:.1e} only")
+    return {"error": error, "effect": effect, "absorbed": max(absorbed.values())}
+
+
+def _batch(model: PreTrainedModel, row: Row, inputs: dict[str, Tensor], names: set[str]) -> dict[str, float] | str:
+    """A left-padded batch; where the cache changes what plain decoding says about one, that is said instead."""
+    inputs = with_positions(inputs) if row.positions else inputs
+    try:
+        return _compare(model, inputs, names)
+    except WrongReferenceError:
+        cached, recomputed = (generate(model, inputs, use_cache=use)[1] for use in (True, False))
+        if _agree(cached, recomputed):
+            raise
+        return f"not in plain decoding either: its cache changes the logits by {_distance(cached, recomputed):.1e}"
+
+
+def _agree(one: Tensor, other: Tensor) -> bool:
+    return _distance(one, other) <= TOLERANCE * max(1.0, float(other.abs().max()))
+
+
+def _distance(one: Tensor, other: Tensor) -> float:
+    return float((one - other).abs().max())
+
+
+def _static(model: PreTrainedModel, inputs: dict[str, Tensor]) -> str:
+    """Whether a static cache gives what the default cache gives; where it does not in plain decoding, that is said."""
+    plainly = _differs_with_static_cache(model, inputs)
+    if plainly is not None:
+        return f"not in plain decoding either: {plainly}"
+    with METHOD(model):
+        difference = _differs_with_static_cache(model, inputs)
+    if difference is not None:
+        raise DefectError(f"static cache: {difference}")
+    return "ok"
+
+
+def _differs_with_static_cache(model: PreTrainedModel, inputs: dict[str, Tensor]) -> str | None:
+    _, expected = generate(model, inputs)
+    try:
+        _, found = generate(model, inputs, cache_implementation="static", disable_compile=True)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}".splitlines()[0][:200]
+    difference, scale = _distance(found, expected), max(1.0, float(expected.abs().max()))
+    return None if difference <= TOLERANCE * scale else f"logits differ by {difference:.1e}"
+
+
+def _restores(model: PreTrainedModel, inputs: dict[str, Tensor]) -> None:
+    tokens, logits = generate(model, inputs)
+    before = _state(model)
+    with METHOD(model):
+        generate(model, inputs)
+    if _state(model) != before:
+        raise DefectError("leaving did not restore the model's attributes, hooks or configs")
+    again, same = generate(model, inputs)
+    if not (torch.equal(again, tokens) and torch.equal(same, logits)):
+        raise DefectError("leaving did not restore what the model says")
+
+
+def _state(model: PreTrainedModel) -> dict[str, Any]:
+    return {
+        "attributes": {name: sorted(vars(module)) for name, module in model.named_modules()},
+        "hooks": {
+            name: [len(hooks) for attribute, hooks in sorted(vars(module).items()) if attribute.endswith("_hooks")]
+            for name, module in model.named_modules()
+        },
+        "implementations": [
+            getattr(module.config, "_attn_implementation", None)
+            for module in model.modules()
+            if hasattr(module, "config")
+        ],
+        "config": copy.deepcopy(model.config.to_dict()),
+        "generation": model.generation_config.to_dict(),
+    }

@@ -1,0 +1,77 @@
+"""docs/coverage.md, from the results of `matrix`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+_HEAD = """# Coverage
+
+Every architecture in Transformers' image-text-to-text mapping, as a tiny random model of its own config class (torch
+{torch}, transformers {transformers}, CPU, float32; written by `make coverage`):
+**{ok} ok, {refused} refused, {defect} defects.**
+
+`ok` in a column means:
+
+- **image**, **video**: each step of cached greedy decoding with an image (a video) gives the logits of the materialised
+  definition, computed by one forward without a cache whose attention is written out in float64, within 2e-4 of their
+  scale. The definition's own registers absorb something in exactly the layers that carry registers, and change every
+  step's logits by at least 20 times the error. Without registers the same reference gives plain decoding's logits.
+- **batch**: the same for two prompts of different length, padded on the left.
+- **static**: a static cache gives the logits of the default one.
+- **restored**: afterwards attributes, hooks, configs and logits are what they were, bit for bit.
+
+A number in a column points to a note below the table: there plain decoding itself does not do what the column asks.
+A row is *refused* where FarSight says so itself on entering the block, with the reason, and where a model of this kind
+cannot be built here. The column **CUDA** is empty: nothing has been run on a GPU yet.
+
+| architecture | model | registers in | image | video | batch | static | restored | CUDA |
+|---|---|---|---|---|---|---|---|---|
+"""
+
+
+def page(rows: list[dict[str, Any]], versions: dict[str, str]) -> str:
+    """The page: a table of what is served, notes, and a list of what is refused, with the reason."""
+    counts = dict.fromkeys(("ok", "refused", "defect"), 0) | Counter(row["result"] for row in rows)
+    notes: list[str] = []
+    lines = [_line(row, notes) for row in rows if row["result"] == "ok"]
+    text = _HEAD.format(**versions, **counts) + "\n".join(lines) + "\n"
+    if notes:
+        text += "\n" + "\n".join(f"{number}. {note}" for number, note in enumerate(notes, 1)) + "\n"
+    for result, title in (("refused", "Refused"), ("defect", "Defects")):
+        if counts[result]:
+            text += f"\n## {title}\n\n| architecture | model | reason |\n|---|---|---|\n"
+            text += "".join(
+                f"| {row['architecture']} | {row['class']} | {_plain(row['reason'])} |\n"
+                for row in rows
+                if row["result"] == result
+            )
+    return text
+
+
+def _line(row: dict[str, Any], notes: list[str]) -> str:
+    cells = [row["architecture"], row["class"], _where(row)]
+    cells += [_cell(row.get(column), notes) for column in ("image", "video", "batch", "static cache")]
+    return "| " + " | ".join([*cells, "ok" if row["restored"] else "", ""]) + " |"
+
+
+def _where(row: dict[str, Any]) -> str:
+    """The attention classes that carry registers, and what mixes tokens in the other layers."""
+    kinds = sorted({kind for _, kind in row["where"]})
+    text = ", ".join(kinds) + ("" if row["attention"] == "sdpa" else f" ({row['attention']})")
+    return text + (f"; none in {', '.join(row['elsewhere'])}" if row["elsewhere"] else "")
+
+
+def _cell(found: Any, notes: list[str]) -> str:
+    if found is None:
+        return "–"
+    if isinstance(found, dict) or found == "ok":
+        return "ok"
+    note = _plain(found)
+    if note not in notes:
+        notes.append(note)
+    return f"({notes.index(note) + 1})"
+
+
+def _plain(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
