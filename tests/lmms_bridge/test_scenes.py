@@ -76,8 +76,13 @@ def lmms_eval(folder: Path, out: Path, method: str) -> tuple[dict[str, Any], dic
     for task in ("scenes_free", "scenes_pope_random"):
         (file,) = out.rglob(f"*samples_{task}.jsonl")
         rows = sorted((json.loads(line) for line in file.read_text().splitlines()), key=lambda row: row["doc_id"])
-        samples[task] = [row["filtered_resps"][0].strip() for row in rows]
+        samples[task] = [_text(row["filtered_resps"]).strip() for row in rows]
     return json.loads(written[0].read_text()), samples
+
+
+def _text(answer: str | list[str]) -> str:
+    """What was said, which lmms-eval writes bare or as a list of one."""
+    return answer if isinstance(answer, str) else answer[0]
 
 
 @pytest.fixture(scope="module")
