@@ -1,9 +1,11 @@
-# make demo | test | lint | bench | test-slow | coverage | gallery | clean      (PYTHON=python3.12 picks the interpreter of a new .venv)
+# make demo | test | lint | bench | test-slow | test-lmms-eval | coverage | gallery | clean
+# PYTHON=python3.12 picks the interpreter of a new .venv
 
 SUPPORTED := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	"$$p" -c '$(SUPPORTED)' >/dev/null 2>&1 && echo "$$p" && break; done)
 VENV ?= .venv
+LMMS_VENV ?= .venv-lmms
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip install -qq --disable-pip-version-check -c constraints.txt
 FILES := pyproject.toml constraints.txt
@@ -16,7 +18,7 @@ export HF_HUB_OFFLINE = 1
 
 TOOK = echo "make $@ took $$(( $$(date +%s) - start )) s"
 
-.PHONY: demo test test-slow lint bench coverage gallery clean
+.PHONY: demo test test-slow test-lmms-eval lint bench coverage gallery clean
 
 demo:
 	@start=$$(date +%s); $(MAKE) -s --no-print-directory $(VENV)/.installed \
@@ -31,6 +33,10 @@ test:
 
 test-slow:
 	@start=$$(date +%s); $(MAKE) -s --no-print-directory $(VENV)/.installed-dev && $(RUN) -m pytest -q -m slow && $(TOOK)
+
+test-lmms-eval:
+	@start=$$(date +%s); $(MAKE) -s --no-print-directory VENV=$(LMMS_VENV) $(LMMS_VENV)/.installed-lmms \
+	&& $(LMMS_VENV)/bin/python -m pytest -q tests/lmms_bridge && $(TOOK)
 
 lint: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check .
@@ -47,7 +53,7 @@ coverage: $(VENV)/.installed-dev
 	@start=$$(date +%s); PYTHONPATH=tests:tests/coverage $(RUN) tests/coverage/matrix.py $(AGAIN) && $(TOOK)
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LMMS_VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "farsight needs Python 3.11 or newer: make PYTHON=/path/to/python3" >&2; exit 1; }
@@ -63,3 +69,10 @@ $(VENV)/.installed-dev: $(FILES) | $(VENV)/bin/python
 	@echo "installing farsight and its development tools in $(VENV)"
 	@$(PIP) -e '.[dev]'
 	@touch $(VENV)/.installed $@
+
+# lmms-eval asks for far more than it needs here, torchvision among it, so its own list is left out.
+$(VENV)/.installed-lmms: $(VENV)/.installed
+	@echo "installing lmms-eval in $(VENV)"
+	@$(PIP) pytest accelerate datasets evaluate sacrebleu loguru pytz tenacity httpx pytablewriter pydantic decord
+	@$(PIP) --no-deps lmms-eval==0.7.3
+	@touch $@
