@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import AttentionInterface
 
 from farsight.errors import UnsupportedModelError
 
@@ -204,3 +207,81 @@ def rows_for_batch(rows: Tensor, batch: int) -> Tensor:
     if batch % len(rows):
         raise UnsupportedModelError(f"a forward of {batch} sequences in a generate call of {len(rows)} prompts")
     return rows.repeat_interleave(batch // len(rows), dim=0)
+
+
+class StandInName(str):
+    """A name of an attention implementation that also equals the one it stands for.
+
+    Some models ask whether the implementation is ``"sdpa"`` or ``"eager"`` before they build a mask (of the keys that
+    a sparse indexer chose, say); what holds for the plain one holds for its stand-in. A registry is still looked up by
+    the new name.
+
+    Parameters
+    ----------
+    name
+        The new name.
+    plain
+        The one it stands for.
+    """
+
+    plain: str
+
+    def __new__(cls, name: str, plain: str = "") -> StandInName:
+        made = super().__new__(cls, name)
+        made.plain = plain
+        return made
+
+    def __eq__(self, other: object) -> bool:
+        return str.__eq__(self, other) or (isinstance(other, str) and str.__eq__(self.plain, other))
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = str.__hash__
+
+
+@cache
+def _asks_for_the_name(kind: type[nn.Module]) -> bool:
+    """Whether the code of a module does one thing for one attention implementation and another for the next."""
+    try:
+        return re.search(r"\._attn_implementation\s*(==|!=|in\b|not in\b)", inspect.getsource(kind)) is not None
+    except (OSError, TypeError):
+        return False
+
+
+@contextmanager
+def implementations_named(
+    language_model: LanguageModel, names: Sequence[str], like: str | None = None
+) -> Iterator[None]:
+    """Let the language model's configs name other attention implementations for the length of a ``with`` block.
+
+    Parameters
+    ----------
+    language_model
+        Whose.
+    names
+        The new names, one for each of its configs.
+    like
+        What the model is told they are, if it asks; None for what each config named before.
+    """
+    before = [(config, config._attn_implementation) for config in language_model.configs]
+    kinds: set[Any] = {type(module) for module in language_model.module.modules()}
+    asks = any(_asks_for_the_name(kind) for kind in kinds)
+    try:
+        for (config, old), name in zip(before, names, strict=True):
+            plain = like or getattr(old, "plain", old) or "eager"
+            config._attn_implementation_internal = StandInName(name, plain) if asks else name
+        yield
+    finally:
+        for config, old in before:
+            config._attn_implementation_internal = old
+
+
+def attention_function(implementation: str, module: nn.Module) -> Callable[..., Any]:
+    """What a layer runs under the name of an implementation: Transformers' function, or its own file's eager one."""
+    functions = AttentionInterface()
+    if implementation in functions:
+        function: Callable[..., Any] = functions[implementation]
+    else:
+        function = sys.modules[type(module).__module__].eager_attention_forward
+    return function

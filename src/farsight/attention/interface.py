@@ -7,7 +7,6 @@ own implementation unchanged unless that very layer carries registers.
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -23,6 +22,7 @@ from farsight.attention.gate import LayerGate, apply_gate
 from farsight.attention.kernel import Attended
 from farsight.attention.sdpa import sdpa_attention
 from farsight.errors import UnsupportedModelError
+from farsight.language_model import attention_function
 
 ATTRIBUTE = "farsight_registers"
 _PREFIX = "farsight_"
@@ -68,25 +68,6 @@ def gated_name(implementation: str) -> str:
     return name
 
 
-class NameOfBoth(str):
-    """A gated name that also equals the plain one.
-
-    Some models ask whether the implementation is ``"sdpa"`` or ``"eager"`` before they build a mask (of the keys that
-    a sparse indexer chose, say); what holds for the plain kernel holds for the gated one. A registry is still looked
-    up by the gated name.
-    """
-
-    __slots__ = ()
-
-    def __eq__(self, other: object) -> bool:
-        return str.__eq__(self, other) or (isinstance(other, str) and str.__eq__(self, _PREFIX + other))
-
-    def __ne__(self, other: object) -> bool:
-        return not self == other
-
-    __hash__ = str.__hash__
-
-
 def _attention_forward(
     implementation: str,
     kernel: Callable[..., Attended],
@@ -104,7 +85,7 @@ def _attention_forward(
     """Attention as Transformers calls it: ``(batch, heads, queries, dim)`` in, ``(batch, queries, heads, dim)`` out."""
     registers: LayerGate | None = getattr(module, ATTRIBUTE, None)
     if registers is None:
-        own = _own_implementation(implementation, module)
+        own = attention_function(implementation, module)
         options = {"dropout": dropout, "scaling": scaling, "is_causal": is_causal, "s_aux": s_aux, **kwargs}
         options = {name: given for name, given in options.items() if given is not None}
         found: tuple[Tensor, Tensor | None] = own(module, query, key, value, attention_mask, **options)
@@ -138,19 +119,9 @@ def _attention_forward(
 
 def check_options(implementation: str, module: nn.Module) -> None:
     """Refuse a layer whose own attention function takes something that registers do not know."""
-    parameters = inspect.signature(_own_implementation(implementation, module)).parameters
+    parameters = inspect.signature(attention_function(implementation, module)).parameters
     if unknown := sorted(set(parameters) - _KNOWN):
         raise UnsupportedModelError(
             f"the {implementation} attention of {type(module).__name__} takes {', '.join(unknown)}, which registers do "
             "not know"
         )
-
-
-def _own_implementation(implementation: str, module: nn.Module) -> Callable[..., Any]:
-    """What a layer without registers would have run: Transformers' function, or its file's eager one."""
-    functions = AttentionInterface()
-    if implementation in functions:
-        function: Callable[..., Any] = functions[implementation]
-    else:
-        function = sys.modules[type(module).__module__].eager_attention_forward
-    return function

@@ -7,7 +7,6 @@ Transformers looks attention functions up by name: inside the block the name in 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 
 from farsight.errors import SettingError, UnsupportedModelError
-from farsight.language_model import AttentionLayer, LanguageModel
+from farsight.language_model import AttentionLayer, LanguageModel, attention_function, implementations_named
 
 _ATTRIBUTE = "farsight_edits"
 _PREFIX = "edited_"
@@ -100,8 +99,7 @@ def edited(
         another form), or already carries another method's registers.
     """
     chosen = _chosen(language_model, layers)
-    before = [(config, config._attn_implementation) for config in language_model.configs]
-    names = [_edited_name(name or "eager") for _, name in before]
+    names = [_edited_name(config._attn_implementation or "eager") for config in language_model.configs]
     missing = object()
     carried = [(layer.module, vars(layer.module).get(_ATTRIBUTE, missing)) for layer in chosen]
     try:
@@ -113,12 +111,9 @@ def edited(
                 seen=(*(outer.seen if outer else ()), *([seen] if seen else [])),
             )
             setattr(layer.module, _ATTRIBUTE, edits)
-        for (config, _), name in zip(before, names, strict=True):
-            config._attn_implementation_internal = name
-        yield
+        with implementations_named(language_model, names, like="eager"):
+            yield
     finally:
-        for config, name in before:
-            config._attn_implementation_internal = name
         for module, value in carried:
             if value is missing:
                 vars(module).pop(_ATTRIBUTE, None)
@@ -168,7 +163,7 @@ def _attention_forward(
     """Attention as Transformers calls it: ``(batch, heads, queries, dim)`` in, ``(batch, queries, heads, dim)`` out."""
     edits: _Edits | None = getattr(module, _ATTRIBUTE, None)
     if edits is None:
-        own = _own_implementation(implementation, module)
+        own = attention_function(implementation, module)
         found: tuple[Tensor, Tensor | None] = own(
             module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **kwargs
         )
@@ -189,7 +184,7 @@ def _attention_forward(
         ),
         _repeated(value, query),
         kwargs.get("position_bias"),
-        kwargs.get("s_aux"),
+        kwargs.get("s_aux") if kwargs.get("sinks") is None else kwargs["sinks"],
     )
 
 
@@ -206,7 +201,8 @@ def _written_out(
         extra = scores.shape[-1] - keys
         scores = scores + nn.functional.pad(call.mask, (0, extra)) if extra else scores + call.mask
     if sink is not None:
-        own = sink.to(scores.dtype).reshape(1, -1, 1, 1).expand(*scores.shape[:3], 1)
+        own = sink.reshape(1, -1, 1, 1) if sink.dim() == 1 else sink
+        own = own.to(scores.dtype).expand(*scores.shape[:3], 1)
         scores = torch.cat((scores, own), dim=-1)
     weights = torch.softmax(scores, dim=-1, dtype=torch.promote_types(scores.dtype, torch.float32))[..., :keys]
     for seen in edits.seen:
@@ -217,13 +213,3 @@ def _written_out(
 
 def _repeated(states: Tensor, query: Tensor) -> Tensor:
     return states.repeat_interleave(query.shape[1] // states.shape[1], dim=1)
-
-
-def _own_implementation(implementation: str, module: nn.Module) -> Callable[..., Any]:
-    """What a layer without edits would have run: Transformers' function, or its file's eager one."""
-    functions = AttentionInterface()
-    if implementation in functions:
-        function: Callable[..., Any] = functions[implementation]
-    else:
-        function = sys.modules[type(module).__module__].eager_attention_forward
-    return function

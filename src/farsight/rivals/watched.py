@@ -6,7 +6,6 @@ that give no weights have those of any rows computed beside them, from the queri
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.attention.flex_attention import BlockMask
 from transformers import AttentionInterface, AttentionMaskInterface
 
-from farsight.language_model import AttentionLayer, LanguageModel
+from farsight.language_model import AttentionLayer, LanguageModel, attention_function, implementations_named
 
 _ATTRIBUTE = "farsight_watcher"
 _PREFIX = "watched_"
@@ -108,16 +107,13 @@ class _Watcher:
 @contextmanager
 def watched(language_model: LanguageModel, layers: Sequence[AttentionLayer], see: See) -> Iterator[None]:
     """Call ``see`` after every call of ``layers`` in a ``with`` block; what the model computes stays the same."""
-    before = [(config, config._attn_implementation) for config in language_model.configs]
+    names = [_watched_name(config._attn_implementation or "eager") for config in language_model.configs]
     try:
         for layer in layers:
             setattr(layer.module, _ATTRIBUTE, _Watcher(index=layer.index, see=see))
-        for config, name in before:
-            config._attn_implementation_internal = _watched_name(name or "eager")
-        yield
+        with implementations_named(language_model, names):
+            yield
     finally:
-        for config, name in before:
-            config._attn_implementation_internal = name
         for layer in layers:
             vars(layer.module).pop(_ATTRIBUTE, None)
 
@@ -142,7 +138,7 @@ def _attention_forward(
     **kwargs: Any,
 ) -> tuple[Tensor, Tensor | None]:
     """Attention as Transformers calls it: ``(batch, heads, queries, dim)`` in, ``(batch, queries, heads, dim)`` out."""
-    own = _own_implementation(implementation, module)
+    own = attention_function(implementation, module)
     found: tuple[Tensor, Tensor | None] = own(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
     watcher: _Watcher | None = getattr(module, _ATTRIBUTE, None)
     if watcher is not None:
@@ -164,12 +160,3 @@ def _attention_forward(
             )
         )
     return found
-
-
-def _own_implementation(implementation: str, module: nn.Module) -> Callable[..., Any]:
-    functions = AttentionInterface()
-    if implementation in functions:
-        function: Callable[..., Any] = functions[implementation]
-    else:
-        function = sys.modules[type(module).__module__].eager_attention_forward
-    return function
