@@ -46,6 +46,9 @@ def test_a_picture_is_diagnosed_into_a_folder(run: Any, model: Path, picture: Pa
     assert arrays["image"].shape == (3, 4, slots)
     assert arrays["maps"].shape == (3, slots - int(arrays["prompt_slots"]) + 1, 4)
     assert float(arrays["kept"].min()) < 1
+    absorbed = 100 * (1 - arrays["kept"])
+    answered = absorbed[..., int(arrays["prompt_slots"]) - 1 :]
+    assert f"{answered.mean():.2f} % of the answer's rows, {absorbed.mean():.2f} % of all rows" in result.stdout
 
 
 def test_a_video_is_diagnosed_frame_by_frame(run: Any, tmp_path: Path) -> None:

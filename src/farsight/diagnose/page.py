@@ -88,10 +88,17 @@ def summary(all_found: Sequence[Diagnosis]) -> list[str]:
     for found in all_found:
         fits = decay(found)
         falling = sum(one.over_uniform.high < 0 for one in fits)
+        taken = absorbed(found)
         told.append(
             f"{found.label}: {100 * np.mean([one.mean for one in fits]):.1f} % of the answer's attention is on the "
             f"picture; beyond what a longer text does to uniform attention, it falls in {falling} of {len(fits)} "
-            f"layers. Registers absorb {100 * absorbed(found).mean():.2f} %."
+            f"layers. "
+            + (
+                f"Registers absorb {100 * taken[..., found.answering].mean():.2f} % of the answer's rows, "
+                f"{100 * taken.mean():.2f} % of all rows."
+                if taken.max() > 1e-6
+                else "There are no registers."
+            )
         )
     return told
 
