@@ -3,12 +3,14 @@
 farsight eval --task scenes:test --count 500 --batch-size 50 --config benchmarks/results.yaml --out RUN
 python benchmarks/results_table.py RUN                       # all figures of one run
 python benchmarks/results_table.py --across chair_i RUN ...  # one figure of captions in many runs, side by side
+python benchmarks/results_table.py --cost COSTS.json RUN     # with the time over greedy (benchmarks/methods.py --json)
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,15 +52,27 @@ def cell(part: dict[str, Any], number: int, label: str, key: str) -> str:
     return interval(part["differences"][label][key], scale)
 
 
-def captions(parts: dict[str, Any], name: str) -> list[str]:
+def captions(parts: dict[str, Any], name: str, cost: Mapping[str, float]) -> list[str]:
+    """All figures of one form of captions; ``cost`` has the time over greedy of labels, and of none leaves it out."""
     part = parts[name]
-    titles = [column.title for column in CAPTIONS.values()]
+    titles = [column.title for column in CAPTIONS.values()] + (["time"] if cost else [])
     lines = [f"| {name} | absorbed | {' | '.join(titles)} |", f"|---|---|{'---|' * len(titles)}"]
     for number, (label, figures) in enumerate(part["figures"].items()):
         absorbed = "" if figures["absorbed"] is None else f"{100 * figures['absorbed']:.1f}"
         cells = [cell(part, number, label, key) for key in CAPTIONS]
+        if cost:
+            cells.append(f"x{cost[label]:.2f}" if label in cost else "")
         lines.append(f"| {label} | {absorbed} | {' | '.join(cells)} |")
     return lines
+
+
+def costs(file: Path | None, found: dict[str, Any]) -> dict[str, float]:
+    """Time over greedy of each label of a run, by the name of its method."""
+    if file is None:
+        return {}
+    times = json.loads(file.read_text())["times"]
+    names = {label: settings["name"] for label, settings in found["config"]["methods"].items()}
+    return {label: times[name]["ratio"] for label, name in names.items() if name in times}
 
 
 def questions(parts: dict[str, Any]) -> list[str]:
@@ -95,10 +109,13 @@ def across(runs: dict[str, dict[str, Any]], key: str) -> list[list[str]]:
     tables = []
     forms = [name for name, part in next(iter(runs.values())).items() if part["kind"] == "caption"]
     for form in forms:
-        labels = list(next(iter(runs.values()))[form]["figures"])
+        labels = list(max((parts[form]["figures"] for parts in runs.values()), key=len))
         lines = [f"| {form}, {CAPTIONS[key].title} | {' | '.join(runs)} |", f"|---|{'---|' * len(runs)}"]
         for number, label in enumerate(labels):
-            cells = [cell(parts[form], number, label, key) for parts in runs.values()]
+            cells = [
+                cell(parts[form], number, label, key) if label in parts[form]["figures"] else "–"
+                for parts in runs.values()
+            ]
             lines.append(f"| {label} | {' | '.join(cells)} |")
         tables.append(lines)
     return tables
@@ -109,16 +126,19 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a finished run")
     parser.add_argument("--across", choices=CAPTIONS, help="this figure alone, with a column for each run")
     parser.add_argument("--profile", action="store_true", help="the first method alone, with a row for each run")
+    parser.add_argument("--cost", type=Path, metavar="FILE", help="add the time over greedy from this file")
     options = parser.parse_args()
-    runs = {folder.name: json.loads((folder / "results.json").read_text())["parts"] for folder in options.runs}
+    found = {folder.name: json.loads((folder / "results.json").read_text()) for folder in options.runs}
+    runs = {name: one["parts"] for name, one in found.items()}
     if options.profile:
         tables = [profile(runs)]
     elif options.across:
         tables = across(runs, options.across)
     else:
         tables = []
-        for parts in runs.values():
-            tables += [captions(parts, name) for name, part in parts.items() if part["kind"] == "caption"]
+        for run, parts in runs.items():
+            cost = costs(options.cost, found[run])
+            tables += [captions(parts, name, cost) for name, part in parts.items() if part["kind"] == "caption"]
             tables.append(questions(parts))
     print("\n\n".join("\n".join(table) for table in tables))
 
