@@ -1,4 +1,5 @@
-# make demo | test | lint | bench | test-slow | test-lmms-eval | coverage | gallery | clean
+# make demo | test | lint | docs | bench | test-slow | test-lmms-eval | test-notebooks | test-wheel
+# make notebooks | coverage | gallery | dist | clean
 # PYTHON=python3.12 picks the interpreter of a new .venv
 
 SUPPORTED := import sys; sys.exit(sys.version_info < (3, 11))
@@ -18,7 +19,7 @@ export HF_HUB_OFFLINE = 1
 
 TOOK = echo "make $@ took $$(( $$(date +%s) - start )) s"
 
-.PHONY: demo test test-slow test-lmms-eval lint bench coverage gallery clean
+.PHONY: demo test test-slow test-lmms-eval test-notebooks test-wheel lint docs notebooks dist bench coverage gallery clean
 
 demo:
 	@start=$$(date +%s); $(MAKE) -s --no-print-directory $(VENV)/.installed \
@@ -38,6 +39,29 @@ test-lmms-eval:
 	@start=$$(date +%s); $(MAKE) -s --no-print-directory VENV=$(LMMS_VENV) $(LMMS_VENV)/.installed-lmms \
 	&& $(LMMS_VENV)/bin/python -m pytest -q tests/lmms_bridge && $(TOOK)
 
+test-notebooks:
+	@start=$$(date +%s); $(MAKE) -s --no-print-directory $(VENV)/.installed-notebooks \
+	&& $(RUN) -m pytest -q -m "slow or not slow" tests/test_notebooks.py && $(TOOK)
+
+test-wheel:
+	@start=$$(date +%s); $(MAKE) -s --no-print-directory $(VENV)/.installed-dev \
+	&& $(RUN) -m pytest -q -m slow tests/test_wheel.py && $(TOOK)
+
+# Warnings are errors, and so are links that lead nowhere and anything fetched from another host.
+docs:
+	@start=$$(date +%s); $(MAKE) -s --no-print-directory $(VENV)/.installed-docs && rm -rf build/docs \
+	&& $(RUN) -m sphinx --fail-on-warning --keep-going -q -b html -c docs/site -d build/doctrees docs build/docs \
+	&& echo "build/docs/index.html" && $(TOOK)
+
+# Runs the notebooks and keeps what they print and draw.
+notebooks:
+	@start=$$(date +%s); $(MAKE) -s --no-print-directory $(VENV)/.installed-notebooks \
+	&& $(RUN) tests/notebooks.py examples/*.ipynb && $(TOOK)
+
+dist:
+	@start=$$(date +%s); $(MAKE) -s --no-print-directory $(VENV)/.installed-dev \
+	&& rm -rf dist && $(RUN) -m build && $(TOOK)
+
 lint: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -53,7 +77,7 @@ coverage: $(VENV)/.installed-dev
 	@start=$$(date +%s); PYTHONPATH=tests:tests/coverage $(RUN) tests/coverage/matrix.py $(AGAIN) && $(TOOK)
 
 clean:
-	rm -rf $(VENV) $(LMMS_VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LMMS_VENV) build dist docs/notebooks .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "farsight needs Python 3.11 or newer: make PYTHON=/path/to/python3" >&2; exit 1; }
@@ -69,6 +93,16 @@ $(VENV)/.installed-dev: $(FILES) | $(VENV)/bin/python
 	@echo "installing farsight and its development tools in $(VENV)"
 	@$(PIP) -e '.[dev]'
 	@touch $(VENV)/.installed $@
+
+$(VENV)/.installed-docs: $(FILES) | $(VENV)/bin/python
+	@echo "installing farsight and what makes its documentation in $(VENV)"
+	@$(PIP) -e '.[docs]'
+	@touch $(VENV)/.installed $@
+
+$(VENV)/.installed-notebooks: $(FILES) | $(VENV)/bin/python
+	@echo "installing farsight, its development tools and what runs notebooks in $(VENV)"
+	@$(PIP) -e '.[dev,notebooks]'
+	@touch $(VENV)/.installed $(VENV)/.installed-dev $@
 
 # lmms-eval asks for far more than it needs here, torchvision among it, so its own list is left out.
 $(VENV)/.installed-lmms: $(VENV)/.installed

@@ -1,7 +1,7 @@
 """The mathematics of attention registers: tensors in, tensors out.
 
 Row ``i`` of a causal attention matrix has one register in every future slot; the register ``k`` slots ahead scores
-``-k * sigma`` (FarSight, eq. 1-3). After the softmax the registers are erased (eq. 4). What is left of a row is
+``-k * sigma`` (FarSight, eq. 1-3). After the softmax the registers are erased (eq. 4). What is left of a row is::
 
     output_i = sigmoid(lse_i - log R_i) * attention_i,    R_i = sum_{k=1}^{m_i} exp(-k * sigma)
 

@@ -48,7 +48,6 @@ def _fail(message: str) -> NoReturn:
 
 app = typer.Typer(
     cls=_OneLineErrors,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -1,0 +1,24 @@
+"""The page `commands.md` gets the help of every command, as Typer writes it."""
+
+from sphinx.application import Sphinx
+from typer import Context
+from typer.cli import get_docs_for_click
+from typer.main import get_command
+
+from farsight.cli import app as commands
+
+_MARK = "<!-- the commands -->"
+
+
+def fill(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Put the help of all commands where the page says so."""
+    if _MARK in source[0]:
+        group = get_command(commands)
+        text = get_docs_for_click(obj=group, ctx=Context(group, info_name="farsight"), name="farsight")
+        source[0] = source[0].replace(_MARK, text.partition("\n## ")[1].lstrip("\n") + text.partition("\n## ")[2])
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Called by Sphinx."""
+    app.connect("source-read", fill)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
