@@ -1,8 +1,8 @@
 """How Sphinx makes the documentation of `docs/` into a site: `make docs`.
 
-Sphinx with MyST and Furo, because all three are maintained (MkDocs has had no release since 2024, and Material for MkDocs
-gets no new features), read the docstrings of the code that is installed, turn every warning into an error, and write
-pages that ask no other host for a font or a script. The pages stay plain Markdown that also reads well on a code host.
+Sphinx with MyST and Furo, because all three are maintained (MkDocs has had no release since 2024), read the docstrings
+of the code that is installed, turn every warning into an error, and write pages that ask no other host for a font or a
+script. The pages stay plain Markdown that also reads well on a code host.
 """
 
 import sys

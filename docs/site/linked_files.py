@@ -1,4 +1,4 @@
-"""Links of the Markdown to files of the repository: to the page of the site that shows them, else to the file itself."""
+"""Links of the Markdown to files of the repository lead to the page of the site that shows them, else to the file."""
 
 import re
 from pathlib import Path, PurePosixPath

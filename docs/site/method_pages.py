@@ -1,4 +1,4 @@
-"""What the code says about a method is put into its page: paper, changes, cost, company, and the docstring of its class."""
+"""What the code says about a method is put into its page: changes, cost, company, and the docstring of its class."""
 
 import re
 from itertools import groupby
@@ -41,7 +41,9 @@ def _refusal(kind: type[Method], other: type[Method]) -> str | None:
         Composed(methods=(kind(), other()))
     except SettingError as error:
         reason = str(error).removesuffix(": leave one out").removesuffix(", and no paper says what they do together")
-        both = re.fullmatch(rf"({kind.name} and {other.name}|{other.name} and {kind.name}) (both change the .*)", reason)
+        both = re.fullmatch(
+            rf"({kind.name} and {other.name}|{other.name} and {kind.name}) (both change the .*)", reason
+        )
         nothing = "composing it with another means nothing" in reason
         return both[2] if both else "it changes nothing" if nothing else reason
     return None
@@ -58,7 +60,9 @@ def _reasons(company: dict[str, str | None]) -> list[str]:
 def reference(kind: type[Method]) -> str:
     """Make the reference of a method's class, from its docstring."""
     title = f"{kind.__module__}.{kind.__qualname__}"
-    return f"\n## The class\n\n```{{eval-rst}}\n.. autoclass:: {title}\n   :members:\n   :exclude-members: applied\n```\n"
+    return (
+        f"\n## The class\n\n```{{eval-rst}}\n.. autoclass:: {title}\n   :members:\n   :exclude-members: applied\n```\n"
+    )
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

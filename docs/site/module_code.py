@@ -1,4 +1,4 @@
-"""The list of modules with their code leaves out those that have none (Sphinx lists `builtins`, where properties live)."""
+"""The list of modules with their code leaves out those without any; Sphinx lists `builtins`, where properties live."""
 
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment

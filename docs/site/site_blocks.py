@@ -1,6 +1,7 @@
 """What only the site needs stands in comments of the Markdown, which a code host does not show: ``<!-- site ... -->``.
 
-A page whose block says ``<!-- site instead`` is nothing but that block. In a block the line ``(all other pages)`` stands for the pages of the folder that the block's page does not name.
+A page whose block says ``<!-- site instead`` is nothing but that block. In a block the line ``(all other pages)``
+stands for the pages of the folder that the block's page does not name.
 """
 
 import re

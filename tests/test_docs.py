@@ -1,0 +1,65 @@
+"""The documentation as it stands: every link of its Markdown leads somewhere, every method has its page."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from farsight.method import Method
+from farsight.methods import METHODS
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *(page for page in (ROOT / "docs").rglob("*.md") if "notebooks" not in page.parts),
+        *(ROOT / "src").rglob("*.md"),
+    ]
+)
+FENCED = re.compile(r"^( *)(```+).*?^ *\2", re.DOTALL | re.MULTILINE)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+ +(.+?) *$", re.MULTILINE)
+
+
+def prose(page: Path) -> str:
+    return re.sub(r"`[^`\n]*`", "", FENCED.sub("", page.read_text(encoding="utf-8")))
+
+
+def anchors(page: Path) -> set[str]:
+    """The names that code hosts give to headings."""
+    text = FENCED.sub("", page.read_text(encoding="utf-8"))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in HEADING.findall(text)}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    broken = []
+    for link in LINK.findall(prose(page)):
+        if link.startswith(("http://", "https://", "mailto:")):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(link)
+    assert not broken
+
+
+@pytest.mark.parametrize("kind", METHODS.values(), ids=lambda kind: kind.name)
+def test_every_method_has_a_page_with_its_equation_cost_settings_and_refusals(kind: type[Method]) -> None:
+    text = (ROOT / "docs" / "methods" / f"{kind.name}.md").read_text(encoding="utf-8")
+    headings = HEADING.findall(FENCED.sub("", text))
+    assert headings[0].startswith(f"{kind.name}: ")
+    for heading in ("Parameters", "Cost", "What is refused"):
+        assert heading in headings
+    assert "## Equation" in text
+    assert "```math" in text
+    parameters = text.partition("## Parameters")[2].partition("\n## ")[0]
+    assert not [field.name for field in fields(kind) if f"`{field.name}`" not in parameters]
+
+
+def test_a_page_of_a_method_is_in_the_list() -> None:
+    listed = (ROOT / "docs" / "methods" / "README.md").read_text(encoding="utf-8")
+    assert not [name for name in METHODS if f"({name}.md)" not in listed]
