@@ -50,6 +50,7 @@ test-wheel:
 # Warnings are errors, and so are links that lead nowhere and anything fetched from another host.
 docs:
 	@start=$$(date +%s); $(MAKE) -s --no-print-directory $(VENV)/.installed-docs && rm -rf build/docs \
+	&& $(RUN) -m pytest -q tests/test_site.py \
 	&& $(RUN) -m sphinx --fail-on-warning --keep-going -q -b html -c docs/site -d build/doctrees docs build/docs \
 	&& echo "build/docs/index.html" && $(TOOK)
 
@@ -95,9 +96,9 @@ $(VENV)/.installed-dev: $(FILES) | $(VENV)/bin/python
 	@touch $(VENV)/.installed $@
 
 $(VENV)/.installed-docs: $(FILES) | $(VENV)/bin/python
-	@echo "installing farsight and what makes its documentation in $(VENV)"
-	@$(PIP) -e '.[docs]'
-	@touch $(VENV)/.installed $@
+	@echo "installing farsight, its development tools and what makes its documentation in $(VENV)"
+	@$(PIP) -e '.[dev,docs]'
+	@touch $(VENV)/.installed $(VENV)/.installed-dev $@
 
 $(VENV)/.installed-notebooks: $(FILES) | $(VENV)/bin/python
 	@echo "installing farsight, its development tools and what runs notebooks in $(VENV)"

@@ -8,6 +8,8 @@ from types import ModuleType
 
 import pytest
 
+from farsight.methods import METHODS
+
 pytest.importorskip("sphinx")
 
 SITE = Path(__file__).parents[1] / "docs" / "site"
@@ -75,3 +77,39 @@ def test_blocks_for_the_site_are_uncovered_with_the_pages_they_do_not_name(tmp_p
     source = ["# For a code host\n\n<!-- site instead\nonly this\n-->\n"]
     module("site_blocks").uncover(app, "index", source)
     assert source == ["only this"]
+
+
+def test_the_facts_of_a_method_are_those_of_its_class() -> None:
+    lines = module("method_pages").facts(METHODS["vcd"]).splitlines()
+    rows = dict(line.strip("| ").split(" | ", 1) for line in lines[2:])
+    assert rows["class"] == "{py:class}`farsight.rivals.vcd.VCD`"
+    assert rows["changes"] == "logits"
+    assert rows["extra forward passes per token"].startswith("1 ")
+    assert "(farsight.md)" in rows["goes with"]
+    assert "(beam.md)" in rows["goes with"]
+    assert "[`icd`](icd.md), [`m3id`](m3id.md), [`pai`](pai.md) (both change the logits)" in rows["does not go with"]
+    assert "[`opera`](opera.md) (opera goes with methods that change the attention" in rows["does not go with"]
+
+
+@pytest.mark.parametrize("kind", METHODS.values(), ids=lambda kind: kind.name)
+def test_every_method_has_facts(kind: type) -> None:
+    assert len(module("method_pages").facts(kind).splitlines()) == 8
+
+
+def test_a_notebook_becomes_a_page(tmp_path: Path) -> None:
+    cells = [
+        {"cell_type": "markdown", "source": ["# Title\n", "\n", "words"]},
+        {
+            "cell_type": "code",
+            "source": ["1 + 1"],
+            "outputs": [
+                {"output_type": "execute_result", "data": {"text/plain": ["2"]}},
+                {"output_type": "display_data", "data": {"image/png": "aGVsbG8="}, "metadata": {"alt": "a drawing"}},
+            ],
+        },
+    ]
+    text = module("notebook_pages").page({"cells": cells}, tmp_path, "name")
+    assert text.startswith("# Title\n\nwords\n")
+    assert "```python\n1 + 1\n```\n\n```text\n2\n```" in text
+    assert "![a drawing](name_1_1.png)" in text
+    assert (tmp_path / "name_1_1.png").read_bytes() == b"hello"
