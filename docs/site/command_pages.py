@@ -1,5 +1,7 @@
 """The page `commands.md` gets the help of every command, as Typer writes it."""
 
+import re
+
 from sphinx.application import Sphinx
 from typer import Context
 from typer.cli import get_docs_for_click
@@ -8,6 +10,7 @@ from typer.main import get_command
 from farsight.cli import app as commands
 
 _MARK = "<!-- the commands -->"
+_EXAMPLE = re.compile(r"^(Examples?: )?(farsight .+)$", re.MULTILINE)
 
 
 def fill(app: Sphinx, docname: str, source: list[str]) -> None:
@@ -15,7 +18,8 @@ def fill(app: Sphinx, docname: str, source: list[str]) -> None:
     if _MARK in source[0]:
         group = get_command(commands)
         text = get_docs_for_click(obj=group, ctx=Context(group, info_name="farsight"), name="farsight")
-        source[0] = source[0].replace(_MARK, text.partition("\n## ")[1].lstrip("\n") + text.partition("\n## ")[2])
+        each = text[text.index("\n## ") :]  # what the group has for itself is the page's own introduction
+        source[0] = source[0].replace(_MARK, _EXAMPLE.sub(r"\1`\2`", each))
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -49,6 +49,8 @@ napoleon_google_docstring = False
 napoleon_use_rtype = False
 viewcode_line_numbers = True
 
+smartquotes = False  # "--compare" is not a dash
+
 html_theme = "furo"
 html_title = "FarSight"
 html_static_path = ["static"]

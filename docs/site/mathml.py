@@ -1,5 +1,7 @@
 """Equations become MathML when the site is built, so browsers show them without a script or a font from elsewhere."""
 
+import re
+
 from docutils import nodes
 from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
@@ -8,6 +10,8 @@ from sphinx.util import logging
 from sphinx.writers.html5 import HTML5Translator
 
 _log = logging.getLogger(__name__)
+_APPLIED = re.compile(r"<mo>&ApplyFunction;</mo>(?!\s*<mo)")
+"""Where a function stands before a letter, as in log R, browsers leave no space of their own."""
 
 
 def inline(translator: HTML5Translator, node: nodes.math) -> None:
@@ -24,7 +28,7 @@ def block(translator: HTML5Translator, node: nodes.math_block) -> None:
 
 def _mathml(node: nodes.Element, *, as_block: bool) -> str:
     try:
-        return str(tex2mathml(node.astext(), as_block=as_block))
+        return _APPLIED.sub(r"\g<0><mspace width='0.1667em'/>", tex2mathml(node.astext(), as_block=as_block))
     except MathError as error:
         _log.warning("equation %r: %s", node.astext(), error, location=node)
         return ""

@@ -27,13 +27,13 @@ def facts(kind: type[Method]) -> str:
     together = [f"[`{other}`]({other}.md)" for other, refusal in company.items() if refusal is None]
     rows = {
         "class": f"{{py:class}}`{kind.__module__}.{kind.__qualname__}`",
-        "on the command line": f"`--method {kind.name}`",
+        "command": f"`--method {kind.name}`",
         "changes": kind.changes,
-        "extra forward passes per token": f"{kind.extra_forwards:g} ([measured](../benchmarks.md))",
+        "extra passes": f"{kind.extra_forwards:g} forward passes per new token beyond the one of greedy decoding",
         "goes with": ", ".join(together) or "none",
-        "does not go with": "; ".join(_reasons(company)) or "none that changes anything",
+        "not with": "; ".join(_reasons(company)) or "none that changes anything",
     }
-    return "\n".join(["| at a glance | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())])
+    return "\n".join(["| | at a glance |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())])
 
 
 def _refusal(kind: type[Method], other: type[Method]) -> str | None:
@@ -45,7 +45,7 @@ def _refusal(kind: type[Method], other: type[Method]) -> str | None:
             rf"({kind.name} and {other.name}|{other.name} and {kind.name}) (both change the .*)", reason
         )
         nothing = "composing it with another means nothing" in reason
-        return both[2] if both else "it changes nothing" if nothing else reason
+        return both[2] if both else "it changes nothing" if nothing else reason.partition(";")[0]
     return None
 
 
