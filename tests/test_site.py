@@ -85,6 +85,7 @@ def test_the_facts_of_a_method_are_those_of_its_class() -> None:
     assert rows["class"] == "{py:class}`farsight.rivals.vcd.VCD`"
     assert rows["changes"] == "logits"
     assert rows["extra passes"].startswith("1 ")
+    assert rows["time"].endswith(" times that of greedy decoding ([how](../benchmarks.md))")
     assert "(farsight.md)" in rows["goes with"]
     assert "(beam.md)" in rows["goes with"]
     assert "[`icd`](icd.md), [`m3id`](m3id.md), [`pai`](pai.md) (both change the logits)" in rows["not with"]
@@ -93,7 +94,7 @@ def test_the_facts_of_a_method_are_those_of_its_class() -> None:
 
 @pytest.mark.parametrize("kind", METHODS.values(), ids=lambda kind: kind.name)
 def test_every_method_has_facts(kind: type) -> None:
-    assert len(module("method_pages").facts(kind).splitlines()) == 8
+    assert len(module("method_pages").facts(kind).splitlines()) == 9
 
 
 def test_a_notebook_becomes_a_page(tmp_path: Path) -> None:

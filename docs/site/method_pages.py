@@ -2,6 +2,7 @@
 
 import re
 from itertools import groupby
+from pathlib import Path
 
 from sphinx.application import Sphinx
 
@@ -10,6 +11,7 @@ from farsight.method import Composed, Method
 from farsight.methods import METHODS
 
 _FOLDER = "methods/"
+_COSTS = Path(__file__).parents[1] / "benchmarks.md"
 
 
 def complete(app: Sphinx, docname: str, source: list[str]) -> None:
@@ -29,11 +31,17 @@ def facts(kind: type[Method]) -> str:
         "class": f"{{py:class}}`{kind.__module__}.{kind.__qualname__}`",
         "command": f"`--method {kind.name}`",
         "changes": kind.changes,
-        "extra passes": f"{kind.extra_forwards:g} forward passes per new token beyond the one of greedy decoding",
+        "extra passes": f"{kind.extra_forwards:g} per new token, beyond the one forward pass of greedy decoding",
+        "time": _time(kind.name),
         "goes with": ", ".join(together) or "none",
         "not with": "; ".join(_reasons(company)) or "none that changes anything",
     }
     return "\n".join(["| | at a glance |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())])
+
+
+def _time(name: str) -> str:
+    found = re.search(rf"^\| {name} \| \*\*([\d.]+)\*\*", _COSTS.read_text(encoding="utf-8"), re.MULTILINE)
+    return f"{found[1]} times that of greedy decoding ([how](../benchmarks.md))" if found else "not measured"
 
 
 def _refusal(kind: type[Method], other: type[Method]) -> str | None:
