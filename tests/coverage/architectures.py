@@ -173,6 +173,18 @@ ROWS: dict[str, Row] = {
         image={"protein_input_ids": [list(range(3, 15))], "protein_attention_mask": [[1] * 12]},
         tokens=0,
     ),
+    "florence2": Row(
+        config={
+            "vision_config.patch_size": [7, 3, 3, 3],
+            "vision_config.depths": [1, 1, 1, 1],
+            "vision_config.embed_dim": [16, 16, 32, 32],
+            "vision_config.num_heads": [2, 2, 2, 2],
+            "vision_config.num_groups": [2, 2, 2, 2],
+            "vision_config.window_size": 4,
+            "vision_config.projection_dim": 64,
+        },
+        image={"pixel_values": (1, 3, 64, 64)},
+    ),
     "fuyu": Row(image={"pixel_values": (1, 16, 48)}),
     "gemma4": Row(config={"vision_config": GEMMA4_VISION}, image=PATCHES_WITH_PLACES, kinds=("image",)),
     "gemma4_unified": Row(
@@ -309,6 +321,17 @@ ROWS: dict[str, Row] = {
     ),
     "paddleocr_vl": Row(config=MROPE, image={"pixel_values": (16, 3, 4, 4), "image_grid_thw": [[1, 4, 4]]}),
     "paligemma": Row(config={"projection_dim": 64, "vision_config.projection_dim": 64}, prefix=True),
+    "pix2struct": Row(
+        config={"text_config.d_kv": 16, "vision_config.d_kv": 16},
+        image={
+            "flattened_patches": [
+                [[1 + i // 4, 1 + i % 4, *((i + j) % 7 / 3 - 1 for j in range(64))] for i in range(16)]
+            ]
+        },
+        tokens=0,
+        attention="eager",
+    ),
+    "pp_formulanet": Row(config={"vision_config.image_size": 64}, image={"pixel_values": (1, 3, 64, 64)}, tokens=0),
     "qwen2_5_omni_thinker": Row(config={**MROPE, "vision_start_token_id": 20}),
     "qwen2_5_vl": Row(config=MROPE),
     "qwen2_vl": Row(config=MROPE),
@@ -328,10 +351,12 @@ ROWS: dict[str, Row] = {
         parts=2,
     ),
     "step3p7": Row(config={"text_config.sliding_window": 6}),
+    "udop": Row(config={"num_decoder_layers": 2}, tokens=0, per_token={"bbox": (4,)}),
     "unlimited_ocr": Row(config={"vision_config.sam_config.downsample_channels": [32, 64]}),
     "video_llama_3": Row(
         image={"pixel_values": (16, 48), "image_grid_thw": [[1, 4, 4]], "image_merge_sizes": [2]},
         video={"pixel_values_videos": (32, 48), "video_grid_thw": [[2, 4, 4]], "video_merge_sizes": [2]},
     ),
     "vipllava": Row(config={"vision_feature_layer": [-2, -1]}),
+    "vision-encoder-decoder": Row(tokens=0),
 }

@@ -43,20 +43,23 @@ def sdpa_attention(
     **_: Any,
 ) -> Attended:
     """The same kernel, on the same shapes, as Transformers' ``sdpa``, and its log-sum-exp."""
-    if softcap is not None or position_bias is not None:
-        raise UnsupportedModelError(
-            "sdpa takes neither a soft-cap nor a position bias: load the model with attn_implementation='eager'"
-        )
+    if softcap is not None:
+        raise UnsupportedModelError("sdpa takes no soft-cap: load the model with attn_implementation='eager'")
     heads, queries = query.shape[1:3]
     groups = heads // key.shape[1]
-    if groups > 1 and queries == 1 and attention_mask is not None and pack_gqa is not None and _packs_now(query):
+    masked = attention_mask is not None or position_bias is not None
+    packs = queries == 1 and position_bias is None and pack_gqa is not None and _packs_now(query)
+    if groups > 1 and masked and packs:
         query, attention_mask = pack_gqa(query, groups), pack_gqa(attention_mask, groups)
-    elif groups > 1 and attention_mask is not None:
+    elif groups > 1 and masked:
         key, value = repeat_heads(key, groups), repeat_heads(value, groups)
     causal = queries > 1 and attention_mask is None and is_causal
     if causal and key.shape[2] > queries:
         key, value = key[:, :, :queries], value[:, :, :queries]
-    output, lse = _fused(query, key, value, _additive(attention_mask, query), causal, scaling * score_scale)
+    bias = _additive(attention_mask, query)
+    if position_bias is not None:
+        bias, causal = _with_places(bias, position_bias[..., : key.shape[2]] * score_scale, causal), False
+    output, lse = _fused(query, key, value, bias, causal, scaling * score_scale)
     if output.shape[1] != heads:  # queries of one head group were packed as rows
         output = output.reshape(output.shape[0], heads, queries, value.shape[-1])
         lse = lse.reshape(lse.shape[0], heads, queries)
@@ -73,6 +76,14 @@ def _additive(attention_mask: Tensor | None, query: Tensor) -> Tensor | None:
         return attention_mask
     scores = torch.zeros_like(attention_mask, dtype=query.dtype)
     return scores.masked_fill_(~attention_mask, float("-inf"))
+
+
+def _with_places(bias: Tensor | None, position_bias: Tensor, causal: bool) -> Tensor:
+    """One additive mask, ``(batch, heads, queries, keys)``, of a mask's and what places add to the scores (T5)."""
+    if causal:
+        future = torch.ones(position_bias.shape[-2:], dtype=torch.bool, device=position_bias.device).triu(1)
+        return position_bias.masked_fill(future, float("-inf"))
+    return position_bias.contiguous() if bias is None else (bias + position_bias).to(bias.dtype)
 
 
 def _fused(
