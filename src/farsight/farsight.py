@@ -178,7 +178,7 @@ class FarSight(Method):
         """An encoder-decoder's prompt is in its encoder, and its cache holds more than the decoder's rows."""
         if self.absorb is not None:
             raise UnsupportedModelError(
-                "absorb measures the prompt, which an encoder-decoder model has in its encoder: set strength=... instead"
+                "absorb measures the prompt, which an encoder-decoder model has in its encoder: set strength=..."
             )
         if self.horizon == "current":
             raise UnsupportedModelError(

@@ -22,7 +22,8 @@ class Row:
     ``around``: the names of the tokens before and behind them. ``per_token``: masks of ones with a row per token;
     ``marks``: one that marks the placeholders. ``stacked``: along which dimension two pictures are put together.
     ``prefix``: the prompt reads both ways (its token types are 0), what follows does not. ``positions``: a forward must
-    be told the places of left-padded tokens, as ``generate`` tells it.
+    be told the places of left-padded tokens, as ``generate`` tells it. ``tower``: which vision tower stands in for its
+    own, if that cannot be built without timm.
     """
 
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -41,6 +42,7 @@ class Row:
     around: tuple[str, str] | None = None
     stacked: Mapping[str, int] = field(default_factory=dict)
     attention: str = "sdpa"
+    tower: str | None = None
 
 
 PIXELS: Shapes = {"pixel_values": (1, 3, 16, 16)}
@@ -172,6 +174,21 @@ ROWS: dict[str, Row] = {
     "evolla": Row(
         image={"protein_input_ids": [list(range(3, 15))], "protein_attention_mask": [[1] * 12]},
         tokens=0,
+    ),
+    "fast_vlm": Row(
+        config={
+            "vision_config": {
+                "model_type": "resnet",
+                "hidden_size": 64,
+                "embedding_size": 16,
+                "hidden_sizes": [16, 32, 64],
+                "depths": [1, 1, 1],
+                "layer_type": "basic",
+            }
+        },
+        image={"pixel_values": (1, 3, 32, 32)},
+        attention="eager",
+        tower="ResNet",
     ),
     "florence2": Row(
         config={
@@ -321,6 +338,25 @@ ROWS: dict[str, Row] = {
     ),
     "paddleocr_vl": Row(config=MROPE, image={"pixel_values": (16, 3, 4, 4), "image_grid_thw": [[1, 4, 4]]}),
     "paligemma": Row(config={"projection_dim": 64, "vision_config.projection_dim": 64}, prefix=True),
+    "perception_lm": Row(
+        config={
+            "vision_config": {
+                "model_type": "clip_vision_model",
+                "hidden_size": 64,
+                "intermediate_size": 48,
+                "num_hidden_layers": 2,
+                "num_attention_heads": 4,
+                "image_size": 16,
+                "patch_size": 4,
+                "model_args": {"embed_dim": 64},
+            },
+            "vision_use_cls_token": True,
+            "projector_pooling_ratio": 1,
+        },
+        image=TILES,
+        kinds=("image",),
+        tower="CLIP",
+    ),
     "pix2struct": Row(
         config={"text_config.d_kv": 16, "vision_config.d_kv": 16},
         image={

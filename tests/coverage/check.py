@@ -54,6 +54,7 @@ def check(name: str) -> dict[str, Any]:
     found["where"] = [[layer.index, type(layer.module).__name__] for layer in located.layers]
     found["elsewhere"] = _elsewhere(located)
     found["attention"] = row.attention
+    found["tower"] = row.tower
     names = {layer.name for layer in located.layers}
     kinds = kinds_of(model, row)
     for kind in kinds:
