@@ -110,7 +110,7 @@ def _attention(
     output, _ = defined_attention(here, module, query, key, value, zero_where_allowed, **kwargs)
     if here is definition:
         taken = torch.where(allowed.any(-1), here.absorbed[-1], 0.0)
-        absorbed[vars(module)["coverage_name"]] = float(taken.max())
+        absorbed[vars(module)["coverage_name"]] = float(taken.detach().max())
     return output.to(query.dtype), None
 
 

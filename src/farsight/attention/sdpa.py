@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend
 
-from farsight.attention.kernel import Attended, repeat_heads
+from farsight.attention.kernel import Attended, needs_gradient, repeat_heads
 from farsight.errors import UnsupportedModelError
 
 try:
@@ -42,7 +42,10 @@ def sdpa_attention(
     position_bias: Tensor | None = None,
     **_: Any,
 ) -> Attended:
-    """The same kernel, on the same shapes, as Transformers' ``sdpa``, and its log-sum-exp."""
+    """The same kernel, on the same shapes, as Transformers' ``sdpa``, and its log-sum-exp.
+
+    Written out where a gradient is asked for: the gate has one too.
+    """
     if softcap is not None:
         raise UnsupportedModelError("sdpa takes no soft-cap: load the model with attn_implementation='eager'")
     heads, queries = query.shape[1:3]
@@ -89,6 +92,8 @@ def _with_places(bias: Tensor | None, position_bias: Tensor, causal: bool) -> Te
 def _fused(
     query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, causal: bool, scale: float
 ) -> tuple[Tensor, Tensor]:
+    if needs_gradient(query, key, value):
+        return _written_out(query, key, value, bias, causal, scale)
     grouped = query.shape[1] != key.shape[1]
     fits = query.is_cpu and query.shape[-1] == value.shape[-1] and torch._C._get_flash_sdp_enabled()
     if fits and _verified(SDPBackend.FLASH_ATTENTION, "cpu", grouped):  # every decode step on a CPU ends here
