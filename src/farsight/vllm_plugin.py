@@ -253,8 +253,10 @@ def _built_with_sinks(original: Callable[..., None]) -> Callable[..., None]:
             return
         _check_layer(self, given.arguments)
         logits = _of_this_rank(sinks, config, given.arguments)
+        if given.arguments["attn_backend"] is not None:
+            _check_backend(given.arguments["attn_backend"])
         original(self, *args, **{**kwargs, "sinks": logits.to(torch.float32)})
-        _check_backend(self)
+        _check_backend(self.attn_backend)
         kept = logits.to(_SINKS_IN.get(self.attn_backend.get_name(), self.dtype))
         self.register_buffer("farsight_sinks", kept, persistent=False)
         _replace_sinks(self.impl, kept)
@@ -316,8 +318,7 @@ def _check_layer(layer: Any, given: Mapping[str, Any]) -> None:
         )
 
 
-def _check_backend(layer: Any) -> None:
-    backend = layer.attn_backend
+def _check_backend(backend: Any) -> None:
     if not (backend.supports_sink() or backend.get_name() in _UNDECLARED):
         raise UnsupportedModelError(
             f"the attention backend {backend.get_name()} takes no sinks, which registers are in vLLM: choose one "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -29,7 +28,7 @@ SMALL = {
 
 
 @pytest.fixture(scope="session")
-def untouched() -> Iterator[Any]:
+def untouched() -> Any:
     """The first engine of the process, built before our plugin is loaded into it."""
     from vllm import LLM
     from vllm.model_executor.layers.attention import Attention
@@ -42,19 +41,26 @@ def untouched() -> Iterator[Any]:
     del os.environ["VLLM_PLUGINS"]
     assert not hasattr(Attention.__init__, "of_farsight")
     register()
-    yield engine
+    return engine
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def start(untouched: Any) -> Iterator[Callable[..., Any]]:
-    """Start an engine with settings of farsight, or with None for plain vLLM."""
+    """Start an engine with settings of farsight, or with None for plain vLLM.
+
+    All stay until the end: an engine that is thrown away takes the process groups of the others with it.
+    """
     from vllm import LLM
 
     from farsight.scenes import checkpoint_path
 
+    engines = []
+
     def started(settings: dict[str, Any] | None, model: Path | None = None, **options: Any) -> Any:
         config = {} if settings is None else {"farsight": settings}
-        return LLM(model=str(model or checkpoint_path()), additional_config=config, **{**SMALL, **options})
+        engine = LLM(model=str(model or checkpoint_path()), additional_config=config, **{**SMALL, **options})
+        engines.append(engine)
+        return engine
 
     yield started
-    gc.collect()
+    engines.clear()

@@ -25,8 +25,9 @@ class Request:
 
     ids: tuple[int, ...]
     """With as many image tokens as the picture has patches"""
-    pixels: Any
     picture: Image.Image | None
+    pixels: dict[str, Any]
+    """Under the name by which the model takes them; nothing without a picture"""
 
     def for_vllm(self, following: tuple[int, ...] = ()) -> dict[str, Any]:
         """Make vLLM's prompt: one image token stands for the picture."""
@@ -53,7 +54,9 @@ def request(picture: Image.Image | None, prompt: str = PROMPT) -> Request:
         return_dict=True,
         return_tensors="pt",
     )
-    return Request(tuple(made["input_ids"][0].tolist()), made.get("pixel_values"), picture)
+    return Request(
+        tuple(made["input_ids"][0].tolist()), picture, {name: made[name] for name in made if name == "pixel_values"}
+    )
 
 
 def picture(index: int) -> Image.Image:
@@ -69,7 +72,7 @@ def log_probabilities(asked: Request, following: tuple[int, ...], method: Method
     ids = torch.tensor([[*asked.ids, *following]])
     model = _model()
     with torch.no_grad(), method(model):
-        logits = model(input_ids=ids, pixel_values=asked.pixels).logits[0, len(asked.ids) - 1 : -1]
+        logits = model(input_ids=ids, **asked.pixels).logits[0, len(asked.ids) - 1 : -1]
     return logits.log_softmax(-1).gather(1, torch.tensor(following).unsqueeze(1)).squeeze(1)
 
 
@@ -80,7 +83,7 @@ def continued(asked: Request, method: Method, length: int = LENGTH) -> tuple[int
         out = model.generate(
             input_ids=torch.tensor([asked.ids]),
             attention_mask=torch.ones(1, len(asked.ids), dtype=torch.long),
-            pixel_values=asked.pixels,
+            **asked.pixels,
             do_sample=False,
             min_new_tokens=length,
             max_new_tokens=length,
