@@ -137,8 +137,9 @@ class Sinks:
         for name, chosen, count in (("layers", self.layers, layers), ("heads", self.heads, heads)):
             if missing := sorted(index for index in chosen or () if index >= count):
                 raise SettingError(f"{name} {missing} are out of range: this model has 0 to {count - 1}")
-        sigma = alibi_slopes(heads).double() if self.slopes == "alibi" else torch.full((heads,), self.sigma).double()
-        mass = log_register_mass(torch.full((heads,), math.inf, dtype=torch.float64), sigma)
+        slopes = alibi_slopes(heads).tolist() if self.slopes == "alibi" else [self.sigma] * heads
+        sigma = torch.tensor(slopes, dtype=torch.float64, device="cpu")
+        mass = log_register_mass(torch.full_like(sigma, math.inf), sigma)
         mass = mass + self._strength_of(layer, layers, heads).log()
         if self.heads is not None:
             others = [head for head in range(heads) if head not in self.heads]
@@ -153,7 +154,7 @@ class Sinks:
             if len(strength) != layers:
                 raise SettingError(f"strength has {len(strength)} layers, this model has {layers}")
             strength = strength[layer]
-        per_head = torch.as_tensor(strength, dtype=torch.float64).reshape(-1)
+        per_head = torch.tensor(strength, dtype=torch.float64, device="cpu").reshape(-1)
         if per_head.numel() not in (1, heads):
             raise SettingError(f"strength has {per_head.numel()} heads, this model has {heads}")
         return per_head.expand(heads)
