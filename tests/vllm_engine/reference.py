@@ -16,7 +16,7 @@ from farsight.scenes import checkpoint_path, sample_scene
 from farsight.scenes.render import render
 
 LENGTH = 48
-PROMPT = "Describe this image."
+PROMPT = "Describe this image in detail."
 
 
 @dataclass(frozen=True)
