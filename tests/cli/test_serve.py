@@ -32,7 +32,7 @@ QUESTION = "What?"
 @pytest.fixture(scope="module")
 def server(model: Path) -> Iterator[str]:
     """The address of a server that runs as a user starts it."""
-    command = [sys.executable, "-m", "farsight", "serve", "--model", str(model), "--device", "cpu", "--port", "0"]
+    command = [sys.executable, "-m", "farsight", "serve", str(model), "--device", "cpu", "--port", "0"]
     command += ["--method", "farsight(profile=3.0, horizon=400)"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -147,15 +147,17 @@ def test_a_search_is_not_streamed(model: Path) -> None:
         asyncio.run(_Chat(loaded, FarSight() + BeamSearch()).handle_request(body, "1"))
 
 
-def test_the_other_engine_says_that_it_is_not_there(run: Any) -> None:
-    result = run("serve", "--engine", "vllm")
-    assert (result.exit_code, result.stderr) == (2, "error: --engine vllm is not available yet; choose transformers\n")
+@pytest.mark.parametrize("option", ["--dry-run", "--tensor-parallel-size=2"])
+def test_options_of_the_other_engine_are_refused(run: Any, option: str) -> None:
+    result = run("serve", option)
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"error: {option} is no option of the engine transformers")
 
 
 def test_a_port_that_is_taken(run: Any, model: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        result = run("serve", "--model", model, "--port", port)
+        result = run("serve", model, "--port", port)
     assert result.exit_code == 2
     assert result.stderr.startswith(f"error: cannot listen at 127.0.0.1, port {port}")
 

@@ -64,7 +64,7 @@ app.command()(audit)
 app.command()(pope)
 app.command("pope-questions")(pope_questions)
 app.command()(amber)
-app.command()(serve)
+app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(serve)
 
 app.add_typer(scenes, name="scenes")
 app.command()(train)
