@@ -44,7 +44,8 @@ def main() -> None:
     ratios = [plain / ours for plain, ours in zip(kept["plain"], kept["farsight"], strict=True)]
     total = arguments.requests * arguments.tokens
     print(
-        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores; {arguments.model}, {asked_text(arguments)}"
+        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores; {arguments.model}, "
+        f"{asked_text(arguments)}"
     )
     for name, times in kept.items():
         print(f"{name:9} {total / statistics.median(times):8.1f} new tokens per second")
