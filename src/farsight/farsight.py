@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from farsight.attention import LayerRegisters, Rows, registers_in
 from farsight.calibration import check_share, read_calibration
-from farsight.errors import SettingError
+from farsight.errors import SettingError, UnsupportedModelError
 from farsight.generation import GenerationHooks
 from farsight.horizon import HorizonHooks
 from farsight.language_model import AttentionLayer, LanguageModel, locate
@@ -144,7 +144,9 @@ class FarSight(Method):
     @contextmanager
     def applied(self, model: nn.Module) -> Iterator[None]:
         """Put the registers into the language model of ``model``; see `Method`."""
-        language_model = locate(model)
+        language_model = locate(model, encoder_decoder=True)
+        if language_model.behind_encoder:
+            self._check_behind_encoder()
         rows = Rows()
         registers = self._registers(language_model, rows)
         if not registers:
@@ -171,6 +173,18 @@ class FarSight(Method):
         )
         with registers_in(language_model, registers), hooks.installed(), generation.installed():
             yield
+
+    def _check_behind_encoder(self) -> None:
+        """An encoder-decoder's prompt is in its encoder, and its cache holds more than the decoder's rows."""
+        if self.absorb is not None:
+            raise UnsupportedModelError(
+                "absorb measures the prompt, which an encoder-decoder model has in its encoder: set strength=..."
+            )
+        if self.horizon == "current":
+            raise UnsupportedModelError(
+                "horizon='current' feeds old rows again, which the cache of an encoder-decoder model cannot take back: "
+                "use horizon='generation'"
+            )
 
     def _registers(self, language_model: LanguageModel, rows: Rows) -> list[LayerRegisters]:
         available = [layer.index for layer in language_model.layers]

@@ -49,6 +49,8 @@ class GenerationHooks:
                 overrides = {"generate": self._generate, "_prepare_cache_for_generation": self._prepare_cache}
                 if hasattr(module, "init_continuous_batching"):
                     overrides["init_continuous_batching"] = _refuse_continuous_batching
+                if self.language_model.behind_encoder:
+                    overrides["_prepare_decoder_input_ids_for_generation"] = self._prepare_decoder_prompt
                 if self.horizon == "current":
                     overrides["prepare_inputs_for_generation"] = self._prepare_inputs
                 for name, override in overrides.items():
@@ -66,6 +68,14 @@ class GenerationHooks:
         finally:
             self.rows.call, self.rows.request = before
 
+    def _prepare_decoder_prompt(
+        self, original: Callable[..., Any], module: nn.Module, *args: Any, **kwargs: Any
+    ) -> Any:
+        """The prompt of a decoder behind an encoder, with the start token that Transformers puts in front."""
+        prompt, model_kwargs = original(*args, **kwargs)
+        self.rows.request = {"input_ids": prompt}
+        return prompt, model_kwargs
+
     def _prepare_cache(self, original: Callable[..., Any], module: nn.Module, *args: Any, **kwargs: Any) -> Any:
         prepared = original(*args, **kwargs)
         given = inspect.signature(original).bind(*args, **kwargs).arguments
@@ -82,10 +92,10 @@ class GenerationHooks:
         ids = request.get("input_ids")
         ids_length = ids.shape[1] if ids is not None and ids.dim() == 2 else int(prompt is None)
         new_tokens = config.max_new_tokens if config.max_new_tokens is not None else config.max_length - ids_length
-        mask = model_kwargs.get("attention_mask")
-        prompt_slots = (
-            mask.shape[1] if mask is not None else getattr(config, "_mask_length", None) or _length(prompt, ids_length)
-        )
+        behind_encoder = self.language_model.behind_encoder
+        mask = model_kwargs.get("decoder_attention_mask" if behind_encoder else "attention_mask")
+        masked = None if behind_encoder else getattr(config, "_mask_length", None)
+        prompt_slots = mask.shape[1] if mask is not None else masked or _length(prompt, ids_length)
         self.rows.call = call = generation_call(
             self.horizon,
             self.rows_with_registers,
@@ -100,6 +110,8 @@ class GenerationHooks:
 
     def _visual_tokens(self, ids: Tensor | None, prompt_slots: int) -> Tensor | None:
         if self.rows_with_registers != "text" and self.horizon != "current":
+            return None
+        if self.language_model.behind_encoder:  # the picture is in the encoder
             return None
         if ids is not None and ids.dim() == 2 and ids.shape[1] == prompt_slots:
             try:

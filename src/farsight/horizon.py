@@ -190,7 +190,8 @@ class HorizonHooks:
     def _before_model(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self.rows.call is None:
             inputs = {**dict(zip(self._outer_parameters, args, strict=False)), **kwargs}
-            self.rows.outer = {name: inputs.get(name) for name in ("input_ids", "attention_mask")}
+            prefix = "decoder_" if self.language_model.behind_encoder else ""
+            self.rows.outer = {name: inputs.get(prefix + name) for name in ("input_ids", "attention_mask")}
 
     def _before_decoder(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -271,7 +272,7 @@ class HorizonHooks:
         outer = self.rows.outer or {}
         real = _real_tokens(outer.get("attention_mask"), inputs.get("attention_mask"))
         visual = None
-        if rows == "text":
+        if rows == "text" and not self.language_model.behind_encoder:
             ids = outer.get("input_ids")
             ids = inputs.get("input_ids") if ids is None else ids
             if ids is None:

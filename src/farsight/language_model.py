@@ -45,12 +45,17 @@ class AttentionLayer:
 
 @dataclass(frozen=True, kw_only=True)
 class LanguageModel:
-    """The decoder inside a model, and its causal self-attention layers in order."""
+    """The decoder inside a model, and its causal self-attention layers in order.
+
+    ``behind_encoder``: the model is an encoder-decoder, whose picture and request are in the encoder; the decoder's
+    prompt is a start token and what ``decoder_input_ids`` holds.
+    """
 
     name: str
     module: nn.Module
     config: Any
     layers: tuple[AttentionLayer, ...]
+    behind_encoder: bool = False
 
     @property
     def configs(self) -> list[Any]:
@@ -121,26 +126,48 @@ def _attention_layers(decoder: nn.Module, prefix: str, has_prefix: bool) -> Iter
         )
 
 
-def locate(model: nn.Module) -> LanguageModel:
+def locate(model: nn.Module, *, encoder_decoder: bool = False) -> LanguageModel:
     """Find the language model inside ``model`` and its causal self-attention layers.
+
+    Parameters
+    ----------
+    model
+        The model.
+    encoder_decoder
+        Whether the decoder of an encoder-decoder will do.
 
     Raises
     ------
     UnsupportedModelError
-        If the model is no Transformers model, is an encoder-decoder, has no causal self-attention, or computes
-        it without Transformers' attention interface.
+        If the model is no Transformers model, is an encoder-decoder that will not do, has no causal self-attention, or
+        computes it without Transformers' attention interface.
     """
     config = getattr(model, "config", None)
     if config is None or not hasattr(model, "get_decoder"):
         raise UnsupportedModelError(f"{type(model).__name__} is not a Transformers model with a decoder")
     decoder = _innermost_decoder(model)
     if (whole := _encoder_decoder_around(model, decoder)) is not None:
-        raise UnsupportedModelError(f"{type(whole).__name__} is an encoder-decoder model, which is not supported yet")
+        if not encoder_decoder:
+            raise UnsupportedModelError(
+                f"{type(whole).__name__} is an encoder-decoder model, which this method does not support"
+            )
+        decoder = _behind_encoder(decoder)
     name = next(name for name, module in model.named_modules() if module is decoder)
     layers = tuple(_attention_layers(decoder, name, getattr(config, "model_type", None) in _PREFIX_MODELS))
+    if not layers and any("MergedAttention" in type(module).__name__ for module in decoder.modules()):
+        raise UnsupportedModelError(
+            f"{type(decoder).__name__} attends to its own tokens and to the encoder's in one softmax; registers are "
+            "defined for causal self-attention by itself"
+        )
     if not layers:
         raise UnsupportedModelError(f"no causal self-attention layer was found in {type(decoder).__name__}")
-    return LanguageModel(name=name, module=decoder, config=config.get_text_config(decoder=True), layers=layers)
+    return LanguageModel(
+        name=name,
+        module=decoder,
+        config=config.get_text_config(decoder=True),
+        layers=layers,
+        behind_encoder=whole is not None,
+    )
 
 
 def _encoder_decoder_around(model: nn.Module, decoder: nn.Module) -> nn.Module | None:
@@ -150,6 +177,12 @@ def _encoder_decoder_around(model: nn.Module, decoder: nn.Module) -> nn.Module |
         if paired and any(part is decoder for part in module.modules()):
             return module
     return None
+
+
+def _behind_encoder(decoder: nn.Module) -> nn.Module:
+    """The decoder itself, where a model answered with a pair of encoder and decoder (Florence-2 with its BART)."""
+    children = dict(decoder.named_children())
+    return children["decoder"] if {"encoder", "decoder"} <= set(children) else decoder
 
 
 def _innermost_decoder(model: Any) -> nn.Module:

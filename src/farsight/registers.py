@@ -119,7 +119,7 @@ def alibi_slopes(heads: int) -> Tensor:
     lower = 2 ** math.floor(math.log2(heads))
     slopes = [2.0 ** (-8 * (h + 1) / lower) for h in range(lower)]
     slopes += [2.0 ** (-4 * (2 * h + 1) / lower) for h in range(heads - lower)]
-    return torch.tensor(slopes)
+    return torch.tensor(slopes, dtype=torch.float32)
 
 
 def token_positions(attention_mask: Tensor) -> Tensor:

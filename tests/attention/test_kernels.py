@@ -113,6 +113,27 @@ def test_an_operator_that_answers_differently_is_replaced_with_one_warning(monke
     assert len([w for w in caught if "differently" in str(w.message)]) == 1
 
 
+@pytest.mark.parametrize("how", ["causal", "masked", "one row", "a static cache"])
+@pytest.mark.parametrize("kv_heads", [4, 2])
+def test_sdpa_adds_what_places_add_to_the_scores(how: str, kv_heads: int) -> None:
+    """T5 adds a bias for each distance, and registers' score scale is on all of the score."""
+    queries, keys = {"one row": (1, 5), "a static cache": (5, 8)}.get(how, (5, 5))
+    query, key, value = tensors(4, kv_heads, queries, keys, torch.float32)
+    places = torch.randn(1, 4, queries, keys, generator=torch.Generator().manual_seed(1))
+    mask = torch.ones(2, 1, queries, keys, dtype=torch.bool).tril(keys - queries if how == "one row" else 0)
+    if how == "masked":
+        mask[1, :, 1:, 0] = False
+    given = mask if how in ("masked", "one row") else None
+    found = sdpa_attention(
+        MODULE, query, key, value, given, scaling=SCALE, score_scale=0.5, position_bias=places, is_causal=True
+    )
+    key, value = (x.double().repeat_interleave(4 // kv_heads, 1) for x in (key, value))
+    scores = (torch.einsum("bhid,bhjd->bhij", query.double(), key) * SCALE + places.double()) * 0.5
+    scores = scores.masked_fill(~mask, -torch.inf)
+    torch.testing.assert_close(found.output.double(), scores.softmax(-1) @ value, atol=1e-5, rtol=0)
+    torch.testing.assert_close(found.lse.double(), scores.logsumexp(-1), atol=1e-5, rtol=0)
+
+
 def test_kernels_without_soft_cap_refuse_it() -> None:
     query, key, value = tensors(2, 2, 3, 3, torch.float32)
     with pytest.raises(UnsupportedModelError, match="eager"):

@@ -22,7 +22,8 @@ class Row:
     ``around``: the names of the tokens before and behind them. ``per_token``: masks of ones with a row per token;
     ``marks``: one that marks the placeholders. ``stacked``: along which dimension two pictures are put together.
     ``prefix``: the prompt reads both ways (its token types are 0), what follows does not. ``positions``: a forward must
-    be told the places of left-padded tokens, as ``generate`` tells it.
+    be told the places of left-padded tokens, as ``generate`` tells it. ``tower``: which vision tower stands in for its
+    own, if that cannot be built without timm.
     """
 
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -41,6 +42,7 @@ class Row:
     around: tuple[str, str] | None = None
     stacked: Mapping[str, int] = field(default_factory=dict)
     attention: str = "sdpa"
+    tower: str | None = None
 
 
 PIXELS: Shapes = {"pixel_values": (1, 3, 16, 16)}
@@ -172,6 +174,33 @@ ROWS: dict[str, Row] = {
     "evolla": Row(
         image={"protein_input_ids": [list(range(3, 15))], "protein_attention_mask": [[1] * 12]},
         tokens=0,
+    ),
+    "fast_vlm": Row(
+        config={
+            "vision_config": {
+                "model_type": "resnet",
+                "hidden_size": 64,
+                "embedding_size": 16,
+                "hidden_sizes": [16, 32, 64],
+                "depths": [1, 1, 1],
+                "layer_type": "basic",
+            }
+        },
+        image={"pixel_values": (1, 3, 32, 32)},
+        attention="eager",
+        tower="ResNet",
+    ),
+    "florence2": Row(
+        config={
+            "vision_config.patch_size": [7, 3, 3, 3],
+            "vision_config.depths": [1, 1, 1, 1],
+            "vision_config.embed_dim": [16, 16, 32, 32],
+            "vision_config.num_heads": [2, 2, 2, 2],
+            "vision_config.num_groups": [2, 2, 2, 2],
+            "vision_config.window_size": 4,
+            "vision_config.projection_dim": 64,
+        },
+        image={"pixel_values": (1, 3, 64, 64)},
     ),
     "fuyu": Row(image={"pixel_values": (1, 16, 48)}),
     "gemma4": Row(config={"vision_config": GEMMA4_VISION}, image=PATCHES_WITH_PLACES, kinds=("image",)),
@@ -309,6 +338,36 @@ ROWS: dict[str, Row] = {
     ),
     "paddleocr_vl": Row(config=MROPE, image={"pixel_values": (16, 3, 4, 4), "image_grid_thw": [[1, 4, 4]]}),
     "paligemma": Row(config={"projection_dim": 64, "vision_config.projection_dim": 64}, prefix=True),
+    "perception_lm": Row(
+        config={
+            "vision_config": {
+                "model_type": "clip_vision_model",
+                "hidden_size": 64,
+                "intermediate_size": 48,
+                "num_hidden_layers": 2,
+                "num_attention_heads": 4,
+                "image_size": 16,
+                "patch_size": 4,
+                "model_args": {"embed_dim": 64},
+            },
+            "vision_use_cls_token": True,
+            "projector_pooling_ratio": 1,
+        },
+        image=TILES,
+        kinds=("image",),
+        tower="CLIP",
+    ),
+    "pix2struct": Row(
+        config={"text_config.d_kv": 16, "vision_config.d_kv": 16},
+        image={
+            "flattened_patches": [
+                [[1 + i // 4, 1 + i % 4, *((i + j) % 7 / 3 - 1 for j in range(64))] for i in range(16)]
+            ]
+        },
+        tokens=0,
+        attention="eager",
+    ),
+    "pp_formulanet": Row(config={"vision_config.image_size": 64}, image={"pixel_values": (1, 3, 64, 64)}, tokens=0),
     "qwen2_5_omni_thinker": Row(config={**MROPE, "vision_start_token_id": 20}),
     "qwen2_5_vl": Row(config=MROPE),
     "qwen2_vl": Row(config=MROPE),
@@ -328,10 +387,12 @@ ROWS: dict[str, Row] = {
         parts=2,
     ),
     "step3p7": Row(config={"text_config.sliding_window": 6}),
+    "udop": Row(config={"num_decoder_layers": 2}, tokens=0, per_token={"bbox": (4,)}),
     "unlimited_ocr": Row(config={"vision_config.sam_config.downsample_channels": [32, 64]}),
     "video_llama_3": Row(
         image={"pixel_values": (16, 48), "image_grid_thw": [[1, 4, 4]], "image_merge_sizes": [2]},
         video={"pixel_values_videos": (32, 48), "video_grid_thw": [[2, 4, 4]], "video_merge_sizes": [2]},
     ),
     "vipllava": Row(config={"vision_feature_layer": [-2, -1]}),
+    "vision-encoder-decoder": Row(tokens=0),
 }

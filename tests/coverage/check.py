@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from architectures import ROWS, Row
-from inputs import kinds_of, left_padded, prompt, with_positions
+from inputs import kinds_of, left_padded, length_of, prompt, with_positions
 from reference import SIGMA, logits_of_definition
 from tiny_model import CLASSES, FIRST_WORD, tiny_model
 from torch import Tensor
@@ -46,7 +46,7 @@ def check(name: str) -> dict[str, Any]:
     if not model.can_generate():
         return {**found, "result": "refused", "reason": "cannot generate text"}
     try:
-        located = locate(model)
+        located = locate(model, encoder_decoder=True)
         with METHOD(model):
             pass
     except UnsupportedModelError as refusal:
@@ -54,6 +54,7 @@ def check(name: str) -> dict[str, Any]:
     found["where"] = [[layer.index, type(layer.module).__name__] for layer in located.layers]
     found["elsewhere"] = _elsewhere(located)
     found["attention"] = row.attention
+    found["tower"] = row.tower
     names = {layer.name for layer in located.layers}
     kinds = kinds_of(model, row)
     for kind in kinds:
@@ -101,7 +102,7 @@ def _compare(model: PreTrainedModel, inputs: dict[str, Tensor], names: set[str])
         raise WrongReferenceError(f"the reference is not this model: plain decoding differs from it by {noise:.1e}")
     with METHOD(model):
         tokens, logits = generate(model, inputs)
-    length = inputs["input_ids"].shape[1] + NEW
+    length = length_of(inputs) + NEW
     expected, absorbed = logits_of_definition(model, inputs, tokens, length)
     without, _ = logits_of_definition(model, inputs, tokens, 0)
     error, effect = _distance(logits, expected), float((expected - without).abs().amax((0, 2)).min())

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from architectures import FRAMES, GRID, GRID_VIDEO, PIXELS, Row, Shapes
-from tiny_model import FIRST_WORD, VOCABULARY
+from tiny_model import FIRST_WORD, START, VOCABULARY, is_encoder_decoder
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -32,11 +32,26 @@ def prompt(model: PreTrainedModel, row: Row, kind: str = "image", before: int = 
     if row.marks is not None:
         inputs[row.marks] = (input_ids == token).long()
     accepted = inspect.signature(model.forward).parameters
+    if any(is_encoder_decoder(part) for part in model.modules()):
+        inputs |= _decoder_prompt(before, generator)
+        if model.main_input_name not in ("input_ids", "inputs_embeds") and "input_ids" in inputs and not count:
+            inputs = {name: value for name, value in inputs.items() if name not in ("input_ids", "attention_mask")}
     for name in ("mm_token_type_ids", "token_type_ids"):
         if name in accepted and name not in inputs:
             mark = 2 if kind == "video" and name.startswith("mm") else 1
             inputs[name] = (input_ids == token) * (0 if row.prefix else mark)
     return inputs
+
+
+def length_of(inputs: dict[str, Tensor]) -> int:
+    """Slots of the prompt that the decoder goes on from."""
+    return inputs["decoder_input_ids" if "decoder_input_ids" in inputs else "input_ids"].shape[1]
+
+
+def _decoder_prompt(words: int, generator: torch.Generator) -> dict[str, Tensor]:
+    drawn = torch.randint(FIRST_WORD, VOCABULARY, (1, words), generator=generator)
+    ids = torch.cat((torch.tensor([[START]]), drawn), dim=1)
+    return {"decoder_input_ids": ids, "decoder_attention_mask": torch.ones_like(ids)}
 
 
 def kinds_of(model: PreTrainedModel, row: Row) -> list[str]:
@@ -92,10 +107,11 @@ def _count(model: PreTrainedModel, row: Row, kind: str, given: dict[str, Tensor]
 
 def left_padded(row: Row, one: dict[str, Tensor], other: dict[str, Tensor]) -> dict[str, Tensor]:
     """Two prompts as one batch, padded on the left; pictures are stacked along their first dimension."""
-    lengths = [inputs["input_ids"].shape[1] for inputs in (one, other)]
     batch = {}
     for name in one:
         pair = [one[name], other[name]]
+        ids = "decoder_input_ids" if name.startswith("decoder_") else "input_ids"
+        lengths = [inputs[ids].shape[1] for inputs in (one, other) if ids in inputs]
         if pair[0].dim() >= 2 and [part.shape[1] for part in pair] == lengths and not name.startswith("pixel"):
             pair = [
                 nn.functional.pad(part, (0, 0) * (part.dim() - 2) + (max(lengths) - part.shape[1], 0)) for part in pair

@@ -23,7 +23,11 @@ Every architecture in Transformers' image-text-to-text mapping, as a tiny random
 
 A number in a column points to a note below the table: there plain decoding itself does not do what the column asks.
 A row is *refused* where FarSight says so itself on entering the block, with the reason, and where a model of this kind
-cannot be built here. The column **CUDA** is empty: nothing has been run on a GPU yet.
+cannot be built here. Encoder-decoder models have their registers in the decoder's causal self-attention, none in the
+encoder and none where the decoder reads the encoder; a T5 behind the Q-former of InstructBLIP or BLIP-2 is checked in
+`tests/test_encoder_decoders.py`. Where a model stands *with a tower* of another kind, its own comes from timm, which
+does not import without torchvision, and no torchvision loads beside the CPU build of torch here: the language model and
+its attention are its own. The column **CUDA** is empty: nothing has been run on a GPU yet.
 
 | architecture | model | registers in | image | video | batch | static | restored | CUDA |
 |---|---|---|---|---|---|---|---|---|
@@ -50,7 +54,8 @@ def page(rows: list[dict[str, Any]], versions: dict[str, str]) -> str:
 
 
 def _line(row: dict[str, Any], notes: list[str]) -> str:
-    cells = [row["architecture"], row["class"], _where(row)]
+    tower = "" if row.get("tower") is None else f" with a {row['tower']} tower"
+    cells = [row["architecture"], row["class"] + tower, _where(row)]
     cells += [_cell(row.get(column), notes) for column in ("image", "video", "batch", "static cache")]
     return "| " + " | ".join([*cells, "ok" if row["restored"] else "", ""]) + " |"
 

@@ -42,10 +42,13 @@ def logits_of_definition(
 
 def continued(inputs: dict[str, Tensor], new: Tensor) -> dict[str, Tensor]:
     """The inputs of one forward over a prompt and the tokens behind it: what has a column per token gets more."""
-    prompt, more = inputs["input_ids"].shape[1], new.shape[1]
+    decoder = "decoder_" if "decoder_input_ids" in inputs else ""
+    prompt, more = inputs[f"{decoder}input_ids"].shape[1], new.shape[1]
     longer = dict(inputs)
     for name, value in inputs.items():
-        if name == "input_ids":
+        if not name.startswith(decoder):
+            continue
+        if name == f"{decoder}input_ids":
             longer[name] = torch.cat((value, new), dim=1)
         elif value.dim() >= 2 and value.shape[1] == prompt and not name.startswith(("pixel", "qformer")):
             repeated = value[:, -1:].expand(-1, more, *value.shape[2:])
@@ -107,7 +110,7 @@ def _attention(
     output, _ = defined_attention(here, module, query, key, value, zero_where_allowed, **kwargs)
     if here is definition:
         taken = torch.where(allowed.any(-1), here.absorbed[-1], 0.0)
-        absorbed[vars(module)["coverage_name"]] = float(taken.max())
+        absorbed[vars(module)["coverage_name"]] = float(taken.detach().max())
     return output.to(query.dtype), None
 
 

@@ -9,10 +9,12 @@ from typing import Any
 import torch
 import transformers
 from torch import nn
-from transformers import CONFIG_MAPPING, PreTrainedModel
+from transformers import CONFIG_MAPPING, GenerationMixin, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as CLASSES
 
 VOCABULARY = 128
+START = 1
+"""With which the decoder of an encoder-decoder starts"""
 FIRST_WORD = 60
 """Tokens below this one are special: pad, begin, end, and whatever a config names."""
 _HIDDEN, _HEADS, _HEAD_DIM, _INTERMEDIATE, _PATCH, _IMAGE, _EXPERTS = 64, 4, 16, 48, 4, 16, 4
@@ -89,7 +91,17 @@ def tiny_model(name: str, overrides: Mapping[str, Any], attention: str = "sdpa")
         model.generation_config.eos_token_id = None
         model.generation_config.pad_token_id = 0
         model.generation_config.cache_implementation = None
+    for part in model.modules():
+        if is_encoder_decoder(part) and isinstance(part, GenerationMixin):
+            part.generation_config.decoder_start_token_id = START
+            part.generation_config.pad_token_id = 0
+            part.generation_config.eos_token_id = None
+            part.generation_config.forced_eos_token_id = None
     return model.eval()
+
+
+def is_encoder_decoder(module: nn.Module) -> bool:
+    return bool(getattr(getattr(module, "config", None), "is_encoder_decoder", False))
 
 
 def _shrink(values: dict[str, Any], tokens: dict[str, int]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from safetensors import safe_open
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from farsight.scenes import checkpoint_path, mentions, sample_scene
@@ -34,6 +35,13 @@ def test_the_folder_is_small_and_has_no_pickle() -> None:
     assert sum(path.stat().st_size for path in files) < 15_000_000
     assert {path.suffix for path in files} <= {".safetensors", ".json", ".jinja", ".md"}
     assert {"model.safetensors", "README.md"} <= {path.name for path in files}
+
+
+def test_the_weights_have_the_names_of_published_checkpoints() -> None:
+    with safe_open(checkpoint_path() / "model.safetensors", "pt") as weights:
+        tower = [name for name in weights.keys() if name.startswith("vision_tower.")]  # noqa: SIM118
+    assert tower
+    assert all(name.startswith("vision_tower.vision_model.") for name in tower)
 
 
 def test_importing_the_package_does_not_import_the_training_code() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from farsight.attention.kernel import Attended
+from farsight.attention.kernel import Attended, needs_gradient
 from farsight.errors import UnsupportedModelError
 
 # The option that makes a function return (output, log-sum-exp, ...): FlashAttention 4, then 3 and 2.
@@ -49,6 +49,11 @@ def flash(
     if indices is not None or block_indices is not None:
         raise UnsupportedModelError(
             f"{implementation} takes no keys chosen by an indexer: load the model with attn_implementation='sdpa'"
+        )
+    if needs_gradient(query, key, value):
+        raise UnsupportedModelError(
+            f"{implementation} gives no gradient of its log-sum-exp, which the registers' gate has: "
+            "use torch.no_grad(), or load the model with attn_implementation='sdpa'"
         )
     fixed, varlen, *_rest, pad, unpad = lazy_import_flash_attention(implementation)[0]
     target = query.dtype if query.dtype in (torch.float16, torch.bfloat16) else torch.bfloat16

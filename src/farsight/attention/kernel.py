@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
+import torch
 from torch import Tensor, nn
 
 
@@ -36,6 +37,11 @@ class Kernel(Protocol):
         sliding_window: int | None = None,
         position_bias: Tensor | None = None,
     ) -> Attended: ...
+
+
+def needs_gradient(*states: Tensor) -> bool:
+    """Whether a gradient is asked for. Fused kernels give one of their output and none of their log-sum-exp."""
+    return torch.is_grad_enabled() and any(state.requires_grad for state in states)
 
 
 def repeat_heads(states: Tensor, groups: int) -> Tensor:

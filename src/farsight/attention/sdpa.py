@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend
 
-from farsight.attention.kernel import Attended, repeat_heads
+from farsight.attention.kernel import Attended, needs_gradient, repeat_heads
 from farsight.errors import UnsupportedModelError
 
 try:
@@ -42,21 +42,27 @@ def sdpa_attention(
     position_bias: Tensor | None = None,
     **_: Any,
 ) -> Attended:
-    """The same kernel, on the same shapes, as Transformers' ``sdpa``, and its log-sum-exp."""
-    if softcap is not None or position_bias is not None:
-        raise UnsupportedModelError(
-            "sdpa takes neither a soft-cap nor a position bias: load the model with attn_implementation='eager'"
-        )
+    """The same kernel, on the same shapes, as Transformers' ``sdpa``, and its log-sum-exp.
+
+    Written out where a gradient is asked for: the gate has one too.
+    """
+    if softcap is not None:
+        raise UnsupportedModelError("sdpa takes no soft-cap: load the model with attn_implementation='eager'")
     heads, queries = query.shape[1:3]
     groups = heads // key.shape[1]
-    if groups > 1 and queries == 1 and attention_mask is not None and pack_gqa is not None and _packs_now(query):
+    masked = attention_mask is not None or position_bias is not None
+    packs = queries == 1 and position_bias is None and pack_gqa is not None and _packs_now(query)
+    if groups > 1 and masked and packs:
         query, attention_mask = pack_gqa(query, groups), pack_gqa(attention_mask, groups)
-    elif groups > 1 and attention_mask is not None:
+    elif groups > 1 and masked:
         key, value = repeat_heads(key, groups), repeat_heads(value, groups)
     causal = queries > 1 and attention_mask is None and is_causal
     if causal and key.shape[2] > queries:
         key, value = key[:, :, :queries], value[:, :, :queries]
-    output, lse = _fused(query, key, value, _additive(attention_mask, query), causal, scaling * score_scale)
+    bias = _additive(attention_mask, query)
+    if position_bias is not None:
+        bias, causal = _with_places(bias, position_bias[..., : key.shape[2]] * score_scale, causal), False
+    output, lse = _fused(query, key, value, bias, causal, scaling * score_scale)
     if output.shape[1] != heads:  # queries of one head group were packed as rows
         output = output.reshape(output.shape[0], heads, queries, value.shape[-1])
         lse = lse.reshape(lse.shape[0], heads, queries)
@@ -75,9 +81,19 @@ def _additive(attention_mask: Tensor | None, query: Tensor) -> Tensor | None:
     return scores.masked_fill_(~attention_mask, float("-inf"))
 
 
+def _with_places(bias: Tensor | None, position_bias: Tensor, causal: bool) -> Tensor:
+    """One additive mask, ``(batch, heads, queries, keys)``, of a mask's and what places add to the scores (T5)."""
+    if causal:
+        future = torch.ones(position_bias.shape[-2:], dtype=torch.bool, device=position_bias.device).triu(1)
+        return position_bias.masked_fill(future, float("-inf"))
+    return position_bias.contiguous() if bias is None else (bias + position_bias).to(bias.dtype)
+
+
 def _fused(
     query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, causal: bool, scale: float
 ) -> tuple[Tensor, Tensor]:
+    if needs_gradient(query, key, value):
+        return _written_out(query, key, value, bias, causal, scale)
     grouped = query.shape[1] != key.shape[1]
     fits = query.is_cpu and query.shape[-1] == value.shape[-1] and torch._C._get_flash_sdp_enabled()
     if fits and _verified(SDPBackend.FLASH_ATTENTION, "cpu", grouped):  # every decode step on a CPU ends here

@@ -65,7 +65,7 @@ def _examine(loaded: LoadedModel) -> dict[str, Any]:
         "layers": [],
     }
     try:
-        found = locate(loaded.model)
+        found = locate(loaded.model, encoder_decoder=True)
         report["language_model"] = found.name
         report["layers"] = [_examine_layer(layer) for layer in found.layers]
         with METHODS["farsight"]()(loaded.model):

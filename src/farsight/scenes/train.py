@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import LlavaProcessor, PreTrainedModel
 
 from farsight.errors import FarSightError
@@ -91,11 +92,22 @@ def save(model: PreTrainedModel, processor: LlavaProcessor | FramesProcessor, ou
     fresh.mkdir(parents=True)
     model.half().save_pretrained(fresh)
     processor.save_pretrained(fresh)
+    publish_names(fresh / "model.safetensors")
     (fresh / "model.safetensors").chmod(0o644)
     if out.exists():
         out.rename(old)
     fresh.rename(out)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def publish_names(weights: Path) -> None:
+    """Give the vision tower's weights the names of published LLaVA checkpoints, which other engines know (vLLM)."""
+    tower, inner = "vision_tower.", "vision_tower.vision_model."
+    named = {
+        name if name.startswith(inner) or not name.startswith(tower) else inner + name.removeprefix(tower): tensor
+        for name, tensor in load_file(weights).items()
+    }
+    save_file(named, weights, metadata={"format": "pt"})
 
 
 def main() -> None:

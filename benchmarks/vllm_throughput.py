@@ -1,0 +1,91 @@
+"""What registers cost in vLLM: tokens per second with the plugin over those without it.
+
+    python benchmarks/vllm_throughput.py                                     # the embedded model, a minute or two
+    python benchmarks/vllm_throughput.py --model llava-hf/llava-1.5-7b-hf --requests 256 --options '{}'    # on a GPU
+
+Plain and FarSight are two engines in one process and alternate run by run (A, B, A, B, ...) on the same requests, each
+with a picture of its own; a ratio is that of neighbours, and their median is printed with the least and the greatest.
+Prefix caching is off, so that every run does all the work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import time
+from typing import Any
+
+SMALL = {"dtype": "float32", "enforce_eager": True, "max_model_len": 512, "kv_cache_memory_bytes": 2**27}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="embedded", help="folder or name on the hub")
+    parser.add_argument("--requests", type=int, default=16)
+    parser.add_argument("--tokens", type=int, default=64, help="new tokens of each request")
+    parser.add_argument("--rounds", type=int, default=9, help="pairs of runs that count; one more warms up")
+    parser.add_argument("--settings", type=json.loads, default={}, help="FarSight's, as JSON")
+    parser.add_argument("--options", type=json.loads, default=SMALL, help="of vllm.LLM, as JSON")
+    arguments = parser.parse_args()
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+    os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+    os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
+
+    engines = {"plain": engine(arguments, {}), "farsight": engine(arguments, {"farsight": arguments.settings})}
+    asked = [conversation(number) for number in range(arguments.requests)]
+    seconds: dict[str, list[float]] = {name: [] for name in engines}
+    for _ in range(arguments.rounds + 1):
+        for name, llm in engines.items():
+            seconds[name].append(timed(llm, asked, arguments.tokens))
+    kept = {name: times[1:] for name, times in seconds.items()}
+    ratios = [plain / ours for plain, ours in zip(kept["plain"], kept["farsight"], strict=True)]
+    total = arguments.requests * arguments.tokens
+    print(
+        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores; {arguments.model}, "
+        f"{asked_text(arguments)}"
+    )
+    for name, times in kept.items():
+        print(f"{name:9} {total / statistics.median(times):8.1f} new tokens per second")
+    print(
+        f"throughput with FarSight over plain: {statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
+    )
+
+
+def asked_text(arguments: argparse.Namespace) -> str:
+    return f"{arguments.requests} requests of {arguments.tokens} new tokens, {arguments.rounds} pairs of runs"
+
+
+def engine(arguments: argparse.Namespace, config: dict[str, Any]) -> Any:
+    from vllm import LLM
+
+    from farsight.scenes import checkpoint_path
+
+    model = str(checkpoint_path()) if arguments.model == "embedded" else arguments.model
+    return LLM(model=model, additional_config=config, enable_prefix_caching=False, **arguments.options)
+
+
+def conversation(number: int) -> list[dict[str, Any]]:
+    from farsight.scenes import sample_scene
+    from farsight.scenes.render import render
+
+    picture = render(sample_scene("test", number))
+    text = {"type": "text", "text": "Describe this image in detail."}
+    return [{"role": "user", "content": [{"type": "image_pil", "image_pil": picture}, text]}]
+
+
+def timed(llm: Any, asked: list[list[dict[str, Any]]], tokens: int) -> float:
+    from vllm import SamplingParams
+
+    how = SamplingParams(max_tokens=tokens, temperature=0, ignore_eos=True)
+    start = time.perf_counter()
+    made = llm.chat(asked, how, use_tqdm=False)
+    taken = time.perf_counter() - start
+    assert all(len(one.outputs[0].token_ids) == tokens for one in made)
+    return taken
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""``farsight serve``: an OpenAI-compatible server for a model with a method on."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from farsight.cli import options
+from farsight.cli.serve_vllm import serve_vllm
+from farsight.errors import InputError, SettingError
+
+if TYPE_CHECKING:
+    from farsight.checkpoints import LoadedModel
+    from farsight.method import Method
+
+ENGINES = ("transformers", "vllm")
+_SERVER, _VLLM = "Server", "Under vLLM"
+
+
+def serve(
+    context: typer.Context,
+    model: Annotated[
+        str, typer.Argument(metavar="[MODEL]", help="A folder or a name on the hub; 'embedded' comes with farsight.")
+    ] = options.EMBEDDED,
+    engine: Annotated[
+        str, typer.Option(metavar="NAME", help="transformers: any method; vllm: farsight.", rich_help_panel=_SERVER)
+    ] = "transformers",
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Where to listen; 0.0.0.0 is everywhere.", rich_help_panel=_SERVER)
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(metavar="N", min=0, max=65535, help="0 for any that is free.", rich_help_panel=_SERVER)
+    ] = 8000,
+    method: options.MethodName = "farsight",
+    sigma: options.Sigma = None,
+    strength: options.Strength = None,
+    slopes: options.Slopes = None,
+    layers: options.Layers = None,
+    heads: options.Heads = None,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
+    attn_implementation: options.AttnImplementation = None,
+    additional_config: Annotated[
+        str | None, typer.Option(metavar="JSON", help="More of vLLM's own.", rich_help_panel=_VLLM)
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the command and leave.", rich_help_panel=_VLLM)
+    ] = False,
+) -> None:
+    """Answer requests of OpenAI's chat API, with pictures, from a model that a method is on for.
+
+    Clients talk to http://127.0.0.1:8000/v1 without a key. With Transformers the prompt and max_tokens of a request are
+    its horizon. Under vLLM the horizon is infinite, so that registers are one constant per head, and options that are
+    not listed here are vLLM's own. Example: farsight serve llava-hf/llava-1.5-7b-hf --sigma 0.1
+    """
+    if engine not in ENGINES:
+        raise SettingError(f"unknown engine '{engine}'; choose {', '.join(ENGINES)}")
+    given = {
+        "sigma": sigma,
+        "strength": strength,
+        "slopes": None if slopes == "none" else slopes,
+        "layers": options.index_list("--layers", layers),
+        "heads": options.index_list("--heads", heads),
+    }
+    settings = {name: value for name, value in given.items() if value is not None}
+    unknown = [model] if model.startswith("-") else context.args
+    if engine == "vllm":
+        if unknown == [model]:
+            raise SettingError(f"name a model in front of {model}")
+        if method != "farsight" or device is not None or attn_implementation is not None:
+            raise SettingError(
+                "--engine vllm serves farsight and chooses the rest itself: leave out --method, --device and "
+                "--attn-implementation"
+            )
+        more = context.args if dtype is None else ["--dtype", dtype, *context.args]
+        serve_vllm(model, settings, host, port, additional_config, more, dry_run)
+        return
+    if unknown or additional_config is not None or dry_run:
+        first = unknown[0] if unknown else "--dry-run" if dry_run else "--additional-config"
+        raise SettingError(f"{first} is no option of the engine transformers; choose --engine vllm, or leave it out")
+    _serve_transformers(
+        lambda: options.make_method(method, settings),
+        lambda: options.load(model, device, dtype, attn_implementation),
+        host,
+        port,
+    )
+
+
+def _serve_transformers(make: Callable[[], Method], load: Callable[[], LoadedModel], host: str, port: int) -> None:
+    from farsight.cli.quiet import quiet
+
+    try:
+        import uvicorn
+
+        from farsight.cli.server import LOOPBACK, application
+    except ImportError as missing:
+        raise InputError(
+            f"serving needs packages that are not installed ({missing}): pip install 'farsight-mllm[serve]'"
+        ) from missing
+    with quiet():
+        chosen = make()
+        with _listening(host, port) as listener:
+            loaded = load()
+            label = options.label(chosen)
+            app = application(loaded, chosen, label, only_loopback=host in LOOPBACK)
+            server: Any = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+            with chosen(loaded.model):
+                where = f"[{host}]" if ":" in host else host
+                if host not in LOOPBACK:
+                    print(f"warning: whoever reaches {host} may use this server; it asks for no key", file=sys.stderr)
+                print(f"{loaded.name} with {label} at http://{where}:{listener.getsockname()[1]}/v1", flush=True)
+                server.run(sockets=[listener])
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise SettingError(
+            f"cannot listen at {host}, port {port} ({error.strerror or error}); choose another --port or --host"
+        ) from error

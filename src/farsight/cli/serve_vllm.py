@@ -1,0 +1,68 @@
+"""``farsight serve --engine vllm``: the command ``vllm serve`` that it becomes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from importlib.util import find_spec
+from typing import Any
+
+from farsight.cli import options
+from farsight.errors import SettingError
+
+
+def serve_vllm(
+    model: str,
+    settings: dict[str, Any],
+    host: str,
+    port: int,
+    additional_config: str | None,
+    more: list[str],
+    dry: bool,
+) -> None:
+    """Serve ``model`` under vLLM, or print the command if ``dry``; ``more`` are options of vLLM's own."""
+    config = json.dumps({**_read_config(additional_config), "farsight": _checked(settings)})
+    arguments = ["serve", *_served(model), "--host", host, "--port", str(port), "--additional-config", config, *more]
+    if dry:
+        print(shlex.join(["vllm", *arguments]))
+        return
+    _run(arguments)
+
+
+def _checked(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings, of which the engine would complain only after a minute."""
+    from farsight.vllm_plugin import Sinks
+
+    Sinks.read({"farsight": settings})
+    return settings
+
+
+def _read_config(text: str | None) -> dict[str, Any]:
+    try:
+        config = json.loads(text or "{}")
+    except ValueError as error:
+        raise SettingError(f"--additional-config '{text}' is not valid JSON: {error}") from error
+    if not isinstance(config, dict) or "farsight" in config:
+        raise SettingError("--additional-config must be a JSON object without 'farsight', which other options give")
+    return config
+
+
+def _served(model: str) -> list[str]:
+    if model != options.EMBEDDED:
+        return [model]
+    return [str(options.embedded_path(videos=False)), "--served-model-name", model]
+
+
+def _run(arguments: list[str]) -> None:
+    """Become the command ``vllm``."""
+    if find_spec("vllm") is None:
+        raise SettingError("--engine vllm needs vLLM: pip install 'farsight-mllm[vllm]'")
+    plugins = os.environ.get("VLLM_PLUGINS")
+    if plugins is not None and "farsight" not in plugins.split(","):
+        raise SettingError(f"$VLLM_PLUGINS is '{plugins}', which keeps farsight out: add farsight to it, or unset it")
+    from vllm.entrypoints.cli.main import main
+
+    sys.argv = ["vllm", *arguments]
+    main()

@@ -1,0 +1,82 @@
+"""``farsight serve --engine vllm``: which command it becomes, and what it refuses before that."""
+
+import json
+import shlex
+import sys
+from typing import Any
+
+import pytest
+
+from farsight.scenes import checkpoint_path
+
+
+def command(run: Any, *arguments: object) -> list[str]:
+    result = run("serve", *arguments, "--engine", "vllm", "--dry-run")
+    assert (result.exit_code, result.stderr) == (0, "")
+    return shlex.split(result.stdout)
+
+
+def settings(words: list[str]) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(words[words.index("--additional-config") + 1])
+    return found
+
+
+def test_it_is_vllms_command_on_this_machine_alone(run: Any) -> None:
+    words = command(run, "some/model")
+    assert words[:7] == ["vllm", "serve", "some/model", "--host", "127.0.0.1", "--port", "8000"]
+    assert settings(words) == {"farsight": {}}
+
+
+def test_settings_are_farsights_and_the_rest_is_vllms(run: Any) -> None:
+    words = command(
+        run, "some/model", "--sigma", 0.1, "--layers", "0-2", "--heads", "1", "--slopes", "none", "--port", 81,
+        "--tensor-parallel-size", 2, "--additional-config", '{"other": 1}', "--enforce-eager",
+    )  # fmt: skip
+    assert settings(words) == {"other": 1, "farsight": {"sigma": 0.1, "layers": [0, 1, 2], "heads": [1]}}
+    assert words[-3:] == ["--tensor-parallel-size", "2", "--enforce-eager"]
+    assert words[words.index("--port") + 1] == "81"
+
+
+def test_the_embedded_model_is_served_under_its_name(run: Any) -> None:
+    assert command(run, "embedded")[1:5] == ["serve", str(checkpoint_path()), "--served-model-name", "embedded"]
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["--engine", "sglang"], "unknown engine 'sglang'; choose transformers, vllm"),
+        (["--sigma", "0"], "sigma must be a finite number > 0"),
+        (["--slopes", "steep"], "slopes must be None or 'alibi'"),
+        (["--layers", "x"], "--layers 'x' is not a list of indices"),
+        (["--additional-config", "{"], "is not valid JSON"),
+        (["--additional-config", "[1]"], "must be a JSON object without 'farsight'"),
+        (["--additional-config", '{"farsight": {}}'], "must be a JSON object without 'farsight'"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(run: Any, options: list[str], problem: str) -> None:
+    refused(run, problem, *options)
+
+
+def refused(run: Any, problem: str, *options: str) -> None:
+    result = run("serve", "some/model", "--engine", "vllm", *options)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: ")
+    assert problem in result.stderr
+
+
+def test_vllm_must_be_there_and_load_the_plugin(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("farsight.cli.serve_vllm.find_spec", lambda name: None)
+    refused(run, "pip install 'farsight-mllm[vllm]'")
+    monkeypatch.setattr("farsight.cli.serve_vllm.find_spec", lambda name: name)
+    monkeypatch.setenv("VLLM_PLUGINS", "lora_filesystem_resolver")
+    refused(run, "keeps farsight out: add farsight to it")
+
+
+@pytest.mark.parametrize("option", [["--method", "opera"], ["--device", "cpu"]])
+def test_what_vllm_does_not_take_is_refused(run: Any, option: list[str]) -> None:
+    refused(run, "--engine vllm serves farsight", *option)
+
+
+def test_settings_are_checked_without_vllm(run: Any) -> None:
+    command(run, "some/model")
+    assert "vllm" not in sys.modules
