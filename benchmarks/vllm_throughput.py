@@ -43,19 +43,12 @@ def main() -> None:
     kept = {name: times[1:] for name, times in seconds.items()}
     ratios = [plain / ours for plain, ours in zip(kept["plain"], kept["farsight"], strict=True)]
     total = arguments.requests * arguments.tokens
-    print(
-        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores; {arguments.model}, "
-        f"{asked_text(arguments)}"
-    )
+    print(f"{platform.machine()}, {os.cpu_count()} cores; {arguments.model}, {arguments.requests} requests at once")
+    print(f"{arguments.tokens} new tokens each, {arguments.rounds} pairs of runs")
     for name, times in kept.items():
         print(f"{name:9} {total / statistics.median(times):8.1f} new tokens per second")
-    print(
-        f"throughput with FarSight over plain: {statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
-    )
-
-
-def asked_text(arguments: argparse.Namespace) -> str:
-    return f"{arguments.requests} requests of {arguments.tokens} new tokens, {arguments.rounds} pairs of runs"
+    between = f"{min(ratios):.3f} to {max(ratios):.3f}"
+    print(f"throughput with FarSight over plain: {statistics.median(ratios):.3f} ({between})")
 
 
 def engine(arguments: argparse.Namespace, config: dict[str, Any]) -> Any:

@@ -22,7 +22,8 @@ from vllm_engine.conftest import SMALL
 
 from farsight.errors import SettingError, UnsupportedModelError
 from farsight.scenes import checkpoint_path
-from farsight.vllm_plugin import _check_loaded, register
+from farsight.vllm_plugin import Sinks, register
+from farsight.vllm_plugin.engine import check_loaded, check_model
 
 FARSIGHT = {"farsight": {}}
 SIZES = {
@@ -92,8 +93,6 @@ def test_a_model_with_sinks_of_its_own_is_refused(start: Callable[..., Any], tmp
 
 def test_context_parallelism_and_draft_models_are_refused(untouched: Any) -> None:
     config = untouched.llm_engine.vllm_config
-    from farsight.vllm_plugin import Sinks, check_model
-
     check_model(config, Sinks())
     parallel = dataclasses.replace(config.parallel_config)
     parallel.decode_context_parallel_size = 2
@@ -119,7 +118,7 @@ def test_a_backend_without_sinks_is_refused(start: Callable[..., Any]) -> None:
 
 def test_an_engine_in_which_no_layer_has_registers_is_refused(untouched: Any) -> None:
     with pytest.raises(UnsupportedModelError, match="no attention layer that could be given registers"):
-        _check_loaded(untouched.llm_engine.vllm_config)
+        check_loaded(untouched.llm_engine.vllm_config)
 
 
 def test_another_version_of_vllm_is_refused(untouched: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ from farsight.scenes import checkpoint_path
 
 SETTINGS = {"sigma": 0.02, "strength": 8.0}
 PICTURES, TOGETHER, TOKENS = 4, 32, 24
-SECONDS_TO_START = 400
+SECONDS_TO_START = 900
 
 
 def free_port() -> int:

@@ -1,0 +1,158 @@
+"""The sink logits of every head, from the settings in vLLM's ``additional_config``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+
+import torch
+from torch import Tensor
+
+from farsight.errors import SettingError
+from farsight.registers import PAPER_SIGMA, alibi_slopes, log_register_mass
+
+NAME = "farsight"
+"""The key of ``additional_config``, and the name of the plugin for ``VLLM_PLUGINS``."""
+
+_NO_REGISTERS = -1e4
+"""A sink logit that takes nothing: finite, because not every kernel starts from an infinite one."""
+_SERVED_ALIKE = {"horizon": "infinite", "profile": "linear", "rows": "all", "score_scale": 1.0, "absorb": None}
+"""Settings of `farsight.FarSight` that are one constant per head with this value only."""
+
+Strength = float | tuple[float, ...] | tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sinks:
+    """Which sink logits the heads of a language model get; the fields are those of `farsight.FarSight`.
+
+    Parameters
+    ----------
+    sigma
+        Decay of the registers per slot, > 0.
+    slopes
+        ``"alibi"``: head ``h`` of ``H`` decays at ALiBi's ``2 ** (-8 * (h + 1) / H)`` instead of ``sigma``.
+    strength
+        Factor on the register mass: a number, one per layer, or one per layer and head, all of the model's.
+    layers, heads
+        Which have registers, counted in the whole model; None for all.
+
+    Raises
+    ------
+    SettingError
+        If a value has no meaning; the message names it.
+    """
+
+    sigma: float = PAPER_SIGMA
+    slopes: str | None = None
+    strength: Strength = 1.0
+    layers: tuple[int, ...] | None = None
+    heads: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        for field in ("strength", "layers", "heads"):
+            object.__setattr__(self, field, _frozen(getattr(self, field)))
+        if not (_is_number(self.sigma) and self.sigma > 0):
+            raise SettingError(f"sigma must be a finite number > 0, got {self.sigma!r}")
+        if self.slopes not in (None, "alibi"):
+            raise SettingError(f"slopes must be None or 'alibi', got {self.slopes!r}")
+        for field in ("layers", "heads"):
+            chosen = getattr(self, field)
+            if chosen is not None and not (isinstance(chosen, tuple) and chosen and all(map(_is_index, chosen))):
+                raise SettingError(f"{field} must be None or whole numbers >= 0, got {chosen!r}")
+        if not _is_strength(self.strength):
+            raise SettingError(
+                f"strength must be finite and >= 0, one number, one per layer or one per layer and head, "
+                f"got {self.strength!r}"
+            )
+
+    @classmethod
+    def read(cls, config: object) -> Sinks | None:
+        """Read vLLM's ``additional_config``; None if it does not speak of farsight.
+
+        Raises
+        ------
+        SettingError
+            If its settings are unknown, have no meaning, or are no constant per head.
+        """
+        given = config.get(NAME) if isinstance(config, Mapping) else None
+        if given is None:
+            return None
+        if not isinstance(given, Mapping):
+            raise SettingError(f"additional_config's '{NAME}' must be settings such as {{'sigma': 0.8}}, got {given!r}")
+        known = [field.name for field in fields(cls)]
+        for name, value in given.items():
+            if name in _SERVED_ALIKE:
+                if value != _SERVED_ALIKE[name]:
+                    raise SettingError(
+                        f"{name}={value!r} is no constant per head, which is what vLLM can serve: leave {name} out"
+                    )
+            elif name not in known:
+                near = get_close_matches(str(name), known, n=1)
+                hint = f"did you mean '{near[0]}'?" if near else f"choose from {', '.join(known)}"
+                raise SettingError(f"farsight in vLLM has no setting '{name}'; {hint}")
+        return cls(**{name: given[name] for name in known if name in given})
+
+    def logits(self, layer: int, layers: int, heads: int) -> Tensor:
+        """Sink logits of all heads of a layer, ``log R + log strength``.
+
+        Parameters
+        ----------
+        layer
+            Its index.
+        layers, heads
+            How many the whole model has.
+
+        Returns
+        -------
+        Tensor
+            ``(heads,)``, float64.
+        """
+        for name, chosen, count in (("layers", self.layers, layers), ("heads", self.heads, heads)):
+            if missing := sorted(index for index in chosen or () if index >= count):
+                raise SettingError(f"{name} {missing} are out of range: this model has 0 to {count - 1}")
+        slopes = alibi_slopes(heads).tolist() if self.slopes == "alibi" else [self.sigma] * heads
+        sigma = torch.tensor(slopes, dtype=torch.float64, device="cpu")
+        mass = log_register_mass(torch.full_like(sigma, math.inf), sigma)
+        mass = mass + self._strength_of(layer, layers, heads).log()
+        if self.heads is not None:
+            others = [head for head in range(heads) if head not in self.heads]
+            mass[others] = -math.inf
+        if self.layers is not None and layer not in self.layers:
+            mass[:] = -math.inf
+        return mass.clamp(min=_NO_REGISTERS)
+
+    def _strength_of(self, layer: int, layers: int, heads: int) -> Tensor:
+        strength = self.strength
+        if isinstance(strength, tuple):
+            if len(strength) != layers:
+                raise SettingError(f"strength has {len(strength)} layers, this model has {layers}")
+            strength = strength[layer]
+        per_head = torch.tensor(strength, dtype=torch.float64, device="cpu").reshape(-1)
+        if per_head.numel() not in (1, heads):
+            raise SettingError(f"strength has {per_head.numel()} heads, this model has {heads}")
+        return per_head.expand(heads)
+
+
+def _frozen(value: object) -> object:
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return tuple(_frozen(item) for item in value)
+    return value
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_index(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_strength(value: object) -> bool:
+    """A number, one per layer, or one per layer and head: all layers alike in form."""
+    rows = value if isinstance(value, tuple) else (value,)
+    numbers = [number for row in rows for number in (row if isinstance(row, tuple) else (row,))]
+    alike = len({len(row) if isinstance(row, tuple) else 0 for row in rows}) == 1
+    return len(numbers) > 0 and alike and all(_is_number(number) and number >= 0 for number in numbers)
