@@ -14,7 +14,7 @@ from farsight.cli import options
 
 if TYPE_CHECKING:
     from farsight.checkpoints import LoadedModel
-    from farsight.evaluate.run import Plan
+    from farsight.evaluate.plan import Plan
     from farsight.evaluate.scores import PartScores
     from farsight.method import Method
 
@@ -87,7 +87,7 @@ def evaluate(
 
     with quiet():
         from farsight.checkpoints import resolve_device
-        from farsight.evaluate.run import Plan
+        from farsight.evaluate.plan import Plan
         from farsight.evaluate.run_folder import PICTURES, opened
         from farsight.evaluate.scores import score_run
         from farsight.evaluate.settings import parse_methods, read_methods
@@ -156,12 +156,13 @@ def _ask(plan: Plan, folder: Any, load: Callable[[], LoadedModel]) -> None:
         TimeRemainingColumn,
     )
 
+    from farsight.evaluate.local import LocalEngine
     from farsight.evaluate.run import run
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=Console(file=sys.stderr)) as bar:
         shown = bar.add_task("answers", total=plan.answers)
-        run(plan, folder, load, lambda count: bar.update(shown, advance=count))
+        run(plan, folder, LocalEngine(load=load), lambda count: bar.update(shown, advance=count))
 
 
 def _results(plan: Plan, parts: list[PartScores]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,22 +13,53 @@ from torch import Tensor, nn
 from farsight.attention import observed
 from farsight.checkpoints import LoadedModel, prompt_inputs, video_inputs
 from farsight.errors import InputError
+from farsight.evaluate.engine import Answer, Request, Said, Visual
 from farsight.method import Method
-
-Visual = Image.Image | Sequence[Image.Image]
-"""A picture, or the frames of a video."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
-    """What a model said to one prompt about one picture."""
+class LocalEngine:
+    """Answers in this process, batch by batch.
 
-    text: str
-    tokens: int
-    ended: bool
-    """False if it was cut off at ``max_new_tokens``."""
-    absorbed: float | None
-    """Share of attention that the gates took away, mean over layers, heads and generated rows; None without gates."""
+    Parameters
+    ----------
+    load
+        Gives the model; called at the first request.
+    """
+
+    load: Callable[[], LoadedModel]
+
+    def answers(self, requests: Iterable[Request]) -> Iterator[tuple[int, Said]]:
+        """Answer in the order in which is asked; see `farsight.evaluate.engine.Engine`."""
+        loaded: LoadedModel | None = None
+        for request in requests:
+            loaded = loaded or self.load()
+            yield request.number, answer_request(loaded, request)
+
+
+def answer_request(loaded: LoadedModel, request: Request) -> list[Answer]:
+    """Answer one batch.
+
+    Raises
+    ------
+    InputError
+        If it does not fit in the memory of the device; see also `answer`.
+    """
+    try:
+        return answer(
+            loaded,
+            request.method,
+            request.pictures,
+            request.prompts,
+            max_new_tokens=request.max_new_tokens,
+            generation=request.generation,
+        )
+    except torch.OutOfMemoryError as error:
+        count = len(request.prompts)
+        raise InputError(
+            f"a batch of {count} does not fit in the memory of the device; choose a new folder and a --batch-size "
+            f"below {count}"
+        ) from error
 
 
 @torch.inference_mode()

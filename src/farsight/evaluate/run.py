@@ -2,84 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
-import transformers
-
-import farsight
-from farsight.checkpoints import LoadedModel
 from farsight.errors import InputError
-from farsight.evaluate.local import Answer, Visual, answer
+from farsight.evaluate.engine import Answer, Engine, Failure, Request, Said, Visual
+from farsight.evaluate.plan import Batch, Plan, batches
 from farsight.evaluate.run_folder import RunFolder
-from farsight.evaluate.tasks import Item, Task
+from farsight.evaluate.tasks import Item
 from farsight.images import open_frames, open_image
-from farsight.method import Method
 from farsight.methods import settings_of
 
 Progress = Callable[[int], None]
 """Told how many answers have been added."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """All that decides the answers of a run."""
-
-    model: str
-    task: Task
-    methods: Mapping[str, Method]
-    """By label; the first is what the others are compared with."""
-    batch_size: int = 16
-    generation: Mapping[str, Any] = field(default_factory=dict)
-    """More arguments of ``generate``."""
-    weights: str | None = None
-    """Fingerprint of the checkpoint, where it is a folder."""
-    device: str = "cpu"
-    dtype: str | None = None
-    attn_implementation: str | None = None
-
-    @property
-    def answers(self) -> int:
-        """How many answers the finished run has."""
-        return len(self.methods) * len(self.task.items)
-
-    def record(self) -> dict[str, Any]:
-        """Give the configuration, which a run folder holds a run to."""
-        return {
-            "farsight": farsight.__version__,
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-            "model": self.model,
-            "weights": self.weights,
-            "device": self.device,
-            "dtype": self.dtype,
-            "attn_implementation": self.attn_implementation,
-            "task": {"name": self.task.name, "items": len(self.task.items), "sources": dict(self.task.sources)},
-            "methods": {label: settings_of(method) for label, method in self.methods.items()},
-            "batch_size": self.batch_size,
-            "generation": dict(self.generation),
-        }
-
-
-def run(plan: Plan, folder: RunFolder, load: Callable[[], LoadedModel], progress: Progress = lambda _: None) -> None:
+def run(plan: Plan, folder: RunFolder, engine: Engine, progress: Progress = lambda _: None) -> None:
     """Answer what has no answer yet.
 
     What is asked twice of one picture, as POPE's questions about what is there are, is answered once.
-
-    Batches are the same however often a run is interrupted, so the answers are too: padding and the shape of a batch
-    can change the last bits of a logit.
 
     Parameters
     ----------
     plan
         What to ask.
     folder
-        Where the answers go.
-    load
-        Gives the model; not called if nothing is left to do.
+        Where the answers go; written by this process alone.
+    engine
+        What answers; it loads no model if nothing is left to do.
     progress
         Told of every answer, also of those that are there already.
 
@@ -88,89 +39,88 @@ def run(plan: Plan, folder: RunFolder, load: Callable[[], LoadedModel], progress
     InputError
         If the model does not fit in memory with this batch size, or answers cannot be written. What is there stays.
     """
-    loaded: LoadedModel | None = None
-    for label, method, batch in _batches(plan):
-        items = [item for same in batch for item in same]
-        missing = {item.item_id for item in items if (label, item.item_id) not in folder.rows}
-        if missing:
-            loaded = loaded or load()
-            rows = [row for row in _answered(plan, loaded, label, method, batch) if row["item"] in missing]
-            folder.append(rows)
-        progress(len(items))
+    asking = _Asking(plan, folder, progress)
+    for number, said in engine.answers(asking.requests()):
+        asking.finish(number, said)
 
 
-def _batches(plan: Plan) -> Iterator[tuple[str, Method, list[list[Item]]]]:
-    """Batches of items that are of one part, each with all that ask the same of the same picture."""
-    alike: dict[tuple[object, ...], list[Item]] = {}
-    for item in plan.task.items:
-        own = item.item_id if plan.generation.get("do_sample") else None
-        alike.setdefault((item.path, item.prompt, item.max_new_tokens, own), []).append(item)
-    parts: dict[str, list[list[Item]]] = {}
-    for items in alike.values():
-        parts.setdefault(items[0].part, []).append(items)
-    for label, method in plan.methods.items():
-        for part in parts.values():
-            for start in range(0, len(part), plan.batch_size):
-                yield label, method, part[start : start + plan.batch_size]
+class _Asking:
+    """Batches on their way: opened when the engine wants one, written when it has answered."""
+
+    def __init__(self, plan: Plan, folder: RunFolder, progress: Progress) -> None:
+        self.plan, self.folder, self.progress = plan, folder, progress
+        self.out: dict[int, tuple[Batch, list[str | None]]] = {}
+        """Each with the reasons for which its prompts are not asked."""
+
+    def requests(self) -> Iterator[Request]:
+        """Give what has no answer yet; a batch of which no picture can be read is written down at once."""
+        for number, batch in enumerate(batches(self.plan)):
+            if not self._missing(batch):
+                self.progress(len(batch.items))
+                continue
+            pictures, reasons = _read([same[0] for same in batch.asked])
+            self.out[number] = batch, reasons
+            asked = [same[0] for same, reason in zip(batch.asked, reasons, strict=True) if reason is None]
+            if not asked:
+                self.finish(number, [])
+                continue
+            yield Request(
+                number=number,
+                method=batch.method,
+                pictures=pictures,
+                prompts=[item.prompt for item in asked],
+                max_new_tokens=batch.asked[0][0].max_new_tokens,
+                generation=self.plan.generation,
+            )
+
+    def finish(self, number: int, said: Said) -> None:
+        """Write the rows of a batch that are not there yet."""
+        batch, reasons = self.out.pop(number)
+        missing, left = self._missing(batch), iter(said)
+        rows: list[dict[str, Any]] = []
+        for same, reason in zip(batch.asked, reasons, strict=True):
+            one = next(left) if reason is None else Failure(reason=reason)
+            rows += [_row(self.plan, batch, item, one) for item in same if item.item_id in missing]
+        self.folder.append(rows)
+        self.progress(len(batch.items))
+
+    def _missing(self, batch: Batch) -> set[str]:
+        return {item.item_id for item in batch.items if (batch.label, item.item_id) not in self.folder.rows}
 
 
-def _answered(
-    plan: Plan, loaded: LoadedModel, label: str, method: Method, batch: list[list[Item]]
-) -> list[dict[str, Any]]:
-    pictures: dict[str, Visual] = {}
-    failed: dict[str, str] = {}
+def _read(items: list[Item]) -> tuple[list[Visual], list[str | None]]:
+    """Open the pictures that can be, and say of each item why its own cannot."""
+    pictures: list[Visual] = []
+    reasons: list[str | None] = []
     opened: dict[Path, Visual] = {}  # questions about one video stand together, and its frames take long to read
-    first = [same[0] for same in batch]
-    for item in first:
+    for item in items:
         try:
             if item.path not in opened:
                 opened[item.path] = open_frames(item.path) if item.medium == "video" else open_image(item.path)
-            pictures[item.item_id] = opened[item.path]
+            pictures.append(opened[item.path])
+            reasons.append(None)
         except InputError as error:
-            failed[item.item_id] = str(error)
-    asked = [item for item in first if item.item_id in pictures]
-    try:
-        answers = (
-            answer(
-                loaded,
-                method,
-                list(pictures.values()),
-                [item.prompt for item in asked],
-                max_new_tokens=first[0].max_new_tokens,
-                generation=plan.generation,
-            )
-            if asked
-            else []
-        )
-    except torch.OutOfMemoryError as error:
-        raise InputError(
-            f"a batch of {len(asked)} does not fit in the memory of the device; choose a new folder and a smaller "
-            f"--batch-size than {plan.batch_size}"
-        ) from error
-    by_item = dict(zip((item.item_id for item in asked), answers, strict=True))
-    return [
-        _row(plan, label, method, item, by_item.get(same[0].item_id), failed.get(same[0].item_id))
-        for same in batch
-        for item in same
-    ]
+            reasons.append(str(error))
+    return pictures, reasons
 
 
-def _row(plan: Plan, label: str, method: Method, item: Item, said: Answer | None, failed: str | None) -> dict[str, Any]:
+def _row(plan: Plan, batch: Batch, item: Item, said: Answer | Failure) -> dict[str, Any]:
     """One answer with all that is needed to ask for it again."""
+    answer = said if isinstance(said, Answer) else None
     return {
-        "method": label,
+        "method": batch.label,
         "item": item.item_id,
         "part": item.part,
         "image_id": item.image_id,
         "image": item.path.name,
         "prompt": item.prompt,
-        "text": said.text if said else "",
-        "tokens": said.tokens if said else 0,
-        "ended": said.ended if said else False,
-        "absorbed": said.absorbed if said else None,
-        "failed": failed,
+        "text": answer.text if answer else "",
+        "tokens": answer.tokens if answer else 0,
+        "ended": answer.ended if answer else False,
+        "absorbed": answer.absorbed if answer else None,
+        "failed": said.reason if isinstance(said, Failure) else None,
         "model": plan.model,
-        "settings": settings_of(method),
+        "settings": settings_of(batch.method),
         "max_new_tokens": item.max_new_tokens,
         "generation": dict(plan.generation),
     }
