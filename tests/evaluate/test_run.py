@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -90,7 +90,7 @@ def test_the_same_question_about_the_same_picture_is_asked_once(
             yield request
 
     class Counting(LocalEngine):
-        def answers(self, requests: Iterable[Request]) -> Iterator[tuple[int, Said]]:
+        def answers(self, requests: Iterable[Request]) -> Generator[tuple[int, Said], None, None]:
             return super().answers(counted(requests))
 
     rows = answered(plan, tmp_path / "run", Counting(load=lambda: loaded))
@@ -103,7 +103,7 @@ def test_the_same_question_about_the_same_picture_is_asked_once(
 class BackToFront(LocalEngine):
     """Answers all it is asked in the opposite order, as engines may that do several things at once."""
 
-    def answers(self, requests: Iterable[Request]) -> Iterator[tuple[int, Said]]:
+    def answers(self, requests: Iterable[Request]) -> Generator[tuple[int, Said], None, None]:
         yield from super().answers(reversed(list(requests)))
 
 
@@ -118,7 +118,7 @@ def test_the_order_in_which_an_engine_answers_does_not_matter(plan: Plan, tmp_pa
 
 def test_what_an_engine_cannot_answer_is_a_row_with_the_reason(plan: Plan, tmp_path: Path, loaded: LoadedModel) -> None:
     class Refusing(LocalEngine):
-        def answers(self, requests: Iterable[Request]) -> Iterator[tuple[int, Said]]:
+        def answers(self, requests: Iterable[Request]) -> Generator[tuple[int, Said], None, None]:
             for number, said in super().answers(requests):
                 yield number, [Failure(reason="it was too hard"), *said[1:]]
 

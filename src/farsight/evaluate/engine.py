@@ -7,7 +7,7 @@ engines. `farsight.evaluate.local` answers in this process, `farsight.evaluate.r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -59,11 +59,12 @@ Said = Sequence[Answer | Failure]
 class Engine(Protocol):
     """Answers requests."""
 
-    def answers(self, requests: Iterable[Request]) -> Iterator[tuple[int, Said]]:
+    def answers(self, requests: Iterable[Request]) -> Generator[tuple[int, Said], None, None]:
         """Answer every request once, in any order: its number and what was said to each prompt.
 
         Requests are read from disk as they are taken, so an engine takes no more than it has in hand. It starts
-        nothing before the first one. The batch is asked as it is, since its composition may change the last bits.
+        nothing before the first one, and ends what it started when it is closed. The batch is asked as it is, since
+        its composition may change the last bits.
 
         Raises
         ------

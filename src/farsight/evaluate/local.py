@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +29,7 @@ class LocalEngine:
 
     load: Callable[[], LoadedModel]
 
-    def answers(self, requests: Iterable[Request]) -> Iterator[tuple[int, Said]]:
+    def answers(self, requests: Iterable[Request]) -> Generator[tuple[int, Said], None, None]:
         """Answer in the order in which is asked; see `farsight.evaluate.engine.Engine`."""
         loaded: LoadedModel | None = None
         for request in requests:

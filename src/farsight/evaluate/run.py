@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,9 @@ def run(plan: Plan, folder: RunFolder, engine: Engine, progress: Progress = lamb
         If the model does not fit in memory with this batch size, or answers cannot be written. What is there stays.
     """
     asking = _Asking(plan, folder, progress)
-    for number, said in engine.answers(asking.requests()):
-        asking.finish(number, said)
+    with closing(engine.answers(asking.requests())) as answers:
+        for number, said in answers:
+            asking.finish(number, said)
 
 
 class _Asking:
