@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 
@@ -21,6 +22,16 @@ def answering(ancestor: int | None = None) -> list[int]:
         for pid, title in titles.items()
         if title.startswith(b"ray::Worker.answer") and (ancestor or os.getpid()) in _ancestors(pid, parents)
     ]
+
+
+def gone(pids: list[int], seconds: float = 60) -> bool:
+    """Wait for processes to end."""
+    until = time.monotonic() + seconds
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.2)
+    return True
 
 
 def _ancestors(pid: int, parents: dict[int, int]) -> set[int]:

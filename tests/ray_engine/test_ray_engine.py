@@ -17,7 +17,7 @@ from tiny_checkpoint import save_tiny_llava
 pytest.importorskip("ray")
 
 from deadly_model import load_deadly, never_loaded
-from ray_processes import answering
+from ray_processes import answering, gone
 
 from farsight import FarSight, InputError, Plain, SettingError
 from farsight.checkpoints import load
@@ -133,7 +133,7 @@ def test_a_run_goes_on_with_the_other_engine(plan: Plan, tmp_path: Path, checkpo
 
     with pytest.raises(StoppedError):
         lines(plan, tmp_path / "run", RayEngine(load=loading, workers=1), stop)
-    assert not answering()
+    assert gone(answering())
     answers = tmp_path / "run" / "answers.jsonl"
     begun = len(answers.read_bytes().splitlines())
     answers.write_bytes(answers.read_bytes()[:-100])

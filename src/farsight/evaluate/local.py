@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from farsight.attention import observed
 from farsight.checkpoints import LoadedModel, prompt_inputs, video_inputs
 from farsight.errors import InputError
-from farsight.evaluate.engine import Answer, Request, Said, Visual
+from farsight.evaluate.engine import Answer, Failure, Request, Said, Visual, read
 from farsight.method import Method
 
 
@@ -37,25 +37,36 @@ class LocalEngine:
             yield request.number, answer_request(loaded, request)
 
 
-def answer_request(loaded: LoadedModel, request: Request) -> list[Answer]:
-    """Answer one batch.
+def answer_request(loaded: LoadedModel, request: Request) -> Said:
+    """Answer one batch: all prompts at once whose pictures can be read.
 
     Raises
     ------
     InputError
         If it does not fit in the memory of the device; see also `answer`.
     """
+    visuals = read(request)
+    readable = [
+        (visual, prompt)
+        for visual, prompt in zip(visuals, request.prompts, strict=True)
+        if not isinstance(visual, Failure)
+    ]
+    answers = iter(_fitting(loaded, request, readable) if readable else [])
+    return [visual if isinstance(visual, Failure) else next(answers) for visual in visuals]
+
+
+def _fitting(loaded: LoadedModel, request: Request, readable: list[tuple[Visual, str]]) -> list[Answer]:
     try:
         return answer(
             loaded,
             request.method,
-            request.pictures,
-            request.prompts,
+            [visual for visual, _ in readable],
+            [prompt for _, prompt in readable],
             max_new_tokens=request.max_new_tokens,
             generation=request.generation,
         )
     except torch.OutOfMemoryError as error:
-        count = len(request.prompts)
+        count = len(readable)
         raise InputError(
             f"a batch of {count} does not fit in the memory of the device; choose a new folder and a --batch-size "
             f"below {count}"

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,7 +26,7 @@ from farsight.evaluate.ray_cluster import check_address, connected, crew_size, i
 from farsight.evaluate.ray_worker import Ready, Reply, Worker
 
 TRIES = 3
-"""A prompt that has killed so many workers is given up. The last time it is asked alone, so that it takes no others with
+"""A prompt that has killed so many workers is given up. The last time it is asked alone, so that no other goes with
 it."""
 _STARTS = 3
 """So many workers in a row may die while they load the model."""
@@ -170,7 +171,7 @@ class _Crew:
             actor = (
                 self.ray.remote(Worker)
                 .options(num_cpus=self.cpus, num_gpus=self.engine.gpus_per_worker, max_restarts=0, max_task_retries=0)
-                .remote(self.engine.load, self.cpus)
+                .remote(self.engine.load, self.cpus, Path.cwd())
             )
             member = _Member(actor)
             self.members.append(member)
@@ -211,6 +212,11 @@ class _Crew:
                 warnings.warn(text, stacklevel=1)
             if reply.error is not None:
                 raise reply.error
+            if member.ready and (path := next((path for path in reply.unseen if path.exists()), None)):
+                raise InputError(
+                    f"'{path}' is here but not on the machine {member.ready.machine}; put the pictures and the run "
+                    "into a folder that all machines of the cluster share"
+                )
             yield member, ask, reply
 
     def _admit(self, member: _Member, reply: Reply) -> None:
@@ -279,7 +285,7 @@ class _Crew:
 
 def _alone(request: Request, place: int) -> Request:
     """One prompt of a request."""
-    return replace(request, pictures=[request.pictures[place]], prompts=[request.prompts[place]])
+    return replace(request, paths=[request.paths[place]], prompts=[request.prompts[place]])
 
 
 def _line(error: Exception) -> str:

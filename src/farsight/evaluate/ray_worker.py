@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +40,8 @@ class Reply:
     ready: Ready | None = None
     said: Said = ()
     error: FarSightError | None = None
+    unseen: Sequence[Path] = ()
+    """Pictures that are not on this machine."""
     warned: list[str] = field(default_factory=list)
 
 
@@ -52,10 +54,14 @@ class Worker:
         Gives the model, on the device that Ray has left visible to this process.
     threads
         In which a CPU computes: as many as in the driver, since they change the last bits of a sum.
+    folder
+        In which the driver is, for paths that are relative.
     """
 
-    def __init__(self, load: Callable[[], LoadedModel], threads: int) -> None:
+    def __init__(self, load: Callable[[], LoadedModel], threads: int, folder: Path) -> None:
         self._load, self._threads = load, threads
+        if folder.is_dir():
+            os.chdir(folder)
         self._loaded: LoadedModel | None = None
 
     def start(self) -> Reply:
@@ -80,7 +86,8 @@ class Worker:
         assert self._loaded is not None
         with _noted() as warned:
             try:
-                return Reply(said=answer_request(self._loaded, request), warned=warned)
+                unseen = [path for path in request.paths if not path.exists()]
+                return Reply(said=answer_request(self._loaded, request), unseen=unseen, warned=warned)
             except FarSightError as error:
                 return Reply(error=error, warned=warned)
 
