@@ -1,4 +1,4 @@
-"""A tiny LLaVA that kills its process when it sees a white picture, and one that kills it while it is loaded."""
+"""A tiny LLaVA that kills its process when it sees a white picture, and other ways to load one that go wrong."""
 
 from __future__ import annotations
 
@@ -31,3 +31,9 @@ def load_deadly(folder: Path, kills: Path) -> LoadedModel:
 def never_loaded() -> LoadedModel:
     os.kill(os.getpid(), signal.SIGKILL)
     raise AssertionError
+
+
+def load_elsewhere(folder: Path) -> LoadedModel:
+    """Load a model in a process that does not see what the driver sees in its folder."""
+    os.chdir("/")
+    return load(folder, device="cpu")

@@ -16,7 +16,7 @@ from tiny_checkpoint import save_tiny_llava
 
 pytest.importorskip("ray")
 
-from deadly_model import load_deadly, never_loaded
+from deadly_model import load_deadly, load_elsewhere, never_loaded
 from ray_processes import answering, gone
 
 from farsight import FarSight, InputError, Plain, SettingError
@@ -159,6 +159,21 @@ def test_other_weights_on_a_worker_are_refused(plan: Plan, tmp_path: Path, check
     engine = RayEngine(load=partial(load, checkpoint, device="cpu"), workers=1, weights="0123")
     with pytest.raises(InputError, match="other weights at the model's path"):
         lines(plan, tmp_path / "run", engine)
+
+
+def test_a_machine_that_does_not_see_the_pictures_ends_the_run(
+    plan: Plan, tmp_path: Path, checkpoint: Path, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their rows would say that they are missing, though they are not."""
+    monkeypatch.chdir(images)
+    items = tuple(replace(item, path=Path(item.path.name)) for item in plan.task.items)
+    plan = replace(plan, task=replace(plan.task, items=items))
+    with pytest.raises(InputError, match=r"'0\.png' is here but not on the machine .* that all machines .* share"):
+        lines(plan, tmp_path / "run", RayEngine(load=partial(load_elsewhere, checkpoint), workers=1))
+    assert not (tmp_path / "run" / "answers.jsonl").exists()
+    expected = lines(plan, tmp_path / "local", LocalEngine(load=partial(load, checkpoint, device="cpu")))
+    found = lines(plan, tmp_path / "ray", RayEngine(load=partial(load, checkpoint, device="cpu"), workers=1))
+    assert sorted(found) == sorted(expected)
 
 
 @pytest.mark.filterwarnings("ignore:a worker died")

@@ -14,9 +14,11 @@ from farsight.errors import InputError, SettingError
 
 _ADDRESS = re.compile(r"(?P<host>[^\s:/]+|\[[0-9a-fA-F:]+\]):(?P<port>\d{1,5})")
 _PROBE_SECONDS = 5.0
-_STORE = 2**29
-"""Bytes for pictures on their way to workers on this machine; Ray's own choice is 30 % of the memory."""
+_STORE = 2**27
+"""Bytes of shared memory for a cluster of this machine: requests are small. Ray's own choice is 30 % of all memory."""
 _LOOPBACK = "127.0.0.1"
+_CONFIG = {"worker_niceness": 0, "worker_register_timeout_seconds": 300}
+"""Of a cluster of this machine: workers are no less urgent than a run without Ray, and may be slow to start."""
 _KEPT = ("HF_HUB_OFFLINE", "HF_HOME", "KMP_BLOCKTIME", "OMP_WAIT_POLICY", "TOKENIZERS_PARALLELISM")
 """Settings of this process that workers on other machines get too, where they are set."""
 
@@ -97,6 +99,7 @@ def connected(address: str | None, cpus: int) -> Iterator[None]:
             "num_cpus": max(cpus, os.cpu_count() or 1),
             "object_store_memory": _STORE,
             "_node_ip_address": _LOOPBACK,
+            "_system_config": _CONFIG,
         }
     else:
         _probe(address)
