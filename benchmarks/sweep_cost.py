@@ -17,7 +17,7 @@ PARAMETERS = 7e9
 FLOPS, UTILIZATION = 312e12, 0.4
 """An A100's bfloat16 matrix products, and the share of them that a prefill reaches."""
 STEP = 0.035
-"""Seconds of a decoding step of Transformers, for up to 16 sequences: launching kernels, not memory, is what takes long."""
+"""Seconds of a decoding step of Transformers with up to 16 sequences: what takes long is launching kernels."""
 PROMPT = 640
 """Tokens: 576 of the picture and the question."""
 LOAD = 90.0

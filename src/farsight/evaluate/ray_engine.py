@@ -29,9 +29,9 @@ TRIES = 3
 """A prompt that has killed so many workers is given up. The last time it is asked alone, so that no other goes with
 it."""
 _STARTS = 3
-"""So many workers in a row may die while they load the model."""
+"""When so many workers in a row, or all, have died while they load the model, the run ends."""
 _HOPELESS = 10
-"""So many workers may die before there is any answer."""
+"""When so many workers, or each of them twice, have died before there is any answer, the run ends."""
 _PATIENCE = 60.0
 """Seconds without news, after which the run says that it waits for workers to start."""
 
@@ -142,8 +142,7 @@ class _Crew:
 
     def answers(self, requests: Iterator[Request]) -> Iterator[tuple[int, Said]]:
         """Answer all requests; each worker gets its next one before the answers to the last are written."""
-        self.queue.extend(_Ask(request) for request in islice(requests, self.size))
-        self._staff()
+        self._staff(requests)
         while self.queue or any(ask for _, ask in self.out.values()):
             finished: list[tuple[int, Said]] = []
             for member, ask, reply in self._news():
@@ -156,7 +155,7 @@ class _Crew:
                     self.answered += 1
                     finished += self._put(ask, reply.said)
             self._dispatch(requests)
-            self._staff()
+            self._staff(requests)
             yield from finished
 
     def dismiss(self) -> None:
@@ -164,10 +163,10 @@ class _Crew:
         for member in list(self.members):
             self._drop(member)
 
-    def _staff(self) -> None:
+    def _staff(self, requests: Iterator[Request]) -> None:
         """Have as many workers as there are to be, if there is work for them."""
         starting = sum(ask is None for _, ask in self.out.values())
-        for _ in range(min(self.size - len(self.members), len(self.queue) - starting)):
+        while len(self.members) < self.size and self._has_more_than(starting, requests):
             actor = (
                 self.ray.remote(Worker)
                 .options(num_cpus=self.cpus, num_gpus=self.engine.gpus_per_worker, max_restarts=0, max_task_retries=0)
@@ -176,15 +175,17 @@ class _Crew:
             member = _Member(actor)
             self.members.append(member)
             self.out[actor.start.remote()] = member, None
+            starting += 1
 
     def _dispatch(self, requests: Iterator[Request]) -> None:
-        while self.idle:
-            if not self.queue and (request := next(requests, None)) is not None:
-                self.queue.append(_Ask(request))
-            if not self.queue:
-                return
+        while self.idle and self._has_more_than(0, requests):
             ask, member = self.queue.popleft(), self.idle.pop()
             self.out[member.actor.answer.remote(ask.request)] = member, ask
+
+    def _has_more_than(self, count: int, requests: Iterator[Request]) -> bool:
+        """Fill the queue up, if there are requests."""
+        self.queue.extend(_Ask(request) for request in islice(requests, max(0, count + 1 - len(self.queue))))
+        return len(self.queue) > count
 
     def _news(self) -> Iterator[tuple[_Member, _Ask | None, Reply | None]]:
         """Wait for calls to come back; a reply of None is a worker that died over it."""
@@ -242,7 +243,8 @@ class _Crew:
         self.deaths += 1
         doing = "it loaded the model" if ask is None else f"it answered {len(ask.request.prompts)} prompts"
         self.failed_starts += ask is None
-        if self.failed_starts >= _STARTS or (not self.answered and self.deaths >= _HOPELESS):
+        hopeless = not self.answered and self.deaths >= max(_HOPELESS, 2 * self.size)
+        if hopeless or self.failed_starts >= max(_STARTS, self.size):
             raise InputError(
                 f"{self.deaths} workers died, the last while {doing} ({reason}); see that the model fits into the "
                 "memory of the machines, or try --engine local or a smaller --batch-size in a new folder"
@@ -289,5 +291,7 @@ def _alone(request: Request, place: int) -> Request:
 
 
 def _line(error: Exception) -> str:
-    """The end of Ray's long messages, which says what happened."""
-    return " ".join(word for word in str(error).split() if set(word) != {"^"})[-300:]
+    """What Ray's long messages say of the cause."""
+    text = " ".join(word for word in str(error).split() if set(word) != {"^"})
+    _, found, detail = text.partition("Worker exit detail: ")
+    return detail[:200] if found else text[-200:]
