@@ -69,6 +69,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=8)
     parser.add_argument("--questions", type=int, default=16, help="of each of three kinds")
     parser.add_argument("--batch-size", type=int, default=4)
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS)
     args = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name, connected(None, 2):
@@ -80,9 +81,9 @@ def main() -> None:
         count = len(list(batches(plan)))
         print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}")
         print(f"{plan.answers} answers in {count} batches, one thread a worker")
-        found: dict[str, list[dict[str, Any]]] = {arm: [] for arm in ARMS}
+        found: dict[str, list[dict[str, Any]]] = {arm: [] for arm in args.arms}
         for turn in range(args.rounds):
-            for arm in ARMS if turn % 2 == 0 else reversed(ARMS):
+            for arm in args.arms if turn % 2 == 0 else reversed(args.arms):
                 found[arm].append(timed(plan, arm, root / f"{arm} {turn}"))
                 seconds, driver = (found[arm][-1][key] for key in ("seconds", "driver"))
                 print(
@@ -90,9 +91,11 @@ def main() -> None:
                     f"driver {1000 * driver / count:.0f} ms of CPU a batch; load average {os.getloadavg()[0]:.1f}",
                     flush=True,
                 )
-        rows = [one["rows"] for arm in ARMS for one in found[arm]]
+        rows = [one["rows"] for timings in found.values() for one in timings]
         print(f"answers the same in all arms and rounds: {all(one == rows[0] for one in rows)}")
         for first, second in (("1 worker", "2 workers"), ("local", "1 worker")):
+            if not {first, second} <= found.keys():
+                continue
             ratios = [a["seconds"] / b["seconds"] for a, b in zip(found[first], found[second], strict=True)]
             print(
                 f"{second} over {first}: {statistics.median(ratios):.2f} times the answers a second "
