@@ -1,5 +1,5 @@
-# make demo | test | lint | docs | bench | test-slow | test-lmms-eval | test-vllm | test-notebooks | test-wheel
-# make notebooks | coverage | gallery | bench-vllm | dist | clean
+# make demo | test | lint | docs | bench | test-slow | test-lmms-eval | test-vllm | test-ray | test-web
+# make test-notebooks | test-wheel | notebooks | coverage | gallery | bench-vllm | dist | clean
 # PYTHON=python3.12 picks the interpreter of a new .venv
 
 SUPPORTED := import sys; sys.exit(sys.version_info < (3, 11))
@@ -8,6 +8,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 VENV ?= .venv
 LMMS_VENV ?= .venv-lmms
 VLLM_VENV ?= .venv-vllm
+RAY_VENV ?= .venv-ray
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip install -qq --disable-pip-version-check -c constraints.txt
 FILES := pyproject.toml constraints.txt
@@ -20,8 +21,8 @@ export HF_HUB_OFFLINE = 1
 
 TOOK = echo "make $@ took $$(( $$(date +%s) - start )) s"
 
-.PHONY: demo test test-slow test-lmms-eval test-vllm test-notebooks test-wheel lint docs notebooks dist bench bench-vllm \
-	coverage gallery clean
+.PHONY: demo test test-slow test-lmms-eval test-vllm test-ray test-web test-notebooks test-wheel lint docs notebooks dist \
+	bench bench-vllm coverage gallery clean
 
 demo:
 	@start=$$(date +%s); $(MAKE) -s --no-print-directory $(VENV)/.installed \
@@ -73,6 +74,10 @@ bench-vllm:
 	@$(MAKE) -s --no-print-directory VENV=$(VLLM_VENV) $(VLLM_VENV)/.installed-vllm
 	@start=$$(date +%s); $(VLLM_VENV)/bin/python benchmarks/vllm_throughput.py && $(TOOK)
 
+test-ray:
+	@start=$$(date +%s); $(MAKE) -s --no-print-directory VENV=$(RAY_VENV) $(RAY_VENV)/.installed-ray \
+	&& $(RAY_VENV)/bin/python -m pytest -q tests/ray_engine && $(TOOK)
+
 lint: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -88,7 +93,8 @@ coverage: $(VENV)/.installed-dev
 	@start=$$(date +%s); PYTHONPATH=tests:tests/coverage $(RUN) tests/coverage/matrix.py $(AGAIN) && $(TOOK)
 
 clean:
-	rm -rf $(VENV) $(LMMS_VENV) $(VLLM_VENV) build dist docs/notebooks .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LMMS_VENV) $(VLLM_VENV) $(RAY_VENV) $(WEB_VENV) build dist docs/notebooks
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "farsight needs Python 3.11 or newer: make PYTHON=/path/to/python3" >&2; exit 1; }
@@ -130,3 +136,8 @@ $(VENV)/.installed-vllm: pyproject.toml tests/vllm_engine/environment.py | $(VEN
 	@$(RUN) -m pip uninstall -qq -y torchaudio torchcodec triton
 	@$(RUN) tests/vllm_engine/environment.py
 	@touch $@
+
+$(VENV)/.installed-ray: $(FILES) | $(VENV)/bin/python
+	@echo "installing farsight and Ray in $(VENV)"
+	@$(PIP) pytest -e '.[ray]'
+	@touch $(VENV)/.installed $@

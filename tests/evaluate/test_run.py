@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 from tiny_checkpoint import save_tiny_llava
+from torch import nn
 
-from farsight import FarSight, InputError, Method, Plain
+from farsight import FarSight, InputError, Plain
 from farsight.checkpoints import LoadedModel, load
-from farsight.evaluate import local
-from farsight.evaluate import run as running
-from farsight.evaluate.local import Answer
-from farsight.evaluate.run import Plan, run
+from farsight.evaluate.engine import Engine, Failure, Request, Said
+from farsight.evaluate.local import LocalEngine
+from farsight.evaluate.plan import Plan
+from farsight.evaluate.run import run
 from farsight.evaluate.run_folder import opened
 from farsight.evaluate.tasks import Task, caption_items, question_items
 from farsight.metrics.vocabulary import coco
@@ -56,8 +59,14 @@ def never() -> LoadedModel:
 
 def finished(plan: Plan, folder: Path, loaded: LoadedModel) -> bytes:
     with opened(folder, plan.record()) as opened_folder:
-        run(plan, opened_folder, lambda: loaded)
+        run(plan, opened_folder, LocalEngine(load=lambda: loaded))
     return (folder / "answers.jsonl").read_bytes()
+
+
+def answered(plan: Plan, folder: Path, engine: Engine) -> list[dict[str, Any]]:
+    with opened(folder, plan.record()) as opened_folder:
+        run(plan, opened_folder, engine)
+    return [json.loads(line) for line in (folder / "answers.jsonl").read_bytes().splitlines()]
 
 
 def test_every_method_answers_every_item_once(plan: Plan, tmp_path: Path, loaded: LoadedModel) -> None:
@@ -71,26 +80,72 @@ def test_every_method_answers_every_item_once(plan: Plan, tmp_path: Path, loaded
 
 
 def test_the_same_question_about_the_same_picture_is_asked_once(
-    plan: Plan, tmp_path: Path, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+    plan: Plan, tmp_path: Path, loaded: LoadedModel
 ) -> None:
     prompts: list[str] = []
 
-    def counted(loaded: LoadedModel, method: Method, pictures: Any, asked: list[str], **options: Any) -> list[Answer]:
-        prompts.extend(asked)
-        return local.answer(loaded, method, pictures, asked, **options)
+    def counted(requests: Iterable[Request]) -> Iterator[Request]:
+        for request in requests:
+            prompts.extend(request.prompts)
+            yield request
 
-    monkeypatch.setattr(running, "answer", counted)
-    rows = [json.loads(line) for line in finished(plan, tmp_path / "run", loaded).splitlines()]
+    class Counting(LocalEngine):
+        def answers(self, requests: Iterable[Request]) -> Generator[tuple[int, Said], None, None]:
+            return super().answers(counted(requests))
+
+    rows = answered(plan, tmp_path / "run", Counting(load=lambda: loaded))
     assert len(rows) == 2 * (7 + 9)
     assert len(prompts) == 2 * (7 + 7)
     said = {row["item"]: row["text"] for row in rows if row["method"] == "greedy"}
     assert (said["pope/0"], said["pope/1"]) == (said["pope/7"], said["pope/8"])
 
 
+class BackToFront(LocalEngine):
+    """Answers all it is asked in the opposite order, as engines may that do several things at once."""
+
+    def answers(self, requests: Iterable[Request]) -> Generator[tuple[int, Said], None, None]:
+        yield from super().answers(reversed(list(requests)))
+
+
+def test_the_order_in_which_an_engine_answers_does_not_matter(plan: Plan, tmp_path: Path, loaded: LoadedModel) -> None:
+    (tmp_path / "images" / "4.png").write_bytes(b"no picture")
+    expected = finished(plan, tmp_path / "run", loaded).splitlines()
+    answered(plan, tmp_path / "other", BackToFront(load=lambda: loaded))
+    lines = (tmp_path / "other" / "answers.jsonl").read_bytes().splitlines()
+    assert lines != expected
+    assert sorted(lines) == sorted(expected)
+
+
+def test_what_an_engine_cannot_answer_is_a_row_with_the_reason(plan: Plan, tmp_path: Path, loaded: LoadedModel) -> None:
+    class Refusing(LocalEngine):
+        def answers(self, requests: Iterable[Request]) -> Generator[tuple[int, Said], None, None]:
+            for number, said in super().answers(requests):
+                yield number, [Failure(reason="it was too hard"), *said[1:]]
+
+    rows = answered(plan, tmp_path / "run", Refusing(load=lambda: loaded))
+    assert len(rows) == plan.answers
+    failed = {row["item"] for row in rows if row["failed"] == "it was too hard" and row["text"] == ""}
+    assert failed == {"captions/0", "captions/3", "captions/6", "pope/0", "pope/7", "pope/3", "pope/6"}
+    assert {row["item"] for row in rows if row["failed"]} == failed
+    assert answered(plan, tmp_path / "run", LocalEngine(load=never)) == rows
+
+
+def test_a_batch_that_does_not_fit_in_memory_names_the_remedy(plan: Plan, tmp_path: Path, loaded: LoadedModel) -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Large(Plain):
+        @contextmanager
+        def applied(self, model: nn.Module) -> Iterator[None]:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+            yield
+
+    with pytest.raises(InputError, match=r"a batch of 3 does not fit .* a --batch-size below 3"):
+        answered(replace(plan, methods={"large": Large()}), tmp_path / "run", LocalEngine(load=lambda: loaded))
+
+
 def test_a_finished_run_does_nothing_when_started_again(plan: Plan, tmp_path: Path, loaded: LoadedModel) -> None:
     before, seen = finished(plan, tmp_path / "run", loaded), []
     with opened(tmp_path / "run", plan.record()) as folder:
-        run(plan, folder, never, seen.append)
+        run(plan, folder, LocalEngine(load=never), seen.append)
     assert (tmp_path / "run" / "answers.jsonl").read_bytes() == before
     assert sum(seen) == plan.answers
 
@@ -115,7 +170,7 @@ def test_a_run_cut_off_anywhere_ends_with_the_same_bytes(plan: Plan, tmp_path: P
     expected, dice = finished(plan, tmp_path / "whole", loaded), random.Random(0)
     for _ in range(10):
         with pytest.raises(KilledError), opened(tmp_path / "cut", plan.record()) as folder:
-            run(plan, folder, lambda: loaded, killed_after(dice.randint(1, 3)))
+            run(plan, folder, LocalEngine(load=lambda: loaded), killed_after(dice.randint(1, 3)))
         answers = tmp_path / "cut" / "answers.jsonl"
         answers.write_bytes(answers.read_bytes()[: -dice.randint(1, 900)])
     assert finished(plan, tmp_path / "cut", loaded) == expected

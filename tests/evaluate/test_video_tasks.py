@@ -13,9 +13,10 @@ from tiny_video_checkpoint import save_tiny_video_model
 
 from farsight import FarSight, InputError, Plain
 from farsight.checkpoints import LoadedModel, load
-from farsight.evaluate.local import answer
+from farsight.evaluate.local import LocalEngine, answer
 from farsight.evaluate.page import differences_table, figures_table, run_page
-from farsight.evaluate.run import Plan, run
+from farsight.evaluate.plan import Plan
+from farsight.evaluate.run import run
 from farsight.evaluate.run_folder import opened
 from farsight.evaluate.scores import score_run
 from farsight.evaluate.task_names import TaskOptions, make_task
@@ -88,13 +89,13 @@ def test_a_run_cut_off_ends_with_the_same_bytes_and_is_scored(task: Task, loaded
     plan = plan_of(task)
     for name in ("whole", "cut"):
         with opened(tmp_path / name, plan.record()) as folder:
-            run(plan, folder, lambda: loaded)
+            run(plan, folder, LocalEngine(load=lambda: loaded))
             rows = dict(folder.rows)
     answers = tmp_path / "cut" / "answers.jsonl"
     whole = (tmp_path / "whole" / "answers.jsonl").read_bytes()
     answers.write_bytes(whole[: len(whole) // 2])
     with opened(tmp_path / "cut", plan.record()) as folder:
-        run(plan, folder, lambda: loaded)
+        run(plan, folder, LocalEngine(load=lambda: loaded))
     assert answers.read_bytes() == whole
     parts = score_run(task, list(plan.methods), rows)
     assert [part.part for part in parts] == PARTS
@@ -140,7 +141,7 @@ def test_a_damaged_frame_is_recorded_and_the_others_are_answered(
     (broken / "03.png").write_bytes(b"no picture")
     plan = plan_of(task)
     with opened(tmp_path / "run", plan.record()) as folder:
-        run(plan, folder, lambda: loaded)
+        run(plan, folder, LocalEngine(load=lambda: loaded))
     rows = [json.loads(line) for line in (tmp_path / "run" / "answers.jsonl").read_text().splitlines()]
     assert {row["image_id"] for row in rows if row["failed"]} == {broken.name}
     assert all("03.png" in row["failed"] for row in rows if row["failed"])

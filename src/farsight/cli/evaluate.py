@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json as json_format
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from farsight.cli import options
+from farsight.cli import engines, options
 
 if TYPE_CHECKING:
-    from farsight.checkpoints import LoadedModel
-    from farsight.evaluate.run import Plan
+    from farsight.evaluate.engine import Engine
+    from farsight.evaluate.plan import Plan
     from farsight.evaluate.scores import PartScores
     from farsight.method import Method
 
@@ -69,6 +68,10 @@ def evaluate(
         bool, typer.Option("--controls", help="Add constant gates of 0.9 and 1.1.", rich_help_panel=_RUN)
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.", rich_help_panel=_RUN)] = 0,
+    engine: engines.EngineName = engines.LOCAL,
+    address: engines.Address = None,
+    workers: engines.Workers = None,
+    gpus_per_worker: engines.GpusPerWorker = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
     attn_implementation: options.AttnImplementation = None,
@@ -86,8 +89,7 @@ def evaluate(
     from farsight.cli.quiet import quiet
 
     with quiet():
-        from farsight.checkpoints import resolve_device
-        from farsight.evaluate.run import Plan
+        from farsight.evaluate.plan import Plan
         from farsight.evaluate.run_folder import PICTURES, opened
         from farsight.evaluate.scores import score_run
         from farsight.evaluate.settings import parse_methods, read_methods
@@ -95,6 +97,9 @@ def evaluate(
         from farsight.evaluate.tasks import weights_fingerprint
         from farsight.files import write
 
+        choice = engines.EngineChoice(
+            name=engine, device=device, address=address, workers=workers, gpus_per_worker=gpus_per_worker
+        )
         chosen = parse_methods(methods) if config is None else read_methods(config)
         if controls:
             chosen |= _controls(chosen)
@@ -116,12 +121,13 @@ def evaluate(
             methods=chosen,
             batch_size=batch_size,
             weights=weights_fingerprint(options.embedded_path(videos) if model == options.EMBEDDED else Path(model)),
-            device=resolve_device(device).type,
+            device=choice.device_type,
             dtype=dtype,
             attn_implementation=attn_implementation,
         )
+        answering = choice.make(plan, videos=videos)
         with opened(out, plan.record()) as folder:
-            _ask(plan, folder, lambda: options.load(model, device, dtype, attn_implementation, videos=videos))
+            _ask(plan, folder, answering)
             parts = score_run(made, list(chosen), folder.rows, seed=seed)
             results = _results(plan, parts)
             write(out / "results.json", [json_format.dumps(results, indent=2, allow_nan=False).encode()])
@@ -145,7 +151,7 @@ def _controls(chosen: dict[str, Method]) -> dict[str, Method]:
     return {label: gate for label, gate in gates.items() if gate not in chosen.values()}
 
 
-def _ask(plan: Plan, folder: Any, load: Callable[[], LoadedModel]) -> None:
+def _ask(plan: Plan, folder: Any, engine: Engine) -> None:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -161,7 +167,7 @@ def _ask(plan: Plan, folder: Any, load: Callable[[], LoadedModel]) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=Console(file=sys.stderr)) as bar:
         shown = bar.add_task("answers", total=plan.answers)
-        run(plan, folder, load, lambda count: bar.update(shown, advance=count))
+        run(plan, folder, engine, lambda count: bar.update(shown, advance=count))
 
 
 def _results(plan: Plan, parts: list[PartScores]) -> dict[str, Any]:

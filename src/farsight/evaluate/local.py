@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,22 +13,64 @@ from torch import Tensor, nn
 from farsight.attention import observed
 from farsight.checkpoints import LoadedModel, prompt_inputs, video_inputs
 from farsight.errors import InputError
+from farsight.evaluate.engine import Answer, Failure, Request, Said, Visual, read
 from farsight.method import Method
-
-Visual = Image.Image | Sequence[Image.Image]
-"""A picture, or the frames of a video."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
-    """What a model said to one prompt about one picture."""
+class LocalEngine:
+    """Answers in this process, batch by batch.
 
-    text: str
-    tokens: int
-    ended: bool
-    """False if it was cut off at ``max_new_tokens``."""
-    absorbed: float | None
-    """Share of attention that the gates took away, mean over layers, heads and generated rows; None without gates."""
+    Parameters
+    ----------
+    load
+        Gives the model; called at the first request.
+    """
+
+    load: Callable[[], LoadedModel]
+
+    def answers(self, requests: Iterable[Request]) -> Generator[tuple[int, Said], None, None]:
+        """Answer in the order in which is asked; see `farsight.evaluate.engine.Engine`."""
+        loaded: LoadedModel | None = None
+        for request in requests:
+            loaded = loaded or self.load()
+            yield request.number, answer_request(loaded, request)
+
+
+def answer_request(loaded: LoadedModel, request: Request) -> Said:
+    """Answer one batch: all prompts at once whose pictures can be read.
+
+    Raises
+    ------
+    InputError
+        If it does not fit in the memory of the device; see also `answer`.
+    """
+    visuals = read(request)
+    readable = [
+        (visual, prompt)
+        for visual, prompt in zip(visuals, request.prompts, strict=True)
+        if not isinstance(visual, Failure)
+    ]
+    answers = iter(_fitting(loaded, request, readable) if readable else [])
+    return [visual if isinstance(visual, Failure) else next(answers) for visual in visuals]
+
+
+def _fitting(loaded: LoadedModel, request: Request, readable: list[tuple[Visual, str]]) -> list[Answer]:
+    try:
+        return answer(
+            loaded,
+            request.method,
+            [visual for visual, _ in readable],
+            [prompt for _, prompt in readable],
+            max_new_tokens=request.max_new_tokens,
+            generation=request.generation,
+        )
+    except torch.OutOfMemoryError as error:
+        count = len(readable)
+        raise InputError(
+            f"a batch of {count} does not fit in the memory of the device; choose a new folder and a --batch-size "
+            f"below {count}"
+        ) from error
 
 
 @torch.inference_mode()

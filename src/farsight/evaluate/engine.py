@@ -1,0 +1,95 @@
+"""The seam between what a run has left to ask and the rows that it writes: an engine answers in between.
+
+A run makes the batches and writes the rows; an engine only answers, in any order and anywhere. So what is asked
+together, what is asked again after a kill, and what a row has in it is the same with all engines.
+`farsight.evaluate.local` answers in this process, `farsight.evaluate.ray_engine` in those of a Ray cluster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from PIL import Image
+
+from farsight.errors import InputError
+from farsight.evaluate.tasks import Medium
+from farsight.images import open_frames, open_image
+from farsight.method import Method
+
+Visual = Image.Image | Sequence[Image.Image]
+"""A picture, or the frames of a video."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a model said to one prompt about one picture."""
+
+    text: str
+    tokens: int
+    ended: bool
+    """False if it was cut off at ``max_new_tokens``."""
+    absorbed: float | None
+    """Share of attention that the gates took away, mean over layers, heads and generated rows; None without gates."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """Why there is no answer to one prompt; its row says so, and the run goes on."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One batch as a model is asked it: at least one prompt, and a picture or a video for each.
+
+    Pictures are paths, and read where they are answered: a process that fed many GPUs could not decode for all.
+    """
+
+    number: int
+    """By which its answers are known."""
+    method: Method
+    paths: Sequence[Path]
+    """Of pictures, or of folders of frames."""
+    medium: Medium
+    prompts: Sequence[str]
+    max_new_tokens: int
+    generation: Mapping[str, Any] = field(default_factory=dict)
+    """More arguments of ``generate``; greedy decoding by default."""
+
+
+Said = Sequence[Answer | Failure]
+"""To each prompt of a request."""
+
+
+def read(request: Request) -> list[Visual | Failure]:
+    """Open the picture or the video of each prompt, or say why it cannot be."""
+    opened: dict[Path, Visual | Failure] = {}  # questions about one video stand together, and its frames take long
+    for path in request.paths:
+        if path not in opened:
+            try:
+                opened[path] = open_frames(path) if request.medium == "video" else open_image(path)
+            except InputError as error:
+                opened[path] = Failure(reason=str(error))
+    return [opened[path] for path in request.paths]
+
+
+class Engine(Protocol):
+    """Answers requests."""
+
+    def answers(self, requests: Iterable[Request]) -> Generator[tuple[int, Said], None, None]:
+        """Answer every request once, in any order: its number and what was said to each prompt.
+
+        An engine takes no more requests than it has in hand, starts nothing before the first one, and ends what it
+        started when it is closed. A batch is asked as it is, since its composition may change the last bits: only
+        prompts about pictures that cannot be read are left out, as `read` does.
+
+        Raises
+        ------
+        FarSightError
+            If the run cannot go on. What was answered stays.
+        """
+        ...

@@ -1,0 +1,96 @@
+"""What a run asks, in which batches: the same ones whatever answers them and however often it is interrupted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import transformers
+
+import farsight
+from farsight.evaluate.tasks import Item, Task
+from farsight.method import Method
+from farsight.methods import settings_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """All that decides the answers of a run."""
+
+    model: str
+    task: Task
+    methods: Mapping[str, Method]
+    """By label; the first is what the others are compared with."""
+    batch_size: int = 16
+    generation: Mapping[str, Any] = field(default_factory=dict)
+    """More arguments of ``generate``."""
+    weights: str | None = None
+    """Fingerprint of the checkpoint, where it is a folder."""
+    device: str = "cpu"
+    dtype: str | None = None
+    attn_implementation: str | None = None
+
+    @property
+    def answers(self) -> int:
+        """How many answers the finished run has."""
+        return len(self.methods) * len(self.task.items)
+
+    def record(self) -> dict[str, Any]:
+        """Give the configuration, which a run folder holds a run to; what answers is not part of it."""
+        return {
+            **versions(),
+            "model": self.model,
+            "weights": self.weights,
+            "device": self.device,
+            "dtype": self.dtype,
+            "attn_implementation": self.attn_implementation,
+            "task": {"name": self.task.name, "items": len(self.task.items), "sources": dict(self.task.sources)},
+            "methods": {label: settings_of(method) for label, method in self.methods.items()},
+            "batch_size": self.batch_size,
+            "generation": dict(self.generation),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Items of one part that one method answers at once."""
+
+    label: str
+    method: Method
+    asked: tuple[tuple[Item, ...], ...]
+    """Each prompt with all items that ask the same of the same picture."""
+
+    @property
+    def items(self) -> list[Item]:
+        """All items, in order."""
+        return [item for same in self.asked for item in same]
+
+
+def batches(plan: Plan) -> Iterator[Batch]:
+    """Batches of items that are of one part, each with all that ask the same of the same picture.
+
+    They are the same however often a run is interrupted, so the answers are too: padding and the shape of a batch can
+    change the last bits of a logit.
+    """
+    alike: dict[tuple[object, ...], list[Item]] = {}
+    for item in plan.task.items:
+        own = item.item_id if plan.generation.get("do_sample") else None
+        alike.setdefault((item.path, item.prompt, item.max_new_tokens, own), []).append(item)
+    parts: dict[str, list[tuple[Item, ...]]] = {}
+    for items in alike.values():
+        parts.setdefault(items[0].part, []).append(tuple(items))
+    for label, method in plan.methods.items():
+        for part in parts.values():
+            for start in range(0, len(part), plan.batch_size):
+                yield Batch(label=label, method=method, asked=tuple(part[start : start + plan.batch_size]))
+
+
+def versions() -> dict[str, str]:
+    """Give the versions of what decides answers, in this process."""
+    return {
+        "farsight": farsight.__version__,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+    }

@@ -1,0 +1,53 @@
+"""What `farsight eval` says about its engine's options; the engines themselves have tests of their own."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from refusals import refused
+
+from farsight.cli.engines import EngineChoice
+
+
+@pytest.mark.parametrize(
+    ("args", "because"),
+    [
+        (["--engine", "rya"], "unknown engine 'rya'; there are local, ray"),
+        (["--workers", "2"], "--workers is of --engine ray"),
+        (["--gpus-per-worker", "1", "--engine", "local"], "--gpus-per-worker is of --engine ray"),
+        (["--engine", "ray", "--workers", "0"], "--workers 0: at least 1 is needed"),
+        (["--engine", "ray", "--gpus-per-worker", "2"], "--gpus-per-worker 2: a worker's model is on one GPU"),
+        (["--engine", "ray", "--gpus-per-worker", "-1"], "--gpus-per-worker -1"),
+        (["--engine", "ray", "--gpus-per-worker", "nan"], "--gpus-per-worker nan"),
+        (["--engine", "ray", "--address", "here"], "--address 'here' is not an address; pass host:port"),
+        (["--engine", "ray", "--device", "cuda:1"], "--device 'cuda:1': Ray gives each worker its GPU"),
+        (["--engine", "ray", "--device", "cpu", "--gpus-per-worker", "1"], "--gpus-per-worker 1 with --device cpu"),
+        (["--engine", "ray", "--device", "cuda", "--gpus-per-worker", "0"], "--gpus-per-worker 0 with --device cuda"),
+    ],
+)
+def test_options_without_a_meaning_are_one_line(run: Any, tmp_path: Path, args: list[str], because: str) -> None:
+    refused(run("eval", "--out", tmp_path / "run", "--count", 1, *args), because)
+    assert not (tmp_path / "run" / "run.json").exists()
+
+
+def test_ray_is_named_where_it_is_missing(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    result = run("eval", "--out", tmp_path / "run", "--count", 1, "--engine", "ray")
+    refused(result, "--engine ray needs Ray", "pip install 'farsight-mllm[ray]'")
+
+
+@pytest.mark.parametrize(
+    ("given", "device"),
+    [
+        ({"gpus_per_worker": 0.5}, "cuda"),
+        ({"gpus_per_worker": 0.0}, "cpu"),
+        ({"device": "cuda"}, "cuda"),
+        ({"device": "cpu"}, "cpu"),
+    ],
+)
+def test_workers_with_gpus_compute_on_them(given: dict[str, Any], device: str) -> None:
+    """Also where this machine has none, as the head of a cluster may."""
+    assert EngineChoice(name="ray", **{"device": None, **given}).device_type == device
