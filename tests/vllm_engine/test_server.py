@@ -1,4 +1,4 @@
-"""`farsight serve embedded` answers the openai client, alone and many at once."""
+"""`farsight serve embedded --engine vllm` answers the openai client, alone and many at once."""
 
 from __future__ import annotations
 
