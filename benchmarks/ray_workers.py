@@ -51,14 +51,14 @@ def timed(plan: Plan, arm: str, folder: Path) -> dict[str, Any]:
     count = 1 if arm == "local" else int(arm.split()[0])
     load = partial(load_together, meeting, count)
     engine: Engine = LocalEngine(load=load) if arm == "local" else RayEngine(load=load, workers=count)
-    busy = time.process_time()
+    busy: list[float] = []
     with opened(folder / "run", plan.record()) as opened_folder:
-        run(plan, opened_folder, engine)
+        run(plan, opened_folder, engine, lambda _: busy.append(time.process_time()))
         end = time.time()
     answers = opened_folder.answers
     return {
         "seconds": end - max(path.stat().st_mtime for path in meeting.iterdir()),
-        "driver": time.process_time() - busy,
+        "driver": (busy[-1] - busy[0]) / (len(busy) - 1),
         "rows": sorted(answers.read_bytes().splitlines()),
     }
 
@@ -88,7 +88,7 @@ def main() -> None:
                 seconds, driver = (found[arm][-1][key] for key in ("seconds", "driver"))
                 print(
                     f"round {turn + 1}, {arm}: {seconds:.1f} s, {plan.answers / seconds:.2f} answers a second; "
-                    f"driver {1000 * driver / count:.0f} ms of CPU a batch; load average {os.getloadavg()[0]:.1f}",
+                    f"{1000 * driver:.1f} ms of this process a batch; load average {os.getloadavg()[0]:.1f}",
                     flush=True,
                 )
         rows = [one["rows"] for timings in found.values() for one in timings]
