@@ -1,4 +1,4 @@
-# make demo | test | lint | bench | test-slow | test-lmms-eval | coverage | gallery | clean
+# make demo | test | lint | bench | test-slow | test-lmms-eval | test-web | coverage | gallery | clean
 # PYTHON=python3.12 picks the interpreter of a new .venv
 
 SUPPORTED := import sys; sys.exit(sys.version_info < (3, 11))
@@ -6,6 +6,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	"$$p" -c '$(SUPPORTED)' >/dev/null 2>&1 && echo "$$p" && break; done)
 VENV ?= .venv
 LMMS_VENV ?= .venv-lmms
+WEB_VENV ?= .venv-web
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip install -qq --disable-pip-version-check -c constraints.txt
 FILES := pyproject.toml constraints.txt
@@ -18,7 +19,7 @@ export HF_HUB_OFFLINE = 1
 
 TOOK = echo "make $@ took $$(( $$(date +%s) - start )) s"
 
-.PHONY: demo test test-slow test-lmms-eval lint bench coverage gallery clean
+.PHONY: demo test test-slow test-lmms-eval test-web lint bench coverage gallery clean
 
 demo:
 	@start=$$(date +%s); $(MAKE) -s --no-print-directory $(VENV)/.installed \
@@ -38,6 +39,12 @@ test-lmms-eval:
 	@start=$$(date +%s); $(MAKE) -s --no-print-directory VENV=$(LMMS_VENV) $(LMMS_VENV)/.installed-lmms \
 	&& $(LMMS_VENV)/bin/python -m pytest -q tests/lmms_bridge && $(TOOK)
 
+test-web:
+	@start=$$(date +%s); $(MAKE) -s --no-print-directory VENV=$(WEB_VENV) $(WEB_VENV)/.installed-web \
+	&& { command -v chromium >/dev/null || { apt-get update -qq && apt-get install -qq -y chromium; } \
+	     || { echo "make test-web drives Chromium: install it, such as Debian's package chromium" >&2; exit 1; }; } \
+	&& $(WEB_VENV)/bin/python -m pytest -q tests/web_browser $(AGAIN) && $(TOOK)
+
 lint: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -53,7 +60,7 @@ coverage: $(VENV)/.installed-dev
 	@start=$$(date +%s); PYTHONPATH=tests:tests/coverage $(RUN) tests/coverage/matrix.py $(AGAIN) && $(TOOK)
 
 clean:
-	rm -rf $(VENV) $(LMMS_VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LMMS_VENV) $(WEB_VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "farsight needs Python 3.11 or newer: make PYTHON=/path/to/python3" >&2; exit 1; }
@@ -75,4 +82,11 @@ $(VENV)/.installed-lmms: $(VENV)/.installed
 	@echo "installing lmms-eval in $(VENV)"
 	@$(PIP) pytest accelerate datasets evaluate sacrebleu loguru pytz tenacity httpx pytablewriter pydantic decord
 	@$(PIP) --no-deps lmms-eval==0.7.3
+	@touch $@
+
+# Gradio wants an older Pillow than the one that everything else is tested with.
+$(VENV)/.installed-web: $(FILES) | $(VENV)/bin/python
+	@echo "installing farsight, Gradio and Playwright in $(VENV)"
+	@grep -vi '^pillow==' constraints.txt > $(VENV)/constraints.txt
+	@$(RUN) -m pip install -qq --disable-pip-version-check -c $(VENV)/constraints.txt -e '.[web]' pytest playwright==1.65.2
 	@touch $@

@@ -21,6 +21,7 @@ from farsight.cli.evaluate import evaluate
 from farsight.cli.methods import methods
 from farsight.cli.pope import pope, pope_questions
 from farsight.cli.scenes import scenes, train
+from farsight.cli.web import web
 from farsight.errors import FarSightError
 
 
@@ -63,6 +64,7 @@ app.command()(audit)
 app.command()(pope)
 app.command("pope-questions")(pope_questions)
 app.command()(amber)
+app.command()(web)
 
 app.add_typer(scenes, name="scenes")
 app.command()(train)
