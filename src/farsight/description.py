@@ -86,10 +86,10 @@ def generate(
     return Description(text=text, tokens=len(new), seconds=seconds)
 
 
-def warm_up(loaded: LoadedModel, methods: list[Method], image: Image.Image, prompt: str) -> None:
+def warm_up(loaded: LoadedModel, methods: list[Method], seen: Image.Image | Sequence[Image.Image], prompt: str) -> None:
     """Let each method pay for what only a first call pays for."""
     for method in methods:
-        generate(loaded, method, image, prompt, WARM_UP_TOKENS)
+        generate(loaded, method, seen, prompt, WARM_UP_TOKENS)
 
 
 def printable(text: str) -> str:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from farsight.checkpoints import LoadedModel
-    from farsight.description import Description
     from farsight.cli.truth import Truth
+    from farsight.description import Description
     from farsight.method import Method
     from farsight.metrics.vocabulary import Vocabulary
 

@@ -90,7 +90,9 @@ def read_run(folder: Path) -> FinishedRun:
         parts = [_part(name, found) for name, found in results["parts"].items()]
         title = f"{config['task']['name']}: {config['model']}"
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{folder / 'results.json'}: is damaged ({error}); start the same 'farsight eval' again") from error
+        raise InputError(
+            f"{folder / 'results.json'}: is damaged ({error}); start the same 'farsight eval' again"
+        ) from error
     items = _items(folder, methods)
     return FinishedRun(name=folder.name, title=title, methods=methods, parts=parts, items=items)
 
@@ -122,7 +124,7 @@ def _items(folder: Path, methods: Sequence[str]) -> dict[str, list[Shown]]:
     found: dict[tuple[str, str], dict[str, Caption]] = {}
     pictures: dict[tuple[str, str], Path] = {}
     try:
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for line in path.read_text(encoding="utf-8").split("\n")[:-1]:
             row = json.loads(line)
             key = row["part"], row["image_id"]
             pictures[key] = folder / row["picture"]
@@ -136,7 +138,5 @@ def _items(folder: Path, methods: Sequence[str]) -> dict[str, list[Shown]]:
     items: dict[str, list[Shown]] = {}
     for (part, image_id), captions in found.items():
         ordered = {label: captions[label] for label in methods if label in captions}
-        items.setdefault(part, []).append(
-            Shown(image_id=image_id, path=pictures[part, image_id], captions=ordered)
-        )
+        items.setdefault(part, []).append(Shown(image_id=image_id, path=pictures[part, image_id], captions=ordered))
     return items

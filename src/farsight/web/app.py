@@ -54,9 +54,7 @@ class Page:
 
     def blocks(self) -> gr.Blocks:
         """Lay out the page."""
-        describing = DescribeTab(
-            models=self.models, sessions=self.sessions, uploads=self.uploads, limits=self.limits
-        )
+        describing = DescribeTab(models=self.models, sessions=self.sessions, uploads=self.uploads, limits=self.limits)
         with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=False) as blocks:
             gr.HTML(f'<h1>FarSight</h1><p class="quiet">Model: {escape(self.models.name)}</p>', js_on_load=None)
             with gr.Tabs():

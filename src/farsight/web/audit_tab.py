@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,15 @@ from farsight.web.limits import Limits
 from farsight.web.status import failure, status
 from farsight.web.uploads import UploadFolder
 
-VOCABULARIES = {"MS COCO": coco, "drawn scenes": scenes_vocabulary}
+VOCABULARIES: dict[str, Callable[[], Vocabulary]] = {"MS COCO": coco, "drawn scenes": scenes_vocabulary}
 WORDS = (
     "Captions are rows of <code>image_id</code> and <code>caption</code>, objects rows of <code>image_id</code> and "
-    "<code>objects</code>, one JSON object a line; COCO's <code>instances_*.json</code> will do too. Files are read once "
-    "and removed."
+    "<code>objects</code>, one JSON object a line; COCO's <code>instances_*.json</code> will do too. Files are read "
+    "once and removed."
+)
+MATCHED = (
+    "Later objects are false more often anyway, so distinct objects are compared with those of the same rank; a ratio "
+    "of 1 means no snowball."
 )
 
 
@@ -80,8 +84,7 @@ def audit_html(paths: Sequence[Path], vocabulary: Vocabulary, limits: Limits) ->
         ),
         (
             "Matched by rank",
-            "Later objects are false more often anyway, so distinct objects are compared with those of the same rank; a "
-            "ratio of 1 means no snowball.",
+            MATCHED,
             [],
             [picture(draw_ranks(audits), RANKS_ALT)],
         ),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields, replace
 from typing import Any
 
 from farsight.errors import SettingError
 from farsight.method import Composed, Method
 from farsight.methods import METHODS, make_method
+from farsight.registers import PAPER_SIGMA
 
 _NEEDS_MORE = ("farsight-released", "constant")
 """The first works without the cache only, the second has no default."""
@@ -34,7 +36,9 @@ def chosen_method(name: str, sigma: float, horizon: int) -> Method:
 
 def _set(method: Method, sigma: float, horizon: int) -> Method:
     has = {field.name for field in fields(method)}
-    values: dict[str, Any] = {"sigma": float(sigma)} if "sigma" in has else {}
+    values: dict[str, Any] = {}
+    if "sigma" in has and not math.isclose(sigma, PAPER_SIGMA, abs_tol=1e-6):
+        values["sigma"] = float(sigma)
     if "horizon" in has and horizon != WHOLE_CALL:
         values["horizon"] = int(horizon)
     return replace(method, **values) if values else method

@@ -116,9 +116,7 @@ def _describe(
             column.text += text
             changed()
 
-        column.said = generate(
-            loaded, method, question.shown.seen, question.prompt, question.max_new_tokens, show=show
-        )
+        column.said = generate(loaded, method, question.shown.seen, question.prompt, question.max_new_tokens, show=show)
         column.text = column.said.text
         state.step += 1
         changed()
@@ -183,4 +181,3 @@ def _newest(queue: SimpleQueue[BaseException | bool]) -> BaseException | bool:
         except Empty:
             return True
     return item
-

@@ -136,19 +136,19 @@ def describe_tab(does: DescribeTab, *, private: dict[str, Any]) -> None:
     """Lay out the tab; ``private`` keeps its events out of the programmable interface."""
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=320, elem_id="inputs"):
-            gr.HTML("<h2>Picture</h2>")
+            gr.HTML("<h2>Picture</h2>", js_on_load=None)
             file = gr.File(
-                label="Drop a picture, or a short animated GIF or WebP",
-                file_types=ENDINGS, type="filepath", height=120, elem_id="drop",
+                label="A picture, or a short animated GIF or WebP",
+                file_types=ENDINGS, type="filepath", height=150, elem_id="drop",
             )  # fmt: skip
             scenes = gr.HTML(gallery_html(None), js_on_load=text_of("gallery.js"), elem_id="gallery")
             chosen = gr.HTML(chosen_html(None), js_on_load=None, elem_id="chosen")
-            gr.HTML("<h2>Methods</h2>")
+            gr.HTML("<h2>Methods</h2>", js_on_load=None)
             with gr.Row():
                 left = gr.Dropdown(list(METHOD_NAMES), value="plain", label="Left", min_width=120, elem_id="left")
                 right = gr.Dropdown(list(METHOD_NAMES), value="farsight", label="Right", min_width=120, elem_id="right")
             sigma = gr.Slider(
-                0.01, 1.6, value=PAPER_SIGMA, step=0.01, label="sigma", elem_id="sigma",
+                0.01, 1.6, value=round(PAPER_SIGMA, 2), step=0.01, label="sigma", elem_id="sigma",
                 info="Decay of FarSight's registers; smaller absorbs more.",
             )  # fmt: skip
             horizon = gr.Slider(
@@ -162,7 +162,7 @@ def describe_tab(does: DescribeTab, *, private: dict[str, Any]) -> None:
                 start = gr.Button("Describe", variant="primary", min_width=120, elem_id="start")
                 stop = gr.Button("Cancel", interactive=False, min_width=120, elem_id="stop")
         with gr.Column(scale=7, min_width=320, elem_id="outputs"):
-            gr.HTML("<h2>Side by side</h2>")
+            gr.HTML("<h2>Side by side</h2>", js_on_load=None)
             told = gr.HTML(status(NOTHING_YET), js_on_load=None, elem_id="status")
             result = gr.HTML("", js_on_load=text_of("words.js"), elem_id="result")
     quick: dict[str, Any] = {"show_progress": "hidden", "queue": False, **private}

@@ -110,7 +110,7 @@ async def _whole(receive: Receive, most: int) -> bytes | None:
     body = b""
     while True:
         message = await receive()
-        body += message.get("body", b"")
+        body += bytes(message.get("body", b""))
         if len(body) > most:
             return None
         if message["type"] != "http.request" or not message.get("more_body", False):

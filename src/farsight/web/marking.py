@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from itertools import pairwise
 
 from farsight.metrics.vocabulary import Mention
 
@@ -36,7 +37,7 @@ def pieces(
         cuts -= set(range(mention.start + 1, mention.end))
     at = sorted(cuts)
     found = []
-    for start, end in zip(at, at[1:], strict=False):
+    for start, end in pairwise(at):
         number = next((n for n, one in enumerate(mentions) if one.start == start and one.end == end), None)
         named = "" if number is None else mentions[number].object
         kind = "" if number is None or present is None else "true" if named in present else "false"

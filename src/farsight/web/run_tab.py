@@ -41,7 +41,7 @@ class RunTab:
         InputError
             If there is no run of this name, or its folder is damaged.
         """
-        if name not in self.folders:
+        if name is None or name not in self.folders:
             raise InputError("there is no such run; choose one of the list")
         with self._lock:
             if name not in self._read:
@@ -49,35 +49,37 @@ class RunTab:
             return self._read[name]
 
     def choose(self, name: str) -> tuple[Any, ...]:
-        """Show a run: status, figures, and what can be chosen of it."""
+        """Show a run from its first part on, and what can be chosen of it."""
         try:
             run = self.open(name)
         except FarSightError as error:
-            return failure(str(error)), "", *(gr.update(choices=[], value=None) for _ in range(4)), "", PAGE
-        parts = list(run.items) or [part.part for part in run.parts]
+            return failure(str(error)), *(gr.update(choices=[], value=None) for _ in range(3)), *self._nothing()
+        parts = [part.part for part in run.parts]
         left, right = run.methods[0], run.methods[min(1, len(run.methods) - 1)]
+        methods = list(run.methods)
         return (
             status(run.title),
-            figures_html(run),
             gr.update(choices=parts, value=parts[0]),
-            gr.update(choices=list(run.methods), value=left),
-            gr.update(choices=list(run.methods), value=right),
-            gr.update(choices=false_objects(run, parts[0], (left, right)), value=ANY),
-            items_html(run, parts[0], left, right, ANY, PAGE),
-            PAGE,
+            gr.update(choices=methods, value=left),
+            gr.update(choices=methods, value=right),
+            *self.change(name, parts[0], left, right),
         )
 
-    def change(self, name: str, part: str, left: str, right: str) -> tuple[Any, str, int]:
-        """Other parts and methods have other false objects."""
+    def change(self, name: str, part: str, left: str, right: str) -> tuple[Any, ...]:
+        """Show another part or other methods: figures, their false objects, items, and how many of them."""
         try:
             run = self.open(name)
         except FarSightError:
-            return gr.update(choices=[], value=None), "", PAGE
+            return self._nothing()
         return (
+            figures_html(run, part),
             gr.update(choices=false_objects(run, part, (left, right)), value=ANY),
             items_html(run, part, left, right, ANY, PAGE),
             PAGE,
         )
+
+    def _nothing(self) -> tuple[Any, ...]:
+        return "", gr.update(choices=[], value=None), "", PAGE
 
     def filter(self, name: str, part: str, left: str, right: str, wanted: str | None, most: int) -> str:
         """Show only the items with one false object."""
@@ -94,32 +96,30 @@ class RunTab:
 def run_tab(does: RunTab, *, private: dict[str, Any]) -> None:
     """Lay out the tab."""
     names = list(does.folders)
-    first = does.choose(names[0]) if names else None
-    told = status(NO_RUNS) if first is None else first[0]
-    run = gr.Dropdown(names, value=names[0] if names else None, label="Run", elem_id="run", visible=bool(names))
-    said = gr.HTML(told, js_on_load=None, elem_id="run-status")
-    figures = gr.HTML("" if first is None else first[1], js_on_load=None, elem_id="run-figures")
-    with gr.Column(visible=first is not None):
-        gr.HTML("<h2>Where methods differ</h2>")
-        with gr.Row():
-            part, left, right, wanted = (
-                _choice(label, elem_id, None if first is None else first[number])
-                for number, (label, elem_id) in enumerate(
-                    (("Part", "part"), ("Left", "run-left"), ("Right", "run-right"), ("False object", "false-object")), 2
-                )
-            )
-        items = gr.HTML("" if first is None else first[6], js_on_load=None, elem_id="items")
-        most = gr.State(PAGE)
-        further = gr.Button("Show more", elem_id="more", size="sm")
+    if not names:
+        gr.HTML(status(NO_RUNS), js_on_load=None, elem_id="run-status")
+        return
+    first = does.choose(names[0])
+    with gr.Row():
+        run = gr.Dropdown(names, value=names[0], label="Run", min_width=200, elem_id="run")
+        part = _choice("Part", "part", first[1])
+    said = gr.HTML(first[0], js_on_load=None, elem_id="run-status")
+    figures = gr.HTML(first[4], js_on_load=None, elem_id="run-figures")
+    gr.HTML("<h2>Pictures on which two methods differ</h2>", js_on_load=None)
+    with gr.Row():
+        left, right = _choice("Left", "run-left", first[2]), _choice("Right", "run-right", first[3])
+        wanted = _choice("False object", "false-object", first[5])
+    items = gr.HTML(first[6], js_on_load=None, elem_id="items")
+    most = gr.State(PAGE)
+    further = gr.Button("Show more", elem_id="more", size="sm")
     quick: dict[str, Any] = {"show_progress": "minimal", "concurrency_limit": 2, "concurrency_id": "files", **private}
-    run.input(does.choose, run, [said, figures, part, left, right, wanted, items, most], **quick)
+    run.input(does.choose, run, [said, part, left, right, figures, wanted, items, most], **quick)
     for one in (part, left, right):
-        one.input(does.change, [run, part, left, right], [wanted, items, most], **quick)
+        one.input(does.change, [run, part, left, right], [figures, wanted, items, most], **quick)
     asked = [run, part, left, right, wanted, most]
     wanted.input(does.filter, asked, items, **quick)
     further.click(does.more, asked, [items, most], **quick)
 
 
 def _choice(label: str, elem_id: str, given: Any) -> gr.Dropdown:
-    given = given or {"choices": [], "value": None}
     return gr.Dropdown(given["choices"], value=given["value"], label=label, min_width=150, elem_id=elem_id)

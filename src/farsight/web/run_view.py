@@ -21,20 +21,18 @@ ANY = "any"
 SIDE = 256
 
 
-def figures_html(run: FinishedRun) -> str:
-    """Draw the tables and plots of all parts."""
-    sections = []
-    for part in run.parts:
-        tables, plots = [figures_table(part)], []
-        if part.differences:
-            tables.append(differences_table(part, run.methods[0]))
-            alt = f"Differences of each method to {run.methods[0]} on {part.part}; the table above has the figures."
-            plots.append(picture(draw_differences(part), alt))
-        words = "Shares in percent; differences in percentage points with 95 % paired bootstrap intervals."
-        if part.failed:
-            words += f" {len(part.failed)} items could not be asked and are left out."
-        sections.append((part.part, words, tables, plots))
-    return fragment("section", summary=[headline(part) for part in run.parts], sections=sections)
+def figures_html(run: FinishedRun, name: str) -> str:
+    """Draw the tables and the plot of one part."""
+    part = next((one for one in run.parts if one.part == name), run.parts[0])
+    tables, plots = [figures_table(part)], []
+    if part.differences:
+        tables.append(differences_table(part, run.methods[0]))
+        alt = f"Differences of each method to {run.methods[0]} on {part.part}; the table above has the figures."
+        plots.append(picture(draw_differences(part), alt))
+    words = "Shares in percent; differences in percentage points with 95 % paired bootstrap intervals."
+    if part.failed:
+        words += f" {len(part.failed)} items could not be asked and are left out."
+    return fragment("section", summary=[headline(part)], sections=[("Figures", words, tables, plots)])
 
 
 def false_objects(run: FinishedRun, part: str, methods: Sequence[str]) -> list[tuple[str, str]]:
@@ -82,8 +80,8 @@ def items_html(run: FinishedRun, part: str, left: str, right: str, wanted: str, 
         return fragment(
             "items",
             items=[],
-            count="There are no captions to show of this part. For a run from an older version give its 'farsight eval' "
-            "command once more: nothing is asked again, and the details are written.",
+            count="Pictures are shown for captions, and this part has none. For a run from an older version give its "
+            "'farsight eval' command once more: nothing is asked again, and captions are written with their objects.",
         )
     found = differing_items(run, part, left, right, wanted)
     count = f"{left} and {right} differ on {len(found)} of {len(run.items[part])} pictures"

@@ -44,6 +44,7 @@ def theme() -> gr.themes.Base:
         border_color_primary_dark="#37414a",
         input_background_fill="#ffffff",
         input_background_fill_dark="#1b2127",
+        input_border_width="1px",
         input_border_color="#b9c2ca",
         input_border_color_dark="#47525c",
         button_primary_background_fill=ACCENT,
