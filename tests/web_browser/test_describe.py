@@ -36,7 +36,6 @@ def test_a_dropped_picture_is_described_side_by_side(visit: Any, site: Any, view
     choose(page, "#right", "beam")
     with closed(site.gate) as gate:
         start(page)
-        left, right = page.locator(".column .description").all() or (None, None)
         page.locator(".column").nth(1).wait_for()
         left, right = page.locator(".column .description").all()
         while not left.text_content().strip():  # the warm-up comes first
@@ -108,12 +107,8 @@ def test_objects_of_a_scene_are_true_or_false_and_counted(visit: Any, viewport: 
         named = {word.get_attribute("data-object") for word in words}
         assert f"{100 * len(named & present) / len(present):.0f} %" in shown
     assert falses
-    colours = [
-        result.locator(f"button.word.{kind}").first.evaluate(
-            "one => getComputedStyle(one).color.match(/\\d+/g).map(Number)"
-        )
-        for kind in ("true", "false")
-    ]
+    colour = "one => getComputedStyle(one).color.match(/\\d+/g).map(Number)"
+    colours = [result.locator(f"button.word.{kind}").first.evaluate(colour) for kind in ("true", "false")]
     assert colours[0][1] == max(colours[0])  # green
     assert colours[1][0] == max(colours[1])  # red
     no_wider_than_the_screen(page)
@@ -188,7 +183,5 @@ def test_dark_and_light_follow_the_system(visit: Any) -> None:
 
 def test_one_typeface_is_used(visit: Any) -> None:
     page = visit()
-    faces = page.evaluate(
-        "[...new Set([...document.querySelectorAll('.gradio-container *')].map(one => getComputedStyle(one).fontFamily))]"
-    )
-    assert len({face.split(",")[0] for face in faces}) == 1, faces
+    all_faces = "all => all.map(one => getComputedStyle(one).fontFamily.split(',')[0])"
+    assert len(set(page.locator(".gradio-container *").evaluate_all(all_faces))) == 1

@@ -20,6 +20,7 @@ from farsight.report.page import picture
 from farsight.web.fragments import fragment
 from farsight.web.limits import Limits
 from farsight.web.status import failure, status
+from farsight.web.upload_zone import upload_zone
 from farsight.web.uploads import UploadFolder
 
 VOCABULARIES: dict[str, Callable[[], Vocabulary]] = {"MS COCO": coco, "drawn scenes": scenes_vocabulary}
@@ -102,8 +103,8 @@ def audit_tab(does: AuditTab, *, private: dict[str, Any]) -> None:
     """Lay out the tab."""
     gr.HTML(f'<p class="quiet">{WORDS}</p>')
     with gr.Row():
-        captions = gr.File(label="Captions (.jsonl)", type="filepath", height=120, elem_id="captions")
-        objects = gr.File(label="Objects (.jsonl or .json)", type="filepath", height=120, elem_id="objects")
+        captions = upload_zone(label="Captions (.jsonl)", height=120, elem_id="captions")
+        objects = upload_zone(label="Objects (.jsonl or .json)", height=120, elem_id="objects")
     vocabulary = gr.Radio(list(VOCABULARIES), value="MS COCO", label="Words that name objects", elem_id="vocabulary")
     start = gr.Button("Audit", variant="primary", elem_id="audit")
     told = gr.HTML(status("Choose both files, then press Audit."), js_on_load=None, elem_id="audit-status")

@@ -21,6 +21,7 @@ from farsight.web.limits import Limits
 from farsight.web.models import Models
 from farsight.web.sessions import Sessions, Shown
 from farsight.web.status import failure, status
+from farsight.web.upload_zone import upload_zone
 from farsight.web.uploads import UploadFolder, read_picture
 
 PROMPT = "Describe this image in detail."
@@ -137,9 +138,9 @@ def describe_tab(does: DescribeTab, *, private: dict[str, Any]) -> None:
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=320, elem_id="inputs"):
             gr.HTML("<h2>Picture</h2>", js_on_load=None)
-            file = gr.File(
+            file = upload_zone(
                 label="A picture, or a short animated GIF or WebP",
-                file_types=ENDINGS, type="filepath", height=150, elem_id="drop",
+                file_types=ENDINGS, height=150, elem_id="drop",
             )  # fmt: skip
             scenes = gr.HTML(gallery_html(None), js_on_load=text_of("gallery.js"), elem_id="gallery")
             chosen = gr.HTML(chosen_html(None), js_on_load=None, elem_id="chosen")
