@@ -33,11 +33,12 @@ def run(tmp_path: Path) -> tuple[Path, list[PartScores]]:
     ]  # fmt: skip
     task = Task(name="chair", items=tuple(items), vocabulary=VOCABULARY, sources={})
     folder = RunFolder(tmp_path)
+    about = {"absorbed": None, "ended": True, "tokens": 3, "failed": None}
     folder.append(
-        {"method": label, "item": f"captions/{n}", "text": text, "absorbed": None, "ended": True, "tokens": 3, "failed": None}
+        about | {"method": label, "item": f"captions/{n}", "text": text}
         for label, texts in SAID.items()
         for n, text in enumerate(texts)
-    )  # fmt: skip
+    )
     parts = score_run(task, list(SAID), folder.rows)
     config = {"task": {"name": "chair"}, "model": "m", "methods": {label: {} for label in SAID}}
     (tmp_path / "run.json").write_text(json.dumps(config))
