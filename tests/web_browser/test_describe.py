@@ -36,8 +36,8 @@ def test_a_dropped_picture_is_described_side_by_side(visit: Any, site: Any, view
     choose(page, "#right", "beam")
     with closed(site.gate) as gate:
         start(page)
-        page.locator(".column").nth(1).wait_for()
-        left, right = page.locator(".column .description").all()
+        page.locator(".side").nth(1).wait_for()
+        left, right = page.locator(".side .description").all()
         while not left.text_content().strip():  # the warm-up comes first
             gate.let(1)
             page.wait_for_timeout(20)
@@ -51,10 +51,10 @@ def test_a_dropped_picture_is_described_side_by_side(visit: Any, site: Any, view
     plain, beam = described(result)
     assert plain != beam
     assert result.locator("h3").all_text_contents() == ["plain", "beam"]
-    differing = " ".join(result.locator(".column").nth(0).locator(".differs").all_text_contents()).split()
+    differing = " ".join(result.locator(".side").nth(0).locator(".differs").all_text_contents()).split()
     assert differing
     assert set(differing) <= set(plain.split())
-    for column in result.locator(".column").all():
+    for column in result.locator(".side").all():
         assert re.search(r"\d+\.\d+ s.*\d+\.\d+ tokens/s.*\d+ tokens", column.locator(".figures").inner_text(), re.S)
     look_at_a_word_of_both(result)
     no_wider_than_the_screen(page)
@@ -62,7 +62,7 @@ def test_a_dropped_picture_is_described_side_by_side(visit: Any, site: Any, view
 
 def look_at_a_word_of_both(result: Any) -> None:
     """Choose an object that both sides name: its attention is over both pictures."""
-    left, right = result.locator(".column").all()
+    left, right = result.locator(".side").all()
     shared = [one for one in objects(left) if one in objects(right)]
     assert shared
     left.locator(f"button.word[data-object='{shared[0]}']").first.click()
@@ -95,7 +95,7 @@ def test_objects_of_a_scene_are_true_or_false_and_counted(visit: Any, viewport: 
     result = finished(page)
     assert result.locator("h3").all_text_contents() == ["plain", "farsight(sigma=0.05)"]
     falses = 0
-    for column in result.locator(".column").all():
+    for column in result.locator(".side").all():
         words = column.locator("button.word").all()
         kinds = ["true" if word.get_attribute("data-object") in present else "false" for word in words]
         for word, kind in zip(words, kinds, strict=True):
@@ -121,7 +121,7 @@ def test_a_video_is_described_and_its_frames_are_looked_at(visit: Any) -> None:
     start(page)
     result = finished(page)
     assert all(described(result))
-    result.locator(".column").nth(0).locator("button.word").first.click()
+    result.locator(".side").nth(0).locator("button.word").first.click()
     look = result.locator("img.look:visible").first
     wide, tall = look.evaluate("one => [one.naturalWidth, one.naturalHeight]")
     assert wide == 8 * tall
@@ -173,7 +173,7 @@ def test_every_picture_says_what_it_shows(visit: Any) -> None:
 def test_dark_and_light_follow_the_system(visit: Any) -> None:
     brightness = [
         visit(color_scheme=scheme).evaluate(
-            "getComputedStyle(document.querySelector('.gradio-container')).backgroundColor.match(/\\d+/g).map(Number)[0]"
+            "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)[0]"
         )
         for scheme in ("light", "dark")
     ]

@@ -49,7 +49,7 @@ def test_too_many_pixels_are_refused_from_the_header(visit: Any, site: Any, tmp_
 
 def test_a_file_that_is_too_large_is_not_stored(visit: Any, site: Any) -> None:
     page = visit()
-    with page.expect_response(lambda answer: "/upload" in answer.url) as answered:
+    with page.expect_response(lambda answer: answer.request.method == "POST") as answered:
         upload(page, "#drop", {"name": "big.png", "mimeType": "image/png", "buffer": bytes(2_100_000)})
     assert answered.value.status == 400
     assert "larger than the limit of 2 MB" in answered.value.text()
@@ -70,7 +70,7 @@ def test_a_job_is_cancelled_in_the_middle_and_leaves_nothing_behind(visit: Any, 
     page.locator("#chosen img").wait_for()
     with closed(site.gate) as gate:
         start(page)
-        description = page.locator(".column .description").first
+        description = page.locator(".side .description").first
         wait_until(lambda: gate.let(1) or (description.count() and description.text_content().strip()))
         said = description.text_content().strip()
         assert not page.locator("#start").is_enabled()
@@ -81,7 +81,7 @@ def test_a_job_is_cancelled_in_the_middle_and_leaves_nothing_behind(visit: Any, 
         assert active_method(model) is None
         assert len(model._forward_pre_hooks) == hooks
         page.locator("#start:enabled").wait_for()
-        assert page.locator(".column .description").nth(1).text_content().strip() == ""
+        assert page.locator(".side .description").nth(1).text_content().strip() == ""
         assert len(said) < 400
     start(page)
     assert all(described(finished(page)))
@@ -98,11 +98,11 @@ def test_two_visitors_wait_for_each_other_and_see_only_their_own(visit: Any, sit
         page.locator("#chosen figcaption", has_text=f"{name}.png").wait_for()
     with closed(site.gate):
         start(one)
-        one.locator(".column").first.wait_for()
+        one.locator(".side").first.wait_for()
         start(other)
         other.locator("#status", has_text="Waiting for the model").wait_for()
         other.wait_for_timeout(500)
-        assert other.locator(".column").count() == 0
+        assert other.locator(".side").count() == 0
         assert "red.png" not in other.content()
         assert "blue.png" not in one.content()
     for page, name in ((one, "red"), (other, "blue")):
@@ -126,7 +126,7 @@ def test_a_visitor_who_leaves_stops_the_job_and_is_forgotten(visit: Any, site: A
     before = len(site.server.page.sessions)
     with closed(site.gate) as gate:
         start(page)
-        page.locator(".column").first.wait_for()
+        page.locator(".side").first.wait_for()
         page.close()
         wait_until(lambda: len(site.server.page.sessions) < before)
         gate.let(1)
