@@ -21,6 +21,7 @@ from farsight.web.server import run_names, serving
 HERE = Path(__file__).parent / "web"
 SIZES = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 390, "height": 844}}
 SCENE = 7
+MOST_BYTES = 290_000
 
 
 def main(run: Path) -> None:
@@ -73,19 +74,22 @@ def audit(page: Any, run: Path) -> None:
             {"name": name, "mimeType": "text/plain", "buffer": content}
         )
         page.locator(where, has_text=name.split(".")[0]).wait_for()
-    page.get_by_label("drawn scenes").check()
+    page.get_by_role("radio", name="drawn scenes").check()
     page.locator("#audit").click()
     page.locator("#audit-found section").wait_for()
 
 
 def save(page: Any, name: str, tallest: int) -> None:
-    """Save the page from its top, in few colours, so that the file is small."""
+    """Save the page from its top, in fewer colours if the file is too large otherwise."""
     page.mouse.move(0, 0)
     page.evaluate("document.activeElement?.blur()")
     page.wait_for_timeout(500)
     picture = Image.open(BytesIO(page.screenshot(full_page=True))).convert("RGB")
     picture = picture.crop((0, 0, picture.width, min(picture.height, tallest)))
-    picture.quantize(256, dither=Image.Dither.NONE).save(HERE / f"{name}.png", optimize=True)
+    path = HERE / f"{name}.png"
+    picture.save(path, optimize=True)
+    if path.stat().st_size > MOST_BYTES:
+        picture.quantize(256, kmeans=2).save(path, optimize=True)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
+from time import sleep
 
 from farsight.checkpoints import LoadedModel
 from farsight.description import Description, generate, warm_up
@@ -19,6 +20,10 @@ from farsight.metrics.vocabulary import Mention, Vocabulary
 from farsight.web.cancelling import stops
 from farsight.web.models import Models
 from farsight.web.sessions import Shown
+
+
+PAUSE_SECONDS = 0.1
+"""Between two states: drawing every single word would slow the model down, whose speed is shown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +169,7 @@ def _changes(work: Callable[[Callable[[], None]], None], cancelled: Event) -> It
     try:
         while (item := _newest(queue)) is True:
             yield
+            sleep(PAUSE_SECONDS)
         if isinstance(item, BaseException):
             raise item
     finally:

@@ -139,8 +139,8 @@ def describe_tab(does: DescribeTab, *, private: dict[str, Any]) -> None:
         with gr.Column(scale=4, min_width=320, elem_id="inputs"):
             gr.HTML("<h2>Picture</h2>", js_on_load=None)
             file = upload_zone(
-                label="A picture, or a short animated GIF or WebP",
-                file_types=ENDINGS, height=150, elem_id="drop",
+                label="Picture, or short GIF or WebP",
+                file_types=ENDINGS, height=120, elem_id="drop",
             )  # fmt: skip
             scenes = gr.HTML(gallery_html(None), js_on_load=text_of("gallery.js"), elem_id="gallery")
             chosen = gr.HTML(chosen_html(None), js_on_load=None, elem_id="chosen")
