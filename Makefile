@@ -43,7 +43,7 @@ test-web:
 	@start=$$(date +%s); $(MAKE) -s --no-print-directory VENV=$(WEB_VENV) $(WEB_VENV)/.installed-web \
 	&& { command -v chromium >/dev/null || { apt-get update -qq && apt-get install -qq -y chromium; } \
 	     || { echo "make test-web drives Chromium: install it, such as Debian's package chromium" >&2; exit 1; }; } \
-	&& $(WEB_VENV)/bin/python -m pytest -q tests/web_browser $(AGAIN) && $(TOOK)
+	&& $(WEB_VENV)/bin/python -m pytest -q tests/web tests/cli/test_web.py tests/web_browser && $(TOOK)
 
 lint: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check .
@@ -88,5 +88,5 @@ $(VENV)/.installed-lmms: $(VENV)/.installed
 $(VENV)/.installed-web: $(FILES) | $(VENV)/bin/python
 	@echo "installing farsight, Gradio and Playwright in $(VENV)"
 	@grep -vi '^pillow==' constraints.txt > $(VENV)/constraints.txt
-	@$(RUN) -m pip install -qq --disable-pip-version-check -c $(VENV)/constraints.txt -e '.[web]' pytest playwright==1.65.2
+	@$(RUN) -m pip install -qq --disable-pip-version-check -c $(VENV)/constraints.txt -e '.[web]' pytest hypothesis playwright==1.65.2
 	@touch $@

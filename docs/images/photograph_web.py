@@ -20,7 +20,7 @@ from farsight.web.server import run_names, serving
 
 HERE = Path(__file__).parent / "web"
 SIZES = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 390, "height": 844}}
-SCENE = 7
+SCENE = 6
 MOST_BYTES = 290_000
 
 
@@ -54,7 +54,7 @@ def main(run: Path) -> None:
 def describe(page: Any) -> None:
     page.locator("button.scene").nth(SCENE).click()
     page.locator("#chosen img").wait_for()
-    page.locator("#sigma input[type=number]").fill("0.02")
+    page.locator("#sigma input[type=number]").fill("0.05")
     page.locator("#sigma input[type=number]").press("Enter")
     page.locator("#start").click()
     page.locator("#status", has_text="Done.").wait_for()

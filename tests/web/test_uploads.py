@@ -10,7 +10,7 @@ from PIL import Image
 
 from farsight.errors import InputError
 from farsight.web.limits import Limits
-from farsight.web.uploads import UploadFolder, evenly, read_picture
+from farsight.web.uploads import UploadFolder, read_picture
 
 LIMITS = Limits(megabytes=1, megapixels=0.01, frames=20, shown_frames=4, unused_seconds=100)
 
@@ -101,6 +101,10 @@ def test_too_many_frames_are_refused(folder: UploadFolder) -> None:
 
 
 def test_frames_are_spread_from_the_first_to_the_last() -> None:
-    assert evenly(9, 3) == [0, 4, 8]
-    assert evenly(2, 4) == [0, 0, 1, 1]
-    assert evenly(5, 1) == [0]
+    assert Limits(shown_frames=3).evenly(9) == [0, 4, 8]
+    assert Limits(shown_frames=4).evenly(2) == [0, 0, 1, 1]
+    assert Limits(shown_frames=1).evenly(5) == [0]
+
+
+def test_frames_are_kept_small() -> None:
+    assert Limits(frame_side=50).fitted(Image.new("L", (200, 100))).size == (50, 25)

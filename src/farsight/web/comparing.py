@@ -21,7 +21,6 @@ from farsight.web.cancelling import stops
 from farsight.web.models import Models
 from farsight.web.sessions import Shown
 
-
 PAUSE_SECONDS = 0.1
 """Between two states: drawing every single word would slow the model down, whose speed is shown."""
 

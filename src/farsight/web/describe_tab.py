@@ -26,7 +26,8 @@ from farsight.web.uploads import UploadFolder, read_picture
 
 PROMPT = "Describe this image in detail."
 VIDEO_PROMPT = "Describe this video in detail."
-ENDINGS = [".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"]
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
+VIDEOS = (".mp4", ".m4v", ".mov", ".webm", ".mkv")
 CANCELLED = "Cancelled."
 NOTHING_YET = "Choose a picture, then press Describe."
 
@@ -139,8 +140,8 @@ def describe_tab(does: DescribeTab, *, private: dict[str, Any]) -> None:
         with gr.Column(scale=4, min_width=320, elem_id="inputs"):
             gr.HTML("<h2>Picture</h2>", js_on_load=None)
             file = upload_zone(
-                label="Picture, or short GIF or WebP",
-                file_types=ENDINGS, height=120, elem_id="drop",
+                label="Picture or short video",
+                file_types=[*PICTURES, *VIDEOS], height=120, elem_id="drop",
             )  # fmt: skip
             scenes = gr.HTML(gallery_html(None), js_on_load=text_of("gallery.js"), elem_id="gallery")
             chosen = gr.HTML(chosen_html(None), js_on_load=None, elem_id="chosen")

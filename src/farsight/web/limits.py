@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from PIL import Image
+
+from farsight.errors import InputError
+
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
@@ -23,6 +27,8 @@ class Limits:
         Of a description.
     prompt_letters
         Of what is asked.
+    frame_side
+        Longest side of a frame in memory; larger ones are scaled down.
     sessions
         How many visitors are remembered at once; the one who was away longest is forgotten first.
     unused_seconds
@@ -35,6 +41,7 @@ class Limits:
     shown_frames: int = 8
     new_tokens: int = 512
     prompt_letters: int = 500
+    frame_side: int = 1024
     sessions: int = 200
     unused_seconds: float = 600.0
 
@@ -47,3 +54,28 @@ class Limits:
     def pixels(self) -> int:
         """Width times height of a picture."""
         return int(self.megapixels * 1_000_000)
+
+    def evenly(self, count: int) -> list[int]:
+        """Which of ``count`` frames are shown: at equal distances, the first and the last among them."""
+        last = max(self.shown_frames - 1, 1)
+        return [round(number * (count - 1) / last) for number in range(self.shown_frames)]
+
+    def fitted(self, frame: Image.Image) -> Image.Image:
+        """Give a frame in RGB, scaled down if it is larger than is kept."""
+        frame = frame.convert("RGB")
+        frame.thumbnail((self.frame_side, self.frame_side))
+        return frame
+
+    def check_pixels(self, name: str, width: int, height: int) -> None:
+        """Refuse what is too large, before it is decoded.
+
+        Raises
+        ------
+        InputError
+            If it has more pixels than the limit.
+        """
+        if width * height > self.pixels:
+            raise InputError(
+                f"'{name}' has {width * height / 1e6:.1f} megapixels ({width} x {height}), more than the limit of "
+                f"{self.megapixels:g}; scale it down first"
+            )

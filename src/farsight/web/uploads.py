@@ -13,6 +13,7 @@ from PIL import Image, ImageSequence
 from farsight.errors import InputError
 from farsight.images import FORMATS, open_image
 from farsight.web.limits import Limits
+from farsight.web.movies import movie_format, read_movie
 
 Seen = Image.Image | list[Image.Image]
 """A picture, or the frames of a video."""
@@ -86,7 +87,7 @@ class UploadFolder:
 
 
 def read_picture(path: Path, limits: Limits) -> Seen:
-    """Read an uploaded picture, or of an animated one frames at equal distances.
+    """Read an uploaded picture, or of a video or an animated picture frames at equal distances.
 
     Raises
     ------
@@ -96,6 +97,8 @@ def read_picture(path: Path, limits: Limits) -> Seen:
     try:
         if path.stat().st_size > limits.bytes:
             raise InputError(f"'{path.name}' is larger than the limit of {limits.megabytes:g} MB; scale it down first")
+        if path.stat().st_size and (format := movie_format(path)) is not None:
+            return read_movie(path, format, limits)
         first = open_image(path, max_pixels=limits.pixels)
         return _frames(path, limits) or first
     except InputError as error:
@@ -111,9 +114,9 @@ def _frames(path: Path, limits: Limits) -> list[Image.Image]:
                 return []
             if count > limits.frames:
                 raise InputError(f"'{path.name}' has {count} frames, more than the limit of {limits.frames}; cut it")
-            wanted = evenly(count, limits.shown_frames)
+            wanted = limits.evenly(count)
             found = {
-                number: frame.convert("RGB")
+                number: limits.fitted(frame)
                 for number, frame in enumerate(ImageSequence.Iterator(image))
                 if number in set(wanted)
             }
@@ -122,10 +125,3 @@ def _frames(path: Path, limits: Limits) -> list[Image.Image]:
         raise
     except Exception as error:  # decoders fail on damaged files with nearly every exception there is
         raise InputError(f"video '{path.name}' is damaged or cut short; get it again") from error
-
-
-def evenly(count: int, wanted: int) -> list[int]:
-    """Indices of ``wanted`` of ``count`` frames at equal distances, the first and the last among them."""
-    if wanted < 2:
-        return [0] * wanted
-    return [round(number * (count - 1) / (wanted - 1)) for number in range(wanted)]
