@@ -47,12 +47,25 @@ def test_too_many_pixels_are_refused_from_the_header(visit: Any, site: Any, tmp_
     assert site.server.uploads.files() == []
 
 
-def test_a_file_that_is_too_large_is_not_stored(visit: Any, site: Any) -> None:
+def test_a_file_that_is_too_large_is_not_even_sent(visit: Any, site: Any) -> None:
     page = visit()
-    with page.expect_response(lambda answer: answer.request.method == "POST") as answered:
-        upload(page, "#drop", {"name": "big.png", "mimeType": "image/png", "buffer": bytes(2_100_000)})
-    assert answered.value.status == 400
-    assert "larger than the limit of 2 MB" in answered.value.text()
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.method))
+    upload(page, "#drop", {"name": "big.png", "mimeType": "image/png", "buffer": bytes(2_100_000)})
+    page.get_by_text("exceed the maximum allowed size").first.wait_for()
+    assert "POST" not in sent
+    assert site.server.uploads.files() == []
+
+
+@pytest.mark.parametrize("size", [2_100_000, None], ids=["said", "unsaid"])
+def test_a_file_that_is_sent_though_it_is_too_large_is_not_stored(site: Any, size: int | None) -> None:
+    body: Any = bytes(2_100_000) if size else iter([bytes(700_000)] * 3)  # without its length it comes in chunks
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    request = urllib.request.Request(f"{site.address}/gradio_api/upload", body, headers, method="POST")
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=60)
+    assert refused.value.code == 400
+    assert refused.value.read() == b"The file is larger than the limit of 2 MB."
     assert site.server.uploads.files() == []
 
 

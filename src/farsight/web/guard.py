@@ -33,6 +33,8 @@ HEADERS = {
 }
 MESSAGE_BYTES = 1_000_000
 """Of a request that is no upload: settings and prompts are short."""
+DRAINED_BYTES = 200_000_000
+"""How much of a refused upload is let come in, to no place, so that the answer is heard."""
 FORM_BYTES = 10_000
 """What a form adds to the file in it."""
 
@@ -67,6 +69,7 @@ class Guard:
             body = await _whole(receive, MESSAGE_BYTES)
             refused = "The request is too large." if body is None else self._refused_body(body)
         if refused is not None:
+            await _drained(receive, DRAINED_BYTES)
             await PlainTextResponse(refused, status_code=400)(scope, receive, send)
             return
         await self.app(scope, receive if body is None else _again(body, receive), _with_headers(send))
@@ -104,6 +107,16 @@ def paths_in(value: Any) -> Iterator[str]:
             waiting += one.values()
         elif isinstance(one, list):
             waiting += one
+
+
+async def _drained(receive: Receive, most: int) -> None:
+    """Read what is still coming and forget it: a browser that is cut off while it sends does not hear why."""
+    seen = 0
+    while seen < most:
+        message = await receive()
+        seen += len(message.get("body", b""))
+        if message["type"] != "http.request" or not message.get("more_body", False):
+            return
 
 
 async def _whole(receive: Receive, most: int) -> bytes | None:
