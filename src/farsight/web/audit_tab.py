@@ -104,7 +104,7 @@ def audit_tab(does: AuditTab, *, private: dict[str, Any]) -> None:
     gr.HTML(f'<p class="quiet">{WORDS}</p>')
     with gr.Row():
         captions = upload_zone(label="Captions (.jsonl)", height=120, elem_id="captions")
-        objects = upload_zone(label="Objects (.jsonl or .json)", height=120, elem_id="objects")
+        objects = upload_zone(label="Objects (.jsonl)", height=120, elem_id="objects")
     vocabulary = gr.Radio(list(VOCABULARIES), value="MS COCO", label="Words that name objects", elem_id="vocabulary")
     start = gr.Button("Audit", variant="primary", elem_id="audit")
     told = gr.HTML(status("Choose both files, then press Audit."), js_on_load=None, elem_id="audit-status")
