@@ -33,10 +33,10 @@ HEADERS = {
 }
 MESSAGE_BYTES = 1_000_000
 """Of a request that is no upload: settings and prompts are short."""
-DRAINED_BYTES = 200_000_000
-"""How much of a refused upload is let come in, to no place, so that the answer is heard."""
 FORM_BYTES = 10_000
 """What a form adds to the file in it."""
+DRAINED_BYTES = 200_000_000
+"""How much of what is refused is let come in, to no place."""
 
 
 class Guard:
@@ -65,11 +65,12 @@ class Guard:
         headers = Headers(scope=scope)
         refused = self._refused(scope, headers)
         body: bytes | None = None
-        if refused is None and scope["method"] == "POST" and not self._is_upload(scope):
+        if refused is not None:
+            await _whole(receive, 0)
+        elif scope["method"] == "POST" and not self._is_upload(scope):
             body = await _whole(receive, MESSAGE_BYTES)
             refused = "The request is too large." if body is None else self._refused_body(body)
         if refused is not None:
-            await _drained(receive, DRAINED_BYTES)
             await PlainTextResponse(refused, status_code=400)(scope, receive, send)
             return
         await self.app(scope, receive if body is None else _again(body, receive), _with_headers(send))
@@ -109,25 +110,19 @@ def paths_in(value: Any) -> Iterator[str]:
             waiting += one
 
 
-async def _drained(receive: Receive, most: int) -> None:
-    """Read what is still coming and forget it: a browser that is cut off while it sends does not hear why."""
-    seen = 0
-    while seen < most:
-        message = await receive()
-        seen += len(message.get("body", b""))
-        if message["type"] != "http.request" or not message.get("more_body", False):
-            return
-
-
 async def _whole(receive: Receive, most: int) -> bytes | None:
-    body = b""
-    while True:
+    """Read a body to its end; None if it is longer than ``most``, which is then forgotten.
+
+    A browser that is cut off while it sends does not hear why, so what is refused is read too.
+    """
+    body, size, more = b"", 0, True
+    while more and size < DRAINED_BYTES:
         message = await receive()
-        body += bytes(message.get("body", b""))
-        if len(body) > most:
-            return None
-        if message["type"] != "http.request" or not message.get("more_body", False):
-            return body
+        part = bytes(message.get("body", b""))
+        size += len(part)
+        body = body + part if size <= most else b""
+        more = message["type"] == "http.request" and message.get("more_body", False)
+    return None if more or size > most else body
 
 
 def _again(body: bytes, receive: Receive) -> Receive:
