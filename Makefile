@@ -9,6 +9,7 @@ VENV ?= .venv
 LMMS_VENV ?= .venv-lmms
 VLLM_VENV ?= .venv-vllm
 RAY_VENV ?= .venv-ray
+WEB_VENV ?= .venv-web
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip install -qq --disable-pip-version-check -c constraints.txt
 FILES := pyproject.toml constraints.txt
@@ -78,6 +79,12 @@ test-ray:
 	@start=$$(date +%s); $(MAKE) -s --no-print-directory VENV=$(RAY_VENV) $(RAY_VENV)/.installed-ray \
 	&& $(RAY_VENV)/bin/python -m pytest -q tests/ray_engine && $(TOOK)
 
+test-web:
+	@start=$$(date +%s); $(MAKE) -s --no-print-directory VENV=$(WEB_VENV) $(WEB_VENV)/.installed-web \
+	&& { command -v chromium >/dev/null || { apt-get update -qq && apt-get install -qq -y chromium; } \
+	     || { echo "make test-web drives Chromium: install it, such as Debian's package chromium" >&2; exit 1; }; } \
+	&& $(WEB_VENV)/bin/python -m pytest -q tests/web tests/cli/test_web.py tests/web_browser && $(TOOK)
+
 lint: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -141,3 +148,10 @@ $(VENV)/.installed-ray: $(FILES) | $(VENV)/bin/python
 	@echo "installing farsight and Ray in $(VENV)"
 	@$(PIP) pytest -e '.[ray]'
 	@touch $(VENV)/.installed $@
+
+# Gradio wants an older Pillow than the one that everything else is tested with.
+$(VENV)/.installed-web: $(FILES) | $(VENV)/bin/python
+	@echo "installing farsight, Gradio and Playwright in $(VENV)"
+	@grep -vi '^pillow==' constraints.txt > $(VENV)/constraints.txt
+	@$(RUN) -m pip install -qq --disable-pip-version-check -c $(VENV)/constraints.txt -e '.[web]' pytest hypothesis playwright==1.65.2
+	@touch $@

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from farsight.checkpoints import load
-from farsight.cli.generation import Words, generate, printable
+from farsight.description import Words, generate, printable
 from farsight.farsight import FarSight
 from farsight.images import open_image
 from farsight.method import Plain

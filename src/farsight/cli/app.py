@@ -22,6 +22,7 @@ from farsight.cli.methods import methods
 from farsight.cli.pope import pope, pope_questions
 from farsight.cli.scenes import scenes, train
 from farsight.cli.serve import serve
+from farsight.cli.web import web
 from farsight.errors import FarSightError
 
 
@@ -64,6 +65,7 @@ app.command()(pope)
 app.command("pope-questions")(pope_questions)
 app.command()(amber)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(serve)
+app.command()(web)
 
 app.add_typer(scenes, name="scenes")
 app.command()(train)

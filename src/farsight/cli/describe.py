@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from farsight.checkpoints import LoadedModel
-    from farsight.cli.generation import Description
     from farsight.cli.truth import Truth
+    from farsight.description import Description
     from farsight.method import Method
     from farsight.metrics.vocabulary import Vocabulary
 
@@ -127,7 +127,7 @@ class _Job:
         self.max_new_tokens = max_new_tokens
 
     def stream(self, images: list[Path]) -> None:
-        from farsight.cli.generation import generate
+        from farsight.description import generate
         from farsight.images import open_image
 
         console = _console()
@@ -202,7 +202,7 @@ class _Job:
 
     def _said(self, images: list[Path]) -> Iterator[tuple[Path, list[Description]]]:
         """What each method says about each picture, with progress on stderr."""
-        from farsight.cli.generation import generate, warm_up
+        from farsight.description import generate, warm_up
         from farsight.images import open_image
 
         for number, path in enumerate(images, start=1):

@@ -89,13 +89,14 @@ def evaluate(
     from farsight.cli.quiet import quiet
 
     with quiet():
+        from farsight.evaluate.finished import DETAILS, detail_rows
         from farsight.evaluate.plan import Plan
         from farsight.evaluate.run_folder import PICTURES, opened
         from farsight.evaluate.scores import score_run
         from farsight.evaluate.settings import parse_methods, read_methods
         from farsight.evaluate.task_names import TaskOptions, make_task
         from farsight.evaluate.tasks import weights_fingerprint
-        from farsight.files import write
+        from farsight.files import write, write_lines
 
         choice = engines.EngineChoice(
             name=engine, device=device, address=address, workers=workers, gpus_per_worker=gpus_per_worker
@@ -131,6 +132,7 @@ def evaluate(
             parts = score_run(made, list(chosen), folder.rows, seed=seed)
             results = _results(plan, parts)
             write(out / "results.json", [json_format.dumps(results, indent=2, allow_nan=False).encode()])
+            write_lines(out / DETAILS, detail_rows(made, parts, out))
             _write_page(plan, parts, out)
     if json:
         print(json_format.dumps(results, indent=2, allow_nan=False))
@@ -200,4 +202,4 @@ def _print(plan: Plan, parts: list[PartScores], out: Path) -> None:
         if part.failed:
             item, reason = next(iter(part.failed.items()))
             note(f"{part.part}: {len(part.failed)} items could not be asked and are left out: {item}: {reason}")
-    print(f"wrote {out / 'report.html'}, results.json and answers.jsonl")
+    print(f"wrote {out / 'report.html'}, results.json, details.jsonl and answers.jsonl")

@@ -99,25 +99,16 @@ def load(
     model: str, device: str | None, dtype: str | None, attn_implementation: str | None, *, videos: bool = False
 ) -> LoadedModel:
     """Load the checkpoint that ``--model`` names; with ``videos``, 'embedded' is the one that takes them."""
-    from farsight import checkpoints
-    from farsight.scenes.video.processor import FramesProcessor, has_frames_processor
+    from farsight import embedded
 
-    source = embedded_path(videos) if model == EMBEDDED else model
-    loaded = checkpoints.load(
-        source,
-        device=device,
-        dtype=dtype,
-        attn_implementation=attn_implementation,
-        load_processor=FramesProcessor.from_pretrained if has_frames_processor(source) else None,
-    )
-    return checkpoints.LoadedModel(loaded.model, loaded.processor, model)
+    return embedded.load(model, device, dtype, attn_implementation, videos=videos)
 
 
 def embedded_path(videos: bool) -> Path:
     """Where the embedded model lies that takes pictures, or the one that takes videos."""
-    from farsight.scenes import checkpoint_path, video_checkpoint_path
+    from farsight import embedded
 
-    return video_checkpoint_path() if videos else checkpoint_path()
+    return embedded.embedded_path(videos)
 
 
 def label(method: Method) -> str:

@@ -1,17 +1,17 @@
-"""One description of one picture: greedy decoding, timed, handed on word by word."""
+"""One description of one picture or video: greedy decoding, timed, handed on word by word."""
 
 from __future__ import annotations
 
 import time
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from PIL import Image
 from transformers import TextStreamer
 
-from farsight.checkpoints import LoadedModel, prompt_inputs
+from farsight.checkpoints import LoadedModel, prompt_inputs, video_inputs
 from farsight.method import Method, searches
 
 WARM_UP_TOKENS = 4
@@ -52,13 +52,19 @@ class Words(TextStreamer):
 def generate(
     loaded: LoadedModel,
     method: Method,
-    image: Image.Image,
+    seen: Image.Image | Sequence[Image.Image],
     prompt: str,
     max_new_tokens: int,
     show: Callable[[str], None] | None = None,
 ) -> Description:
-    """Describe ``image`` greedily under ``method``; ``show`` gets the text while it is made, of a search at its end."""
-    inputs = prompt_inputs(loaded, image, prompt)
+    """Describe a picture, or the frames of a video, greedily under ``method``.
+
+    ``show`` gets the text while it is made, of a search at its end.
+    """
+    if isinstance(seen, Image.Image):
+        inputs = prompt_inputs(loaded, seen, prompt)
+    else:
+        inputs = video_inputs(loaded, [seen], [prompt])
     words = None if show is None or searches(method) else Words(loaded.tokenizer, show)
     start = time.perf_counter()
     with method(loaded.model):
@@ -80,10 +86,10 @@ def generate(
     return Description(text=text, tokens=len(new), seconds=seconds)
 
 
-def warm_up(loaded: LoadedModel, methods: list[Method], image: Image.Image, prompt: str) -> None:
+def warm_up(loaded: LoadedModel, methods: list[Method], seen: Image.Image | Sequence[Image.Image], prompt: str) -> None:
     """Let each method pay for what only a first call pays for."""
     for method in methods:
-        generate(loaded, method, image, prompt, WARM_UP_TOKENS)
+        generate(loaded, method, seen, prompt, WARM_UP_TOKENS)
 
 
 def printable(text: str) -> str:

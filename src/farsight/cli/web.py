@@ -1,0 +1,58 @@
+"""``farsight web``: the page."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from farsight.cli import options
+from farsight.errors import InputError, SettingError
+
+_LIMITS = "Limits"
+
+
+def web(
+    model: options.Model = options.EMBEDDED,
+    run: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="RUN", help="A folder of 'farsight eval' for the second tab; one option for each."),
+    ] = None,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Where to listen; this machine alone.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(metavar="N", help="Port; 0 is any that is free.")] = 7860,
+    max_megabytes: Annotated[
+        float, typer.Option(metavar="X", help="Largest uploaded file.", rich_help_panel=_LIMITS)
+    ] = 10.0,
+    max_megapixels: Annotated[
+        float, typer.Option(metavar="X", help="Largest uploaded picture.", rich_help_panel=_LIMITS)
+    ] = 24.0,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
+    attn_implementation: options.AttnImplementation = None,
+) -> None:
+    """Open a page: descriptions side by side with what each word looked at, runs, and the audit of captions.
+
+    It listens on this machine alone, calls no other host, and keeps nothing.
+
+    Example: farsight web --run runs/scenes
+    """
+    for name, value in (("--max-megabytes", max_megabytes), ("--max-megapixels", max_megapixels)):
+        if not 0 < value <= 10_000:
+            raise SettingError(f"{name} must be above 0 and at most 10000, not {value:g}")
+    if importlib.util.find_spec("gradio") is None:
+        raise InputError("farsight web needs Gradio, which is not installed: pip install 'farsight-mllm[web]'")
+    from farsight.cli.quiet import quiet
+
+    with quiet():
+        from farsight.web.limits import Limits
+        from farsight.web.models import Models
+        from farsight.web.server import run_names, serving
+
+        limits = Limits(megabytes=max_megabytes, megapixels=max_megapixels)
+        models = Models(name=model, device=device, dtype=dtype, attn_implementation=attn_implementation)
+        runs = run_names(run or [])
+        with serving(models, host=host, port=port, runs=runs, limits=limits) as server:
+            print(f"FarSight is at {server.address} (Ctrl+C ends it)", flush=True)
+            server.run()

@@ -1,0 +1,142 @@
+"""A finished run, read again from its folder: figures, differences, and what every method said about every picture.
+
+``results.json`` has the figures, ``details.jsonl`` one row for each method and caption with its objects, true and
+false, so that nothing has to be scored again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from dataclasses import fields as fields_of
+from pathlib import Path
+from typing import Any
+
+from farsight.errors import InputError
+from farsight.evaluate.scores import PartScores
+from farsight.evaluate.tasks import Task
+from farsight.metrics.paired import Difference
+
+DETAILS = "details.jsonl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caption:
+    """What one method said about one picture."""
+
+    text: str
+    mentions: tuple[tuple[str, int, int], ...]
+    """Object, and where its name begins and ends in the text."""
+    false: frozenset[str]
+    """Objects that it names and that are not in the picture."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """One picture or video of a part, with all methods' captions."""
+
+    image_id: str
+    path: Path
+    captions: Mapping[str, Caption]
+    """By method, in the order of the run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishedRun:
+    """What the folder of a finished run holds."""
+
+    name: str
+    title: str
+    methods: Sequence[str]
+    parts: Sequence[PartScores]
+    """With figures and differences; captions and answers are in ``items``."""
+    items: Mapping[str, Sequence[Shown]]
+    """Pictures of each part that asks for captions; empty for a run from before details were written."""
+
+
+def detail_rows(task: Task, parts: Sequence[PartScores], folder: Path) -> Iterator[str]:
+    """Write a row for each caption of a run: part, method, picture, and what `CaptionScore.record` has.
+
+    Pictures in the run folder are named from there, so that it can be moved.
+    """
+    paths = {(item.part, item.image_id): item.path for item in task.items}
+    for part in parts:
+        for label, score in part.captions.items():
+            for one in score.captions:
+                path = paths[part.part, one.caption.image_id]
+                inside = path.resolve().is_relative_to(folder.resolve())
+                shown = path.resolve().relative_to(folder.resolve()) if inside else path.resolve()
+                about = {"part": part.part, "method": label, "picture": str(shown)}
+                yield json.dumps(about | one.record(), ensure_ascii=False, allow_nan=False)
+
+
+def read_run(folder: Path) -> FinishedRun:
+    """Read the folder of a finished run.
+
+    Raises
+    ------
+    InputError
+        If it is no such folder, the run is not finished, or a file is damaged.
+    """
+    if not (folder / "run.json").is_file():
+        raise InputError(f"{folder}: is no run folder, there is no run.json; give the --out of a 'farsight eval'")
+    if not (folder / "results.json").is_file():
+        raise InputError(f"{folder}: the run is not finished; start the same 'farsight eval' again")
+    try:
+        results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+        config = results["config"]
+        methods = list(config["methods"])
+        parts = [_part(name, found) for name, found in results["parts"].items()]
+        title = f"{config['task']['name']}: {config['model']}"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{folder / 'results.json'}: is damaged ({error}); start the same 'farsight eval' again"
+        ) from error
+    items = _items(folder, methods)
+    return FinishedRun(name=folder.name, title=title, methods=methods, parts=parts, items=items)
+
+
+def _part(name: str, found: Mapping[str, Any]) -> PartScores:
+    known = {field.name for field in fields_of(Difference)}
+    differences = {
+        label: {
+            figure: Difference(**{key: value for key, value in one.items() if key in known})
+            for figure, one in figures.items()
+        }
+        for label, figures in found["differences"].items()
+    }
+    return PartScores(
+        part=name,
+        kind=found["kind"],
+        captions={},
+        answers={},
+        figures=found["figures"],
+        differences=differences,
+        failed=found["failed"],
+    )
+
+
+def _items(folder: Path, methods: Sequence[str]) -> dict[str, list[Shown]]:
+    path = folder / DETAILS
+    if not path.is_file():
+        return {}
+    found: dict[tuple[str, str], dict[str, Caption]] = {}
+    pictures: dict[tuple[str, str], Path] = {}
+    try:
+        for line in path.read_text(encoding="utf-8").split("\n")[:-1]:
+            row = json.loads(line)
+            key = row["part"], row["image_id"]
+            pictures[key] = folder / row["picture"]
+            found.setdefault(key, {})[row["method"]] = Caption(
+                text=row["caption"],
+                mentions=tuple((one["object"], one["start"], one["end"]) for one in row["mentions"]),
+                false=frozenset(one["object"] for one in row["hallucinated"]),
+            )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: is damaged ({error}); start the same 'farsight eval' again") from error
+    items: dict[str, list[Shown]] = {}
+    for (part, image_id), captions in found.items():
+        ordered = {label: captions[label] for label in methods if label in captions}
+        items.setdefault(part, []).append(Shown(image_id=image_id, path=pictures[part, image_id], captions=ordered))
+    return items

@@ -1,0 +1,33 @@
+"""Stop a model in the middle of whatever it is doing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event
+from typing import Any
+
+from torch import nn
+
+
+class CancelledError(Exception):
+    """The visitor does not want the answer any more, or has left."""
+
+
+@contextmanager
+def stops(model: nn.Module, cancelled: Event) -> Iterator[None]:
+    """Raise `CancelledError` out of the model's next forward pass once ``cancelled`` is set.
+
+    A forward pass is in every decoding loop, search and diagnosis, and methods restore the model on every exception.
+    """
+
+    def check(*_: Any) -> None:
+        if cancelled.is_set():
+            raise CancelledError
+
+    hook = model.register_forward_pre_hook(check)
+    try:
+        check()
+        yield
+    finally:
+        hook.remove()

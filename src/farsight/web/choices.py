@@ -1,0 +1,44 @@
+"""Which methods can be chosen on the page, and what its sliders set."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields, replace
+from typing import Any
+
+from farsight.errors import SettingError
+from farsight.method import Composed, Method
+from farsight.methods import METHODS, make_method
+from farsight.registers import PAPER_SIGMA
+
+_NEEDS_MORE = ("farsight-released", "constant")
+"""The first works without the cache only, the second has no default."""
+METHOD_NAMES = (*(name for name in METHODS if name not in _NEEDS_MORE), "farsight+beam")
+"""By name alone: no setting is read from a request, so none can name a file."""
+WHOLE_CALL = 0
+"""Of the horizon's slider: the length of prompt and answer, as in the paper."""
+MOST_HORIZON = 512
+
+
+def chosen_method(name: str, sigma: float, horizon: int) -> Method:
+    """Make a method by its name, with the sliders' settings where it has them.
+
+    Raises
+    ------
+    SettingError
+        If there is no such method, or a value has no meaning.
+    """
+    if name not in METHOD_NAMES:
+        raise SettingError(f"unknown method '{name}'; choose one of {', '.join(METHOD_NAMES)}")
+    made = [_set(make_method(part, {}), sigma, horizon) for part in name.split("+")]
+    return made[0] if len(made) == 1 else Composed(methods=tuple(made))
+
+
+def _set(method: Method, sigma: float, horizon: int) -> Method:
+    has = {field.name for field in fields(method)}
+    values: dict[str, Any] = {}
+    if "sigma" in has and not math.isclose(sigma, PAPER_SIGMA, abs_tol=1e-6):
+        values["sigma"] = float(sigma)
+    if "horizon" in has and horizon != WHOLE_CALL:
+        values["horizon"] = int(horizon)
+    return replace(method, **values) if values else method

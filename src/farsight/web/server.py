@@ -1,0 +1,161 @@
+"""The server: loopback, a temporary folder that is removed with it, and no call to any other host."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from farsight.errors import InputError, SettingError
+from farsight.web.limits import Limits
+from farsight.web.models import Models
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+
+SWEEP_SECONDS = 60.0
+
+
+@contextmanager
+def serving(
+    models: Models, *, host: str, port: int, runs: Mapping[str, Path], limits: Limits | None = None
+) -> Iterator[Server]:
+    """Make a server for the length of a block; its temporary folder is removed on leaving.
+
+    Parameters
+    ----------
+    models
+        What describes; the model for pictures is loaded before anybody comes.
+    host, port
+        Where it listens; port 0 is any that is free.
+    runs
+        Run folders of the second tab, by name.
+    limits
+        Of what is uploaded and asked for.
+
+    Raises
+    ------
+    InputError
+        If the port is taken, or there is no such address on this machine.
+    """
+    limits = limits or Limits()
+    listening = _listen(host, port)
+    with tempfile.TemporaryDirectory(prefix="farsight-web-") as folder, listening:
+        uploads = Path(folder) / "uploads"
+        uploads.mkdir()
+        os.environ["GRADIO_TEMP_DIR"] = str(uploads)  # read when Gradio makes its routes
+        models.load()
+        yield Server(models, listening, uploads, runs, limits)
+
+
+class Server:
+    """The page behind its guard, on a socket that listens already; made by `serving`."""
+
+    def __init__(
+        self, models: Models, listening: socket.socket, uploads: Path, runs: Mapping[str, Path], limits: Limits
+    ) -> None:
+        import gradio as gr
+        import uvicorn
+        from fastapi import FastAPI
+
+        from farsight.web.app import Page
+        from farsight.web.fragments import text_of
+        from farsight.web.guard import Guard
+        from farsight.web.theme import theme
+        from farsight.web.uploads import UploadFolder
+
+        self.listening = listening
+        self.uploads = UploadFolder(uploads, limits)
+        self.page = Page(models=models, uploads=self.uploads, runs=runs, limits=limits)
+        app = gr.mount_gradio_app(
+            FastAPI(docs_url=None, redoc_url=None, openapi_url=None),
+            self.page.blocks(),
+            path="",
+            allowed_paths=[],
+            max_file_size=limits.bytes,
+            show_error=False,
+            enable_monitoring=False,
+            ssr_mode=False,
+            pwa=False,
+            mcp_server=False,
+            footer_links=[],
+            run_history=False,
+            theme=theme(),
+            css=text_of("style.css"),
+        )
+        guarded = Guard(app, self.uploads.holds, limits.bytes)
+        config = uvicorn.Config(guarded, log_level="error", access_log=False, timeout_graceful_shutdown=3)
+        self._server = uvicorn.Server(config)
+
+    @property
+    def address(self) -> str:
+        """Where to open it."""
+        host, port = self.listening.getsockname()[:2]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    @property
+    def started(self) -> bool:
+        """Whether it answers."""
+        return bool(self._server.started)
+
+    def run(self) -> None:
+        """Answer until `stop`, or the user interrupts."""
+        done = threading.Event()
+        threading.Thread(target=self._sweep, args=(done,), daemon=True).start()
+        try:
+            self._server.run(sockets=[self.listening])
+        finally:
+            done.set()
+
+    def stop(self) -> None:
+        """Let `run` come to its end."""
+        self._server.should_exit = True
+
+    def _sweep(self, done: threading.Event) -> None:
+        while not done.wait(SWEEP_SECONDS):
+            self.uploads.sweep()
+
+
+def run_names(folders: Sequence[Path]) -> dict[str, Path]:
+    """Name run folders by the end of their path; those of one name are told apart by a number.
+
+    Raises
+    ------
+    InputError
+        If one is no folder of a finished run.
+    """
+    from farsight.evaluate.finished import read_run
+
+    named: dict[str, Path] = {}
+    for folder in folders:
+        path = folder.resolve()
+        read_run(path)
+        name, number = path.name, 2
+        while name in named:
+            name, number = f"{path.name} ({number})", number + 1
+        named[name] = path
+    return named
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    if not 0 <= port <= 65535:
+        raise SettingError(f"--port {port} is no port; choose one from 1024 to 65535, or 0 for any that is free")
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        made = socket.socket(family, socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise InputError(f"--host '{host}' is no address of this machine; choose 127.0.0.1") from error
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind((host, port))
+    except OSError as error:
+        made.close()
+        if error.errno in (13, 98, 48, 10013, 10048):
+            raise InputError(
+                f"port {port} cannot be used ({error.strerror}); choose another with --port, or 0 for any that is free"
+            ) from error
+        raise InputError(f"--host '{host}' is no address of this machine; choose 127.0.0.1") from error
+    return made

@@ -1,0 +1,91 @@
+"""A finished run is read again as it was written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from farsight.errors import InputError
+from farsight.evaluate.finished import DETAILS, detail_rows, read_run
+from farsight.evaluate.run_folder import RunFolder
+from farsight.evaluate.scores import PartScores, score_run
+from farsight.evaluate.tasks import Item, Task
+from farsight.files import write_lines
+from farsight.metrics.vocabulary import Vocabulary
+
+VOCABULARY = Vocabulary(name="test", objects={"dog": [], "cat": [], "car": []})
+SAID = {
+    "greedy": ["A dog and a\u2028cat.", "A cat.", "A car, a dog."],
+    "other": ["A dog.", "A cat.", "A cat and a car."],
+}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> tuple[Path, list[PartScores]]:
+    items = [
+        Item(
+            item_id=f"captions/{number}", part="captions", kind="caption", image_id=str(number), prompt="?",
+            path=tmp_path / "pictures" / f"{number}.png", max_new_tokens=8, truth={"objects": [there]},
+        )
+        for number, there in enumerate(["dog", "cat", "car"])
+    ]  # fmt: skip
+    task = Task(name="chair", items=tuple(items), vocabulary=VOCABULARY, sources={})
+    folder = RunFolder(tmp_path)
+    about = {"absorbed": None, "ended": True, "tokens": 3, "failed": None}
+    folder.append(
+        about | {"method": label, "item": f"captions/{n}", "text": text}
+        for label, texts in SAID.items()
+        for n, text in enumerate(texts)
+    )
+    parts = score_run(task, list(SAID), folder.rows)
+    config = {"task": {"name": "chair"}, "model": "m", "methods": {label: {} for label in SAID}}
+    (tmp_path / "run.json").write_text(json.dumps(config))
+    results = {"config": config, "parts": {part.part: part.record() for part in parts}}
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    write_lines(tmp_path / DETAILS, detail_rows(task, parts, tmp_path))
+    return tmp_path, parts
+
+
+def test_figures_differences_and_captions_come_back(run: tuple[Path, list[PartScores]]) -> None:
+    folder, [written] = run
+    found = read_run(folder)
+    [part] = found.parts
+    assert part.figures == written.figures
+    assert part.differences == written.differences
+    assert (found.title, list(found.methods)) == ("chair: m", ["greedy", "other"])
+    items = found.items["captions"]
+    assert [item.captions["greedy"].text for item in items] == SAID["greedy"]
+    assert [set(item.captions["greedy"].false) for item in items] == [{"cat"}, set(), {"dog"}]
+    assert items[0].path == folder / "pictures" / "0.png"
+    text, mentions = items[2].captions["other"].text, items[2].captions["other"].mentions
+    assert [(name, text[start:end]) for name, start, end in mentions] == [("cat", "cat"), ("car", "car")]
+
+
+def test_a_run_from_before_details_were_written_has_no_items(run: tuple[Path, list[PartScores]]) -> None:
+    folder, _ = run
+    (folder / DETAILS).unlink()
+    assert read_run(folder).items == {}
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("run.json", None, "is no run folder"),
+        ("results.json", None, "the run is not finished"),
+        ("results.json", "{", "results.json: is damaged"),
+        ("results.json", "[]", "results.json: is damaged"),
+        (DETAILS, '{"part": 1}\n', "details.jsonl: is damaged"),
+    ],
+)
+def test_what_is_wrong_with_a_folder_is_said(
+    run: tuple[Path, list[PartScores]], file: str, content: str | None, said: str
+) -> None:
+    folder, _ = run
+    if content is None:
+        (folder / file).unlink()
+    else:
+        (folder / file).write_text(content)
+    with pytest.raises(InputError, match=said):
+        read_run(folder)
