@@ -106,14 +106,15 @@ def test_what_the_prefix_cache_gives_back_has_seen_the_registers(
 
 
 def test_chunked_prefill_sees_the_same_registers(start: Callable[..., Any], requests: list[Request]) -> None:
-    engine = start(STRONG, max_num_batched_tokens=32, max_num_seqs=2, enable_prefix_caching=False)
+    chunk = 32
+    engine = start(STRONG, max_num_batched_tokens=chunk, max_num_seqs=2, enable_prefix_caching=False)
     method = reference.farsight(STRONG)
     for asked in requests:
         following = reference.continued(asked, method)
         longer = Request(asked.ids + following, asked.picture, asked.pixels)
         tokens, values, cached = generated(engine, longer)
         assert cached == 0
-        assert len(longer.ids) > 64
+        assert len(longer.ids) > chunk
         assert difference(values, reference.log_probabilities(longer, tokens, method)) < CLOSE
         expected = reference.log_probabilities(asked, following, method)
         assert difference(teacher_forced(engine, asked, following), expected) < CLOSE
