@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import re
-import signal
 import socket
-import subprocess
-import sys
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -73,20 +67,3 @@ def test_a_port_that_is_taken_is_named(run: Any) -> None:
         result = run("web", "--port", port)
     assert result.exit_code == 2
     assert f"port {port} cannot be used" in result.stderr
-
-
-@WITH_GRADIO
-def test_the_page_is_on_this_machine_alone_and_leaves_no_files(tmp_path: Path) -> None:
-    environment = os.environ | {"TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
-    command = [sys.executable, "-m", "farsight", "web", "--port", "0", "--device", "cpu"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as server:
-        assert server.stdout is not None
-        said = server.stdout.readline()
-        address = re.search(r"http://127\.0\.0\.1:\d+", said)
-        assert address, said
-        with urllib.request.urlopen(address[0], timeout=120) as answer:  # it listens already, and answers soon
-            assert answer.status == 200
-        assert list(tmp_path.glob("farsight-web-*/uploads"))
-        server.send_signal(signal.SIGINT)
-        assert server.wait(120) in (0, 130)
-    assert list(tmp_path.glob("farsight-web-*")) == []
