@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging as stdlib_logging
 import os
 import sys
 import warnings
@@ -36,7 +37,12 @@ def quiet() -> Iterator[None]:
             said.add(text)
             print(f"warning: {text}", file=sys.stderr)
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("always")
-        warnings.showwarning = show
-        yield
+    before = stdlib_logging.root.manager.disable
+    stdlib_logging.disable(max(before, stdlib_logging.WARNING))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.showwarning = show
+            yield
+    finally:
+        stdlib_logging.disable(before)

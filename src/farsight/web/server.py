@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import tempfile
 import threading
@@ -106,7 +107,8 @@ class Server:
         done = threading.Event()
         threading.Thread(target=self._sweep, args=(done,), daemon=True).start()
         try:
-            self._server.run(sockets=[self.listening])
+            with _terminating():
+                self._server.run(sockets=[self.listening])
         finally:
             done.set()
 
@@ -117,6 +119,23 @@ class Server:
     def _sweep(self, done: threading.Event) -> None:
         while not done.wait(SWEEP_SECONDS):
             self.uploads.sweep()
+
+
+@contextmanager
+def _terminating() -> Iterator[None]:
+    """Let SIGTERM, which uvicorn raises again after its own end, leave by way of what has to be cleaned up."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def run_names(folders: Sequence[Path]) -> dict[str, Path]:
