@@ -44,7 +44,7 @@ def serving(
     """
     limits = limits or Limits()
     listening = _listen(host, port)
-    with tempfile.TemporaryDirectory(prefix="farsight-web-") as folder, listening:
+    with _terminating(), tempfile.TemporaryDirectory(prefix="farsight-web-") as folder, listening:
         uploads = Path(folder) / "uploads"
         uploads.mkdir()
         os.environ["GRADIO_TEMP_DIR"] = str(uploads)  # read when Gradio makes its routes
@@ -107,8 +107,7 @@ class Server:
         done = threading.Event()
         threading.Thread(target=self._sweep, args=(done,), daemon=True).start()
         try:
-            with _terminating():
-                self._server.run(sockets=[self.listening])
+            self._server.run(sockets=[self.listening])
         finally:
             done.set()
 
@@ -123,7 +122,7 @@ class Server:
 
 @contextmanager
 def _terminating() -> Iterator[None]:
-    """Let SIGTERM, which uvicorn raises again after its own end, leave by way of what has to be cleaned up."""
+    """Let SIGTERM, which uvicorn raises again after its own end, leave by way of what is cleaned up."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
