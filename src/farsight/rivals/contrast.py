@@ -99,7 +99,9 @@ def contrasted(model: nn.Module, method: ContrastiveMethod, passes: Passes) -> I
     if generating is None:
         raise UnsupportedModelError(f"{type(model).__name__} has no generate, so there are no logits to contrast")
     if getattr(generating.config, "is_encoder_decoder", False):
-        raise UnsupportedModelError(f"{type(model).__name__} is an encoder-decoder model, which this method does not support")
+        raise UnsupportedModelError(
+            f"{type(model).__name__} is an encoder-decoder model, which this method does not support"
+        )
     if generating in _contrasted:
         raise SettingError(f"{method.name} cannot run beside another contrastive method: use one of them")
     if method.needs_image:
