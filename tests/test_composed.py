@@ -7,7 +7,8 @@ from typing import Any
 import models
 import pytest
 import torch
-from test_methods import greedy, state
+from model_state import state
+from test_methods import greedy
 
 import farsight
 from farsight import METHODS, Composed, FarSight, Method, Plain, SettingError, UnsupportedModelError

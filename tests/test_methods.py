@@ -8,6 +8,7 @@ from typing import Any
 import models
 import pytest
 import torch
+from model_state import state
 from transformers import PreTrainedModel
 
 import farsight
@@ -63,22 +64,6 @@ def greedy(model: PreTrainedModel, **kwargs: Any) -> Any:
         return_dict_in_generate=True,
         **kwargs,
     )
-
-
-def state(model: PreTrainedModel) -> dict[str, Any]:
-    """Everything about a model that a method might leave behind."""
-    return {
-        "attributes": {name: sorted(vars(module)) for name, module in model.named_modules()},
-        "hooks": {
-            name: [len(hooks) for attribute, hooks in sorted(vars(module).items()) if attribute.endswith("_hooks")]
-            for name, module in model.named_modules()
-        },
-        "implementations": [
-            module.config._attn_implementation for module in model.modules() if hasattr(module, "config")
-        ],
-        "config": copy.deepcopy(model.config.to_dict()),
-        "generation": model.generation_config.to_dict(),
-    }
 
 
 def serves(method: Method, model: PreTrainedModel) -> bool:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import re
 from typing import Any
 
 import torch
 from architectures import ROWS, Row
 from inputs import kinds_of, left_padded, length_of, prompt, with_positions
+from model_state import state
 from reference import SIGMA, logits_of_definition
 from tiny_model import CLASSES, FIRST_WORD, tiny_model
 from torch import Tensor
@@ -161,28 +161,11 @@ def _differs_with_static_cache(model: PreTrainedModel, inputs: dict[str, Tensor]
 
 def _restores(model: PreTrainedModel, inputs: dict[str, Tensor]) -> None:
     tokens, logits = generate(model, inputs)
-    before = _state(model)
+    before = state(model)
     with METHOD(model):
         generate(model, inputs)
-    if _state(model) != before:
+    if state(model) != before:
         raise DefectError("leaving did not restore the model's attributes, hooks or configs")
     again, same = generate(model, inputs)
     if not (torch.equal(again, tokens) and torch.equal(same, logits)):
         raise DefectError("leaving did not restore what the model says")
-
-
-def _state(model: PreTrainedModel) -> dict[str, Any]:
-    return {
-        "attributes": {name: sorted(vars(module)) for name, module in model.named_modules()},
-        "hooks": {
-            name: [len(hooks) for attribute, hooks in sorted(vars(module).items()) if attribute.endswith("_hooks")]
-            for name, module in model.named_modules()
-        },
-        "implementations": [
-            getattr(module.config, "_attn_implementation", None)
-            for module in model.modules()
-            if hasattr(module, "config")
-        ],
-        "config": copy.deepcopy(model.config.to_dict()),
-        "generation": model.generation_config.to_dict(),
-    }
