@@ -37,7 +37,7 @@ def test_json_has_what_the_classes_say(run: Any) -> None:
         "name": "opera",
         "paper": OPERA.paper,
         "changes": ["search"],
-        "extra_forwards": OPERA().num_attn_candidates - 1,
+        "extra_forwards": 0,
         "parameters": {
             "num_beams": 5,
             "scale_factor": 50.0,
@@ -47,6 +47,7 @@ def test_json_has_what_the_classes_say(run: Any) -> None:
             "window": 512,
             "max_rollbacks": 5,
             "image_tokens_first": 10,
+            "candidates_at_once": 5,
         },
     }
     assert rows["plain"]["changes"] == ["nothing"]

@@ -188,6 +188,8 @@ SETTINGS = {
     "one beam": replace(ALWAYS, num_beams=1),
     "the paper's equations from the first token on": replace(ALWAYS, image_tokens_first=0, window=512),
     "more beams": replace(ALWAYS, num_beams=3, image_tokens_first=0, window=512),
+    "candidates in turn": replace(ALWAYS, candidates_at_once=1),
+    "candidates in uneven parts": replace(ALWAYS, candidates_at_once=3),
     "places run out": replace(ALWAYS, max_rollbacks=1),
     "no way back, a strong penalty": replace(ALWAYS, scale_factor=300.0, max_rollbacks=0),
 }
@@ -365,6 +367,7 @@ BAD: list[dict[str, Any]] = [
     {"num_attn_candidates": True},
     {"window": 0},
     {"max_rollbacks": -1},
+    {"candidates_at_once": 0},
     {"image_tokens_first": "10"},
     {"scale_factor": 0.0},
     {"scale_factor": math.nan},

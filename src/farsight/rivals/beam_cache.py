@@ -16,7 +16,7 @@ from farsight.errors import UnsupportedModelError
 _LAYERS = (DynamicLayer, DynamicSlidingWindowLayer)
 
 NewStates = list[tuple[Tensor, Tensor] | None]
-"""Of each layer, the keys and values of the newest token, ``(beams, heads, 1, head_dim)``; None: it caches nothing."""
+"""Of each layer, keys and values of the newest token, ``(beams, tries, heads, 1, head_dim)``; None: caches nothing."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -41,24 +41,66 @@ class BeamCache:
         """Go back to a snapshot, which stays good."""
         self.cache.layers = [copy.copy(layer) for layer in layers]
 
+    def widen(self, tries: int) -> None:
+        """Repeat each beam in place for so many tries of it, of one new token each; `restore` takes that back."""
+        for number, layer in enumerate(self.cache.layers):
+            if type(layer) is DynamicLayer:
+                self.cache.layers[number] = _Tried(layer)
+            else:
+                layer.batch_repeat_interleave(tries)
+
     def newest(self) -> NewStates:
         """Copy what the layers hold of their newest token."""
-        return [
-            (layer.keys[..., -1:, :].clone(), layer.values[..., -1:, :].clone()) if layer.is_initialized else None
-            for layer in self.cache.layers
-        ]
 
-    def keep(self, layers: list[Any], tried: list[NewStates], parents: Tensor, choices: Tensor) -> None:
+        def last(states: Tensor) -> Tensor:
+            newest: Tensor = states[..., -1:, :].unflatten(0, (self.beams, -1))
+            return newest.clone()
+
+        return [(last(layer.keys), last(layer.values)) if layer.is_initialized else None for layer in self.cache.layers]
+
+    def keep(self, layers: list[Any], tried: NewStates, parents: Tensor, choices: Tensor) -> None:
         """Go on from a snapshot: beam ``b`` continues beam ``parents[b]`` with its try number ``choices[b]``."""
         self.restore(layers)
         self.cache.reorder_cache(parents)
-        for number, layer in enumerate(self.cache.layers):
-            states = [states[number] for states in tried]
-            found = [state for state in states if state is not None]
-            if found:
-                where = parents.to(found[0][0].device)
+        for layer, states in zip(self.cache.layers, tried, strict=True):
+            if states is not None:
+                where = parents.to(states[0].device)
                 which = choices.to(where.device)
-                layer.update(*(torch.stack(part)[which, where] for part in zip(*found, strict=True)))
+                layer.update(*(part[where, which] for part in states))
+
+
+class _Tried(DynamicLayer):
+    """A layer whose beams are repeated where the new states are put behind them: one copy instead of two."""
+
+    def __init__(self, layer: DynamicLayer) -> None:
+        super().__init__()
+        self.__dict__.update(layer.__dict__)
+        self.keys: Tensor
+        self.values: Tensor
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        self.keys, self.values = _behind(self.keys, key_states), _behind(self.values, value_states)
+        return self.keys, self.values
+
+
+def _behind(old: Tensor, new: Tensor) -> Tensor:
+    """Put new states of the tries ``(beams * tries, heads, 1, head_dim)`` behind the old ones of their beams."""
+    beams, heads, slots, size = old.shape
+    whole = new.new_empty((len(new), heads, slots + new.shape[2], size))
+    whole.unflatten(0, (beams, -1))[..., :slots, :] = old.unsqueeze(1)
+    whole[..., slots:, :] = new
+    return whole
+
+
+def joined(parts: list[NewStates]) -> NewStates:
+    """Join the states of several tries of the same beams."""
+    whole: NewStates = []
+    for layer in zip(*parts, strict=True):
+        states = [part for part in layer if part is not None]
+        whole.append(
+            (torch.cat([k for k, _ in states], dim=1), torch.cat([v for _, v in states], dim=1)) if states else None
+        )
+    return whole
 
 
 def prompt_layers(cache: Any, beams: int) -> list[list[Any]]:

@@ -44,7 +44,7 @@ class OPERA(Method):
     threshold
         ``r``: so many new tokens have to agree on a column.
     num_attn_candidates
-        ``N_can``: tokens of each beam that are considered. Each costs a forward pass.
+        ``N_can``: tokens of each beam that are considered. Each of them is fed to the model.
     penalty_weights
         ``alpha``.
     window
@@ -54,6 +54,9 @@ class OPERA(Method):
     image_tokens_first
         For so many new tokens the penalty is minus the share of the candidate's row that reads the image, as in the
         published code; and no rollback goes to them. 0 for the paper's equations alone.
+    candidates_at_once
+        How many candidates of a beam are in one forward pass. Fewer are slower and need less memory: one forward holds
+        a cache of ``num_beams * candidates_at_once`` sequences. The result is the same.
 
     Raises
     ------
@@ -65,7 +68,7 @@ class OPERA(Method):
     paper: ClassVar[str] = "Huang et al., CVPR 2024, arXiv 2311.17911"
     changes: ClassVar[str] = "search"
     goes_with: ClassVar[tuple[str, ...]] = ("attention",)
-    extra_forwards: ClassVar[float] = 4.0
+    extra_forwards: ClassVar[float] = 0.0  # but each is over every beam with every candidate
 
     num_beams: int = 5
     scale_factor: float = 50.0
@@ -75,6 +78,7 @@ class OPERA(Method):
     window: int = 512
     max_rollbacks: int = 5
     image_tokens_first: int = 10
+    candidates_at_once: int = 5
 
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():
@@ -115,6 +119,7 @@ _LEAST = {
     "window": 1,
     "max_rollbacks": 0,
     "image_tokens_first": 0,
+    "candidates_at_once": 1,
 }
 
 

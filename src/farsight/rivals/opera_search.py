@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from farsight.errors import UnsupportedModelError
-from farsight.rivals.beam_cache import BeamCache, NewStates
+from farsight.rivals.beam_cache import BeamCache, NewStates, joined
 from farsight.rivals.finished import Finished, Hypothesis
 from farsight.rivals.newest_row import NewestRow
 from farsight.rivals.over_trust import extended_columns, image_share, local_row, most_frequent, over_trust
@@ -32,6 +32,7 @@ class Settings:
     threshold: int
     max_rollbacks: int
     image_tokens_first: int
+    candidates_at_once: int
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,13 +71,13 @@ class Beams:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Tries:
-    """One forward with each candidate; the tensors are ``(beams, candidates, ...)``."""
+    """What the model said to each candidate; the tensors are ``(beams, candidates, ...)``."""
 
-    logits: list[Tensor]
+    logits: Tensor
     columns: Tensor
     locations: Tensor
     penalty: Tensor
-    states: list[NewStates]
+    states: NewStates
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -187,30 +188,38 @@ class Search:
         )
 
     def _tried(self, beams: Beams) -> Tries:
-        """Feed each candidate in turn and take it back."""
+        """Feed every beam with each of its candidates, so many at once as the settings say, and take them back."""
         before = self.cache.snapshot()
-        settings, new = self.settings, beams.new + 1
-        logits, columns, seen, states = [], [], [], []
-        for candidate in beams.candidates.T:
-            self.cache.restore(before)
-            logits.append(self._forward(torch.cat((beams.tokens, candidate.unsqueeze(1)), dim=1), new, 1))
-            assert self.row.weights is not None
-            row = local_row(self.row.weights).to(logits[0])
-            columns.append(extended_columns(beams.columns, row, settings.scale_factor))
-            seen.append(image_share(row, self.image, new))
-            states.append(self.cache.newest())
+        parts = [self._fed(beams, some, before) for some in beams.candidates.split(self.settings.candidates_at_once, 1)]
         self.cache.restore(before)
-        of_candidates = torch.stack(columns, dim=1)
-        penalty, locations = over_trust(of_candidates, settings.window)
-        if new <= settings.image_tokens_first:
-            penalty = -torch.stack(seen, dim=1)
-        return Tries(logits=logits, columns=of_candidates, locations=locations, penalty=penalty, states=states)
+        logits, columns, seen = (torch.cat(part, dim=1) for part in zip(*(part[:3] for part in parts), strict=True))
+        penalty, locations = over_trust(columns, self.settings.window)
+        return Tries(
+            logits=logits,
+            columns=columns,
+            locations=locations,
+            penalty=-seen if beams.new < self.settings.image_tokens_first else penalty,
+            states=joined([part[3] for part in parts]),
+        )
+
+    def _fed(self, beams: Beams, candidates: Tensor, before: list[Any]) -> tuple[Tensor, Tensor, Tensor, NewStates]:
+        """One forward of every beam with some candidates ``(beams, some)``: logits, columns, image shares, states."""
+        shape, new = candidates.shape, beams.new + 1
+        self.cache.restore(before)
+        self.cache.widen(shape[1])
+        tokens = torch.cat((beams.tokens.repeat_interleave(shape[1], dim=0), candidates.reshape(-1, 1)), dim=1)
+        logits = self._forward(tokens, new, 1)
+        assert self.row.weights is not None
+        row = local_row(self.row.weights).to(logits)
+        columns = extended_columns(beams.columns.repeat_interleave(shape[1], dim=0), row, self.settings.scale_factor)
+        seen = image_share(row, self.image, new)
+        return logits.unflatten(0, shape), columns.unflatten(0, shape), seen.unflatten(0, shape), self.cache.newest()
 
     def _forward(self, tokens: Tensor, length: int, new: int) -> Tensor:
         """Feed the last ``new`` tokens when there are ``length`` after the prompt; logits ``(beams, vocabulary)``."""
-        inputs = self.model.prepare_inputs_for_generation(
-            tokens, next_sequence_length=new, **self._inputs_of_length(length)
-        )
+        beams = self.settings.num_beams
+        known = repeated(self._inputs_of_length(length), len(tokens) // beams, beams)
+        inputs = self.model.prepare_inputs_for_generation(tokens, next_sequence_length=new, **known)
         if inputs["input_ids"].shape[1] != new:
             raise UnsupportedModelError(
                 "another method feeds old tokens again with each new one (FarSight with horizon='current'), which a "
@@ -295,7 +304,7 @@ class Search:
             torch.cat((beams.parents[step.chosen], step.chosen.unsqueeze(1)), dim=1),
             tries.columns[step.chosen, step.choices],
             locations[step.chosen],
-            torch.stack(tries.logits, dim=1)[step.chosen, step.choices],
+            tries.logits[step.chosen, step.choices],
             step.finished,
         )
 
@@ -307,15 +316,23 @@ def as_scores(logits: Tensor) -> Tensor:
 
 def of_rows(inputs: dict[str, Any], first: int, count: int, total: int) -> dict[str, Any]:
     """The model's arguments for ``count`` of ``total`` sequences of a batch, from ``first`` on."""
+    return _with_rows(inputs, total, lambda value, dim: value.narrow(dim, first, count))
 
-    def part(name: str, value: Any) -> Any:
+
+def repeated(inputs: dict[str, Any], times: int, total: int) -> dict[str, Any]:
+    """The model's arguments with each of ``total`` sequences repeated in place."""
+    return _with_rows(inputs, total, lambda value, dim: value.repeat_interleave(times, dim)) if times > 1 else inputs
+
+
+def _with_rows(inputs: dict[str, Any], total: int, change: Callable[[Tensor, int], Tensor]) -> dict[str, Any]:
+    def changed(name: str, value: Any) -> Any:
         if not isinstance(value, Tensor):
             return value
         if name in _BATCH_AND_LENGTH and value.dim() >= 2 and value.shape[-2] == total:
-            return value[..., first : first + count, :]
-        return value[first : first + count] if value.dim() and value.shape[0] == total else value
+            return change(value, value.dim() - 2)
+        return change(value, 0) if value.dim() and value.shape[0] == total else value
 
-    return {name: part(name, value) for name, value in inputs.items()}
+    return {name: changed(name, value) for name, value in inputs.items()}
 
 
 def _picked(beams: Beams, step: Step) -> Tensor:
