@@ -15,6 +15,7 @@ SOURCE = Path(__file__).parents[1] / "src" / PACKAGE
 
 FLOORS = {
     "errors": 0,
+    "setting_checks": 0,
     "registers": 1,
     "method": 1,
     "language_model": 1,
@@ -48,7 +49,7 @@ FACE = "__init__"
 """What users import: it may use floors 0 to 3, and only floors from 4 up may use it."""
 FACE_FLOOR = 3
 
-ONLY_OURS = {"errors": set(), "vllm_plugin": {"errors", "registers"}}
+ONLY_OURS = {"errors": set(), "setting_checks": {"errors"}, "vllm_plugin": {"errors", "registers", "setting_checks"}}
 """Modules that may import these of ours and no others."""
 FLOOR_1_FILES_MAY_IMPORT = {"registers"}
 
@@ -207,7 +208,11 @@ assert not faces, faces
         ("rivals/vcd.py", "from farsight.attention import gate", "are both on floor 2, where rooms do not import"),
         ("checkpoints.py", "from farsight.scenes import checkpoint_path", "are both on floor 1"),
         ("images.py", "from farsight.method import Method", "on floor 1 only registers may be shared"),
-        ("vllm_plugin.py", "from farsight import method", "vllm_plugin may import errors, registers of ours"),
+        (
+            "vllm_plugin.py",
+            "from farsight import method",
+            "vllm_plugin may import errors, registers, setting_checks of ours",
+        ),
         ("registers.py", "import transformers.models", "imports transformers.models, which registers does without"),
         ("metrics/chair.py", "def f():\n    from torch import nn", "imports torch, which metrics does without"),
         ("novelty.py", "", "farsight/novelty.py is on no floor: place 'novelty' in FLOORS"),

@@ -9,6 +9,7 @@ from typing import Any
 
 from farsight.errors import InputError, SettingError
 from farsight.files import write
+from farsight.setting_checks import is_number
 
 FORMAT, VERSION = "farsight calibration", 1
 _REMEDY = "write it with 'farsight calibrate'"
@@ -94,5 +95,5 @@ def check_share(absorb: object) -> None:
     SettingError
         If it is not a number between 0 and 1.
     """
-    if isinstance(absorb, bool) or not isinstance(absorb, int | float) or not 0 < absorb < 1:
+    if not is_number(absorb) or not 0 < absorb < 1:
         raise SettingError(f"absorb must be a share between 0 and 1, such as 0.05, got {absorb!r}")

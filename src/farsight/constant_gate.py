@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from farsight.attention import ConstantLayerGate, registers_in
 from farsight.errors import SettingError
 from farsight.language_model import AttentionLayer, locate
 from farsight.method import Method
+from farsight.setting_checks import as_tuples, check_by_head
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,12 +42,8 @@ class ConstantGate(Method):
     value: float | tuple[float, ...] | tuple[tuple[float, ...], ...] = 0.9
 
     def __post_init__(self) -> None:
-        value = tuple(tuple(row) if isinstance(row, list | tuple) else row for row in _rows(self.value))
-        if isinstance(self.value, list | tuple):
-            object.__setattr__(self, "value", value)
-        numbers = [number for row in value for number in _rows(row)]
-        if not numbers or not all(_is_factor(number) for number in numbers):
-            raise SettingError(f"value must be finite numbers >= 0, got {self.value!r}")
+        object.__setattr__(self, "value", as_tuples(self.value))
+        check_by_head("value", self.value)
 
     @contextmanager
     def applied(self, model: nn.Module) -> Iterator[None]:
@@ -68,11 +64,3 @@ def _gate(layer: AttentionLayer, value: object) -> ConstantLayerGate:
     if len(value) != layer.heads:
         raise SettingError(f"value has {len(value)} heads, layer {layer.index} has {layer.heads}")
     return ConstantLayerGate(index=layer.index, value=torch.tensor(value, dtype=torch.float64).unsqueeze(1))
-
-
-def _rows(value: object) -> tuple[object, ...]:
-    return tuple(value) if isinstance(value, list | tuple) else (value,)
-
-
-def _is_factor(number: object) -> bool:
-    return isinstance(number, int | float) and not isinstance(number, bool) and math.isfinite(number) and number >= 0

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from farsight.horizon import HorizonHooks
 from farsight.language_model import AttentionLayer, LanguageModel, locate
 from farsight.method import Method
 from farsight.registers import PAPER_SIGMA, alibi_slopes, current_window
+from farsight.setting_checks import as_tuples, check_by_head, check_chosen, check_positive, is_number, is_whole
 
 _HORIZONS = ("generation", "infinite", "current")
 _PROFILES = ("linear", "none")
@@ -88,16 +88,18 @@ class FarSight(Method):
 
     def __post_init__(self) -> None:
         for field in ("layers", "heads", "strength"):
-            object.__setattr__(self, field, _frozen(getattr(self, field)))
-        _require(_is_positive(self.sigma), f"sigma must be a finite number > 0, got {self.sigma!r}")
-        _require(_is_positive(self.score_scale), f"score_scale must be a finite number > 0, got {self.score_scale!r}")
-        _require(_is_positive(self.tolerance), f"tolerance must be a finite number > 0, got {self.tolerance!r}")
-        known_horizon = self.horizon in _HORIZONS if isinstance(self.horizon, str) else _is_count(self.horizon)
+            object.__setattr__(self, field, as_tuples(getattr(self, field)))
+        for field in ("sigma", "score_scale", "tolerance"):
+            check_positive(field, getattr(self, field))
+        for field in ("layers", "heads"):
+            check_chosen(field, getattr(self, field))
+        check_by_head("strength", self.strength)
         _require(
-            known_horizon, f"horizon must be one of {', '.join(_HORIZONS)} or a whole number > 0, got {self.horizon!r}"
+            self.horizon in _HORIZONS if isinstance(self.horizon, str) else is_whole(self.horizon, 1),
+            f"horizon must be one of {', '.join(_HORIZONS)} or a whole number > 0, got {self.horizon!r}",
         )
         _require(
-            self.profile in _PROFILES if isinstance(self.profile, str) else _is_finite(self.profile),
+            self.profile in _PROFILES if isinstance(self.profile, str) else is_number(self.profile),
             f"profile must be one of {', '.join(_PROFILES)} or a finite number, got {self.profile!r}",
         )
         _require(self.slopes in (None, "alibi"), f"slopes must be None or 'alibi', got {self.slopes!r}")
@@ -105,17 +107,6 @@ class FarSight(Method):
         _require(
             not (self.horizon == "infinite" and not isinstance(self.profile, str)),
             "constant registers under horizon='infinite' have infinite mass: use a finite horizon",
-        )
-        for field in ("layers", "heads"):
-            chosen = getattr(self, field)
-            _require(
-                chosen is None or (len(chosen) > 0 and all(isinstance(i, int) and i >= 0 for i in chosen)),
-                f"{field} must be None or whole numbers >= 0, got {chosen!r}",
-            )
-        _require(
-            _is_strength(self.strength),
-            f"strength must be finite and >= 0, one number, one per layer or one per layer and head, "
-            f"got {self.strength!r}",
         )
         self._check_absorb()
 
@@ -239,32 +230,3 @@ class FarSight(Method):
 def _require(condition: bool, message: str) -> None:
     if not condition:
         raise SettingError(message)
-
-
-def _is_finite(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_positive(value: object) -> bool:
-    return _is_finite(value) and value > 0  # type: ignore[operator]
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
-
-
-def _is_strength(value: object) -> bool:
-    """A number, one per layer, or one per layer and head: all layers alike in form."""
-    rows = value if isinstance(value, tuple) else (value,)
-    nested = any(isinstance(row, tuple) for row in rows)
-    numbers = [number for row in rows for number in (row if isinstance(row, tuple) else (row,))]
-    same = len({len(row) if isinstance(row, tuple) else 0 for row in rows}) == 1
-    return len(numbers) > 0 and (same or not nested) and all(_is_finite(n) and n >= 0 for n in numbers)
-
-
-def _frozen(value: object) -> object:
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return tuple(_frozen(item) for item in value)
-    return value

@@ -16,7 +16,7 @@ from farsight.rivals.contrast import ContrastiveMethod, OwnForward, Passes, cont
 from farsight.rivals.plausibility import contrast, plausible
 from farsight.rivals.prompt import Prompt, visual_tokens
 from farsight.rivals.scores import edited
-from farsight.rivals.settings import check_share, check_strength
+from farsight.setting_checks import check_share, check_strength
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,8 +10,9 @@ from typing import ClassVar
 
 from torch import nn
 
-from farsight.errors import SettingError, UnsupportedModelError
+from farsight.errors import UnsupportedModelError
 from farsight.method import Method, replaced
+from farsight.setting_checks import check_whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +37,7 @@ class BeamSearch(Method):
     num_beams: int = 5
 
     def __post_init__(self) -> None:
-        if not isinstance(self.num_beams, int) or isinstance(self.num_beams, bool) or self.num_beams < 2:
-            raise SettingError(f"num_beams must be a whole number, 2 or more, got {self.num_beams!r}")
+        check_whole("num_beams", self.num_beams, 2)
 
     @contextmanager
     def applied(self, model: nn.Module) -> Iterator[None]:

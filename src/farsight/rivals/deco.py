@@ -11,9 +11,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from farsight.errors import SettingError
 from farsight.method import Method
-from farsight.rivals.early_exit import are_layers, as_layers, checked_layers, early_exits, find_exit
+from farsight.rivals.early_exit import as_layers, checked_layers, early_exits, find_exit
+from farsight.setting_checks import check_chosen, check_positive, check_share, check_strength, check_whole
 
 _PAPER_DEPTH, _PAPER_FIRST, _PAPER_LAST = 32, 20, 28
 
@@ -54,14 +54,11 @@ class DeCo(Method):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", as_layers(self.layers))
-        if not _is_number(self.alpha) or not math.isfinite(self.alpha) or self.alpha < 0:
-            raise SettingError(f"alpha must be a finite number >= 0, got {self.alpha!r}")
-        if self.layers is not None and not are_layers(self.layers):
-            raise SettingError(f"layers must be None or whole numbers >= 0, got {self.layers!r}")
-        if not _is_number(self.top_p) or not 0 < self.top_p <= 1:
-            raise SettingError(f"top_p must be a number in (0, 1], got {self.top_p!r}")
-        if not isinstance(self.top_k, int) or isinstance(self.top_k, bool) or self.top_k < 1:
-            raise SettingError(f"top_k must be a whole number, 1 or more, got {self.top_k!r}")
+        check_strength("alpha", self.alpha)
+        check_chosen("layers", self.layers)
+        check_positive("top_p", self.top_p)
+        check_share("top_p", self.top_p)
+        check_whole("top_k", self.top_k, 1)
 
     @contextmanager
     def applied(self, model: nn.Module) -> Iterator[None]:

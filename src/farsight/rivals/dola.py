@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from farsight.errors import SettingError
 from farsight.method import Method
-from farsight.rivals.early_exit import Exit, are_layers, as_layers, checked_layers, early_exits, find_exit
+from farsight.rivals.early_exit import Exit, as_layers, checked_layers, early_exits, find_exit
+from farsight.setting_checks import are_indices, check_share, check_switch
 
 _BUCKETS = ("low", "high")
 
@@ -54,13 +55,10 @@ class DoLa(Method):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", as_layers(self.layers))
-        if self.layers not in _BUCKETS and not are_layers(self.layers):
+        if self.layers not in _BUCKETS and not are_indices(self.layers):
             raise SettingError(f"layers must be low, high or whole numbers >= 0, got {self.layers!r}")
-        number = isinstance(self.relative_top, int | float) and not isinstance(self.relative_top, bool)
-        if not number or not 0 <= self.relative_top <= 1:
-            raise SettingError(f"relative_top must be a number in [0, 1], got {self.relative_top!r}")
-        if not isinstance(self.final_norm, bool):
-            raise SettingError(f"final_norm must be True or False, got {self.final_norm!r}")
+        check_share("relative_top", self.relative_top)
+        check_switch("final_norm", self.final_norm)
 
     @contextmanager
     def applied(self, model: nn.Module) -> Iterator[None]:

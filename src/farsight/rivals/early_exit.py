@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from farsight.errors import SettingError, UnsupportedModelError
 from farsight.language_model import locate
+from farsight.setting_checks import as_tuples, is_whole
 
 _NORMS = ("norm", "final_layernorm", "final_layer_norm", "ln_f")
 
@@ -85,18 +86,7 @@ def checked_layers(found: Exit, layers: Sequence[int]) -> tuple[int, ...]:
 
 def as_layers(value: object) -> object:
     """A whole number or a list of them as the tuple that a frozen setting holds; anything else as it is."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return (value,)
-    return tuple(value) if isinstance(value, list | range) else value
-
-
-def are_layers(value: object) -> bool:
-    """Whether a setting is a tuple of one or more whole numbers >= 0."""
-    return (
-        isinstance(value, tuple)
-        and len(value) > 0
-        and all(isinstance(layer, int) and not isinstance(layer, bool) and layer >= 0 for layer in value)
-    )
+    return (value,) if is_whole(value) else as_tuples(value)
 
 
 class _Forward(threading.local):

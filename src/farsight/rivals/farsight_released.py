@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from farsight.language_model import locate
 from farsight.method import Method, replaced
 from farsight.registers import PAPER_SIGMA, log_register_mass, token_positions
 from farsight.rivals.scores import AttentionCall, edited
+from farsight.setting_checks import check_positive, check_switch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,11 +52,8 @@ class FarSightReleased(Method):
     alibi: bool = True
 
     def __post_init__(self) -> None:
-        number = isinstance(self.sigma, int | float) and not isinstance(self.sigma, bool)
-        if not number or not math.isfinite(self.sigma) or self.sigma <= 0:
-            raise SettingError(f"sigma must be a finite number > 0, got {self.sigma!r}")
-        if not isinstance(self.alibi, bool):
-            raise SettingError(f"alibi must be True or False, got {self.alibi!r}")
+        check_positive("sigma", self.sigma)
+        check_switch("alibi", self.alibi)
 
     @contextmanager
     def applied(self, model: nn.Module) -> Iterator[None]:

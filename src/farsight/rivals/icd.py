@@ -14,7 +14,7 @@ from farsight.errors import SettingError
 from farsight.rivals.contrast import ContrastiveMethod, Passes, contrasted
 from farsight.rivals.plausibility import contrast, plausible
 from farsight.rivals.prompt import Prompt, with_text
-from farsight.rivals.settings import check_share, check_strength
+from farsight.setting_checks import check_share, check_strength
 
 
 @dataclass(frozen=True, kw_only=True)

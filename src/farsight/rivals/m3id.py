@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from farsight.errors import SettingError
 from farsight.rivals.contrast import ContrastiveMethod
 from farsight.rivals.prompt import Prompt, visual_tokens, without_image
-from farsight.rivals.settings import check_share, check_strength
+from farsight.setting_checks import check_share, check_strength
 
 
 @dataclass(frozen=True, kw_only=True)

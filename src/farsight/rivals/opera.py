@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -21,6 +20,7 @@ from farsight.rivals.beam_cache import BeamCache, prompt_layers
 from farsight.rivals.finished import Finished
 from farsight.rivals.newest_row import newest_row
 from farsight.rivals.opera_search import Found, Search, Settings, as_scores, of_rows
+from farsight.setting_checks import check_positive, check_strength, check_whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,15 +82,9 @@ class OPERA(Method):
 
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise SettingError(f"{name} must be a whole number, {least} or more, got {value!r}")
-        for name in ("scale_factor", "penalty_weights"):
-            value = getattr(self, name)
-            if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < math.inf:
-                raise SettingError(f"{name} must be a finite number >= 0, got {value!r}")
-        if self.scale_factor == 0:
-            raise SettingError("scale_factor must be more than 0; penalty_weights=0 turns the penalty off")
+            check_whole(name, getattr(self, name), least)
+        check_positive("scale_factor", self.scale_factor)
+        check_strength("penalty_weights", self.penalty_weights)
 
     @contextmanager
     def applied(self, model: nn.Module) -> Iterator[None]:

@@ -16,7 +16,7 @@ from farsight.rivals.contrast import ContrastiveMethod, OwnForward, Passes, cont
 from farsight.rivals.plausibility import plausible
 from farsight.rivals.prompt import Prompt, visual_tokens, without_image
 from farsight.rivals.scores import AttentionCall, edited
-from farsight.rivals.settings import check_share, check_strength, check_whole
+from farsight.setting_checks import check_share, check_strength, check_whole
 
 
 @dataclass(frozen=True, kw_only=True)

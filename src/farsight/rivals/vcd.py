@@ -13,7 +13,7 @@ from farsight.errors import SettingError
 from farsight.rivals.contrast import ContrastiveMethod
 from farsight.rivals.plausibility import contrast, plausible
 from farsight.rivals.prompt import Prompt
-from farsight.rivals.settings import check_share, check_strength, check_whole
+from farsight.setting_checks import check_share, check_strength, check_whole
 
 _GRIDS = {"pixel_values": "image_grid_thw", "pixel_values_videos": "video_grid_thw"}
 """Pixels that some models take as the patches of all images in one piece, and what says how many each image has."""

@@ -22,6 +22,7 @@ from farsight.errors import SettingError, UnsupportedModelError
 from farsight.language_model import AttentionLayer, locate, visual_token_mask
 from farsight.method import Method
 from farsight.rivals.scores import AttentionCall, edited
+from farsight.setting_checks import check_share
 
 _TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3}
 
@@ -50,9 +51,7 @@ class VisualPositions(Method):
     strength: float = 1.0
 
     def __post_init__(self) -> None:
-        number = isinstance(self.strength, int | float) and not isinstance(self.strength, bool)
-        if not number or not 0 <= self.strength <= 1:
-            raise SettingError(f"strength must be a number in [0, 1], got {self.strength!r}")
+        check_share("strength", self.strength)
 
     @abstractmethod
     def moved(self, key: Tensor, rotation: Rotation, visual: Tensor) -> Tensor:

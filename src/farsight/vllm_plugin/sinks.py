@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from farsight.errors import SettingError
 from farsight.registers import PAPER_SIGMA, alibi_slopes, log_register_mass
+from farsight.setting_checks import as_tuples, check_by_head, check_chosen, check_positive
 
 NAME = "farsight"
 """The key of ``additional_config``, and the name of the plugin for ``VLLM_PLUGINS``."""
@@ -53,20 +54,13 @@ class Sinks:
 
     def __post_init__(self) -> None:
         for field in ("strength", "layers", "heads"):
-            object.__setattr__(self, field, _frozen(getattr(self, field)))
-        if not (_is_number(self.sigma) and self.sigma > 0):
-            raise SettingError(f"sigma must be a finite number > 0, got {self.sigma!r}")
+            object.__setattr__(self, field, as_tuples(getattr(self, field)))
+        check_positive("sigma", self.sigma)
         if self.slopes not in (None, "alibi"):
             raise SettingError(f"slopes must be None or 'alibi', got {self.slopes!r}")
-        for field in ("layers", "heads"):
-            chosen = getattr(self, field)
-            if chosen is not None and not (isinstance(chosen, tuple) and chosen and all(map(_is_index, chosen))):
-                raise SettingError(f"{field} must be None or whole numbers >= 0, got {chosen!r}")
-        if not _is_strength(self.strength):
-            raise SettingError(
-                f"strength must be finite and >= 0, one number, one per layer or one per layer and head, "
-                f"got {self.strength!r}"
-            )
+        check_chosen("layers", self.layers)
+        check_chosen("heads", self.heads)
+        check_by_head("strength", self.strength)
 
     @classmethod
     def read(cls, config: object) -> Sinks | None:
@@ -134,25 +128,3 @@ class Sinks:
         if per_head.numel() not in (1, heads):
             raise SettingError(f"strength has {per_head.numel()} heads, this model has {heads}")
         return per_head.expand(heads)
-
-
-def _frozen(value: object) -> object:
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return tuple(_frozen(item) for item in value)
-    return value
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_index(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _is_strength(value: object) -> bool:
-    """A number, one per layer, or one per layer and head: all layers alike in form."""
-    rows = value if isinstance(value, tuple) else (value,)
-    numbers = [number for row in rows for number in (row if isinstance(row, tuple) else (row,))]
-    alike = len({len(row) if isinstance(row, tuple) else 0 for row in rows}) == 1
-    return len(numbers) > 0 and alike and all(_is_number(number) and number >= 0 for number in numbers)

@@ -1,0 +1,81 @@
+"""Checks of settings, in one wording for all methods: each raises SettingError and names the setting."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TypeGuard
+
+from farsight.errors import SettingError
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether this is a finite number, and no truth value."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def is_whole(value: object, least: int = 0) -> TypeGuard[int]:
+    """Whether this is a whole number of at least ``least``, and no truth value."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def check_positive(name: str, value: object) -> None:
+    """Raise SettingError unless ``value`` is a finite number above 0."""
+    if not is_number(value) or value <= 0:
+        raise SettingError(f"{name} must be a finite number > 0, got {value!r}")
+
+
+def check_strength(name: str, value: object) -> None:
+    """Raise SettingError unless ``value`` is a finite number, 0 or more."""
+    if not is_number(value) or value < 0:
+        raise SettingError(f"{name} must be a finite number >= 0, got {value!r}")
+
+
+def check_share(name: str, value: object) -> None:
+    """Raise SettingError unless ``value`` is a number from 0 to 1."""
+    if not is_number(value) or not 0 <= value <= 1:
+        raise SettingError(f"{name} must be a number from 0 to 1, got {value!r}")
+
+
+def check_whole(name: str, value: object, least: int, most: int | None = None) -> None:
+    """Raise SettingError unless ``value`` is a whole number in this range."""
+    if not is_whole(value, least) or (most is not None and value > most):
+        limits = f", {least} or more" if most is None else f" from {least} to {most}"
+        raise SettingError(f"{name} must be a whole number{limits}, got {value!r}")
+
+
+def check_switch(name: str, value: object) -> None:
+    """Raise SettingError unless ``value`` is True or False."""
+    if not isinstance(value, bool):
+        raise SettingError(f"{name} must be True or False, got {value!r}")
+
+
+def are_indices(value: object) -> bool:
+    """Whether this is a tuple of one or more whole numbers >= 0."""
+    return isinstance(value, tuple) and len(value) > 0 and all(map(is_whole, value))
+
+
+def check_chosen(name: str, value: object) -> None:
+    """Raise SettingError unless ``value`` is None (all layers, or all heads) or a tuple of indices."""
+    if value is not None and not are_indices(value):
+        raise SettingError(f"{name} must be None or whole numbers >= 0, got {value!r}")
+
+
+def check_by_head(name: str, value: object) -> None:
+    """Raise SettingError unless ``value`` is a number >= 0, one per layer, or one per layer and head."""
+    rows = value if isinstance(value, tuple) else (value,)
+    numbers = [number for row in rows for number in (row if isinstance(row, tuple) else (row,))]
+    alike = len({len(row) if isinstance(row, tuple) else 0 for row in rows}) == 1
+    if not (numbers and alike and all(is_number(number) and number >= 0 for number in numbers)):
+        raise SettingError(
+            f"{name} must be finite and >= 0, one number, one per layer or one per layer and head, got {value!r}"
+        )
+
+
+def as_tuples(value: object) -> object:
+    """Lists, ranges, arrays and tensors as the nested tuples that a frozen setting holds; anything else as it is."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return tuple(as_tuples(item) for item in value)
+    return value
