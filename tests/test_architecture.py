@@ -38,6 +38,7 @@ FLOORS = {
     "embedded": 4,
     "diagnose": 4,
     "evaluate": 4,
+    "openai_server": 5,
     "web": 5,
     "lmms_eval": 5,
     "cli": 6,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from architectures import PIXELS, QUESTION, ROWS, Row
-from check import METHOD, NEW, _batch, _compare, _restores, _static, generate
+from check import METHOD, NEW, check_batch, check_restored, check_static_cache, compare, generate
 from inputs import left_padded, length_of, prompt
 from reference import LINEAR, SIGMA, logits_of_definition
 from tiny_model import START, tiny_model
@@ -53,10 +53,10 @@ def test_a_t5_behind_a_q_former_equals_the_definition(name: str) -> None:
     names = {layer.name for layer in locate(model, encoder_decoder=True).layers}
     assert names == {f"language_model.decoder.block.{i}.layer.0.SelfAttention" for i in range(2)}
     one, other = prompt(model, row, seed=1), prompt(model, row, before=5, seed=2)
-    assert _compare(model, one, names)["absorbed"] > 0.05
-    assert isinstance(_batch(model, row, left_padded(row, one, other), names), dict)
-    assert _static(model, one) == "ok"
-    _restores(model, one)
+    assert compare(model, one, names)["absorbed"] > 0.05
+    assert isinstance(check_batch(model, row, left_padded(row, one, other), names), dict)
+    assert check_static_cache(model, one) == "ok"
+    check_restored(model, one)
 
 
 @on_each

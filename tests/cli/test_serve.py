@@ -138,7 +138,7 @@ def test_a_page_that_was_led_here_under_another_name_gets_nothing(server: str) -
 def test_a_search_is_not_streamed(model: Path) -> None:
     from fastapi import HTTPException
 
-    from farsight.cli.server import _Chat
+    from farsight.openai_server import _Chat
     from farsight.rivals.beam_search import BeamSearch
 
     loaded = load(model, device="cpu")
@@ -165,8 +165,8 @@ def test_a_port_that_is_taken(run: Any, model: Path) -> None:
 def test_a_model_without_a_chat_template_is_refused(tmp_path: Path) -> None:
     from tiny_checkpoint import save_tiny_llava
 
-    from farsight.cli.server import application
     from farsight.errors import InputError
+    from farsight.openai_server import application
 
     loaded = load(save_tiny_llava(tmp_path, template=None), device="cpu")
     with pytest.raises(InputError, match="no chat template"):

@@ -58,11 +58,11 @@ def check(name: str) -> dict[str, Any]:
     names = {layer.name for layer in located.layers}
     kinds = kinds_of(model, row)
     for kind in kinds:
-        found[kind] = _compare(model, prompt(model, row, kind), names)
+        found[kind] = compare(model, prompt(model, row, kind), names)
     one, other = prompt(model, row, kinds[0], seed=1), prompt(model, row, kinds[0], before=5, seed=2)
-    found["batch"] = _batch(model, row, left_padded(row, one, other), names)
-    found["static cache"] = _static(model, one)
-    _restores(model, one)
+    found["batch"] = check_batch(model, row, left_padded(row, one, other), names)
+    found["static cache"] = check_static_cache(model, one)
+    check_restored(model, one)
     return {**found, "restored": True, "result": "ok"}
 
 
@@ -93,7 +93,7 @@ def generate(model: PreTrainedModel, inputs: dict[str, Tensor], **kwargs: Any) -
     return found.sequences[:, -NEW:], torch.stack(found.logits, dim=1).double()
 
 
-def _compare(model: PreTrainedModel, inputs: dict[str, Tensor], names: set[str]) -> dict[str, float]:
+def compare(model: PreTrainedModel, inputs: dict[str, Tensor], names: set[str]) -> dict[str, float]:
     """Largest differences between logits: of FarSight and its definition, and of FarSight and plain decoding."""
     plain_tokens, plain = generate(model, inputs)
     literal, _ = logits_of_definition(model, inputs, plain_tokens, 0)
@@ -117,11 +117,11 @@ def _compare(model: PreTrainedModel, inputs: dict[str, Tensor], names: set[str])
     return {"error": error, "effect": effect, "absorbed": max(absorbed.values())}
 
 
-def _batch(model: PreTrainedModel, row: Row, inputs: dict[str, Tensor], names: set[str]) -> dict[str, float] | str:
+def check_batch(model: PreTrainedModel, row: Row, inputs: dict[str, Tensor], names: set[str]) -> dict[str, float] | str:
     """A left-padded batch; where the cache changes what plain decoding says about one, that is said instead."""
     inputs = with_positions(inputs) if row.positions else inputs
     try:
-        return _compare(model, inputs, names)
+        return compare(model, inputs, names)
     except WrongReferenceError:
         cached, recomputed = (generate(model, inputs, use_cache=use)[1] for use in (True, False))
         if _agree(cached, recomputed):
@@ -137,7 +137,7 @@ def _distance(one: Tensor, other: Tensor) -> float:
     return float((one - other).abs().max())
 
 
-def _static(model: PreTrainedModel, inputs: dict[str, Tensor]) -> str:
+def check_static_cache(model: PreTrainedModel, inputs: dict[str, Tensor]) -> str:
     """Whether a static cache gives what the default cache gives; where it does not in plain decoding, that is said."""
     plainly = _differs_with_static_cache(model, inputs)
     if plainly is not None:
@@ -159,7 +159,7 @@ def _differs_with_static_cache(model: PreTrainedModel, inputs: dict[str, Tensor]
     return None if difference <= TOLERANCE * scale else f"logits differ by {difference:.1e}"
 
 
-def _restores(model: PreTrainedModel, inputs: dict[str, Tensor]) -> None:
+def check_restored(model: PreTrainedModel, inputs: dict[str, Tensor]) -> None:
     tokens, logits = generate(model, inputs)
     before = state(model)
     with METHOD(model):

@@ -96,7 +96,7 @@ def _serve_transformers(make: Callable[[], Method], load: Callable[[], LoadedMod
     try:
         import uvicorn
 
-        from farsight.cli.server import LOOPBACK, application
+        from farsight.openai_server import LOOPBACK, application
     except ImportError as missing:
         raise InputError(
             f"serving needs packages that are not installed ({missing}): pip install 'farsight-mllm[serve]'"
