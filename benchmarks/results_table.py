@@ -4,6 +4,7 @@ farsight eval --task scenes:test --count 500 --batch-size 50 --config benchmarks
 python benchmarks/results_table.py RUN                       # all figures of one run
 python benchmarks/results_table.py --across chair_i RUN ...  # one figure of captions in many runs, side by side
 python benchmarks/results_table.py --cost COSTS.json RUN     # with the time over greedy (benchmarks/methods.py --json)
+python benchmarks/results_table.py --perplexity FILE RUN     # with what benchmarks/answer_perplexity.py has printed
 """
 
 from __future__ import annotations
@@ -52,14 +53,27 @@ def cell(part: dict[str, Any], number: int, label: str, key: str) -> str:
     return interval(part["differences"][label][key], scale)
 
 
-def captions(parts: dict[str, Any], name: str, cost: Mapping[str, float]) -> list[str]:
-    """All figures of one form of captions; ``cost`` has the time over greedy of labels, and of none leaves it out."""
+def perplexity_cell(number: int, found: Mapping[str, float]) -> str:
+    """The perplexity itself for the first method, the ratio to it for the others."""
+    if number == 0:
+        return f"{found['perplexity']:.3f}"
+    shown = f"x{found['ratio']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
+    return f"**{shown}**" if found["low"] > 1 or found["high"] < 1 else shown
+
+
+def captions(
+    parts: dict[str, Any], name: str, cost: Mapping[str, float], perplexity: Mapping[str, Mapping[str, float]]
+) -> list[str]:
+    """All figures of one form of captions, with perplexities and the time over greedy of labels, if there are any."""
     part = parts[name]
-    titles = [column.title for column in CAPTIONS.values()] + (["time"] if cost else [])
+    titles = [column.title for column in CAPTIONS.values()]
+    titles += (["perplexity"] if perplexity else []) + (["time"] if cost else [])
     lines = [f"| {name} | absorbed | {' | '.join(titles)} |", f"|---|---|{'---|' * len(titles)}"]
     for number, (label, figures) in enumerate(part["figures"].items()):
         absorbed = "" if figures["absorbed"] is None else f"{100 * figures['absorbed']:.1f}"
         cells = [cell(part, number, label, key) for key in CAPTIONS]
+        if perplexity:
+            cells.append(perplexity_cell(number, perplexity[label]) if label in perplexity else "")
         if cost:
             cells.append(f"x{cost[label]:.2f}" if label in cost else "")
         lines.append(f"| {label} | {absorbed} | {' | '.join(cells)} |")
@@ -126,6 +140,7 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a finished run")
     parser.add_argument("--across", choices=CAPTIONS, help="this figure alone, with a column for each run")
     parser.add_argument("--profile", action="store_true", help="the first method alone, with a row for each run")
+    parser.add_argument("--perplexity", type=Path, metavar="FILE", help="add the perplexities of this file")
     parser.add_argument("--cost", type=Path, metavar="FILE", help="add the time over greedy from this file")
     options = parser.parse_args()
     found = {folder.name: json.loads((folder / "results.json").read_text()) for folder in options.runs}
@@ -136,9 +151,11 @@ def main() -> None:
         tables = across(runs, options.across)
     else:
         tables = []
+        likely = json.loads(options.perplexity.read_text()) if options.perplexity else {}
         for run, parts in runs.items():
             cost = costs(options.cost, found[run])
-            tables += [captions(parts, name, cost) for name, part in parts.items() if part["kind"] == "caption"]
+            forms = [name for name, part in parts.items() if part["kind"] == "caption"]
+            tables += [captions(parts, form, cost, likely.get(form, {})) for form in forms]
             tables.append(questions(parts))
     print("\n\n".join("\n".join(table) for table in tables))
 
