@@ -90,12 +90,8 @@ def load(
     """
     target = resolve_device(device)
     how = {"dtype": _resolve_dtype(dtype, target), "attn_implementation": attn_implementation}
-    if not str(name).strip():
-        raise InputError("the name of the model is empty; pass a folder or a name such as llava-hf/llava-1.5-7b-hf")
-    folder = Path(name).expanduser()
-    if folder.exists() or _looks_like_path(name):
-        _check_folder(folder)
-        return _load(str(folder), str(name), target, how, load_processor, local_files_only=True)
+    if _is_folder(name):
+        return _load(str(Path(name).expanduser()), str(name), target, how, load_processor, local_files_only=True)
     name = str(name)
     if _is_cached(name):
         try:
@@ -105,6 +101,12 @@ def load(
                 raise
     _find_on_hub(name)
     return _load(name, name, target, how, load_processor, local_files_only=False)
+
+
+def check(name: str | Path) -> None:
+    """Look for a checkpoint that something else will load, and raise what `load` would if it is not there."""
+    if not _is_folder(name) and not _is_cached(str(name)):
+        _find_on_hub(str(name))
 
 
 def prompt_inputs(loaded: LoadedModel, image: Image.Image, prompt: str) -> dict[str, Any]:
@@ -117,23 +119,25 @@ def prompt_inputs(loaded: LoadedModel, image: Image.Image, prompt: str) -> dict[
     InputError
         If the model takes no pictures.
     """
-    processor = loaded.processor
     if not loaded.takes_images:
         raise InputError(f"'{loaded.name}' takes no pictures; pass a multimodal model such as llava-hf/llava-1.5-7b-hf")
+    return dict(processed(loaded.processor, image, prompt).to(loaded.device, dtype=loaded.dtype))
+
+
+def processed(processor: Any, image: Image.Image, prompt: str) -> Any:
+    """What a processor makes of one picture and one request, on the CPU; see `prompt_inputs`."""
     if getattr(processor, "chat_template", None):
-        content = [{"type": "image", "image": image}, {"type": "text", "text": prompt}]
-        inputs = processor.apply_chat_template(
-            [{"role": "user", "content": content}],
-            add_generation_prompt=True,
-            tokenize=True,
-            return_dict=True,
-            return_tensors="pt",
+        return processor.apply_chat_template(
+            chat(image, prompt), add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
         )
-    else:
-        token = getattr(processor, "image_token", None)
-        text = f"{token}\n{prompt}" if isinstance(token, str) else prompt
-        inputs = processor(images=image, text=text, return_tensors="pt")
-    return dict(inputs.to(loaded.device, dtype=loaded.dtype))
+    token = getattr(processor, "image_token", None)
+    text = f"{token}\n{prompt}" if isinstance(token, str) else prompt
+    return processor(images=image, text=text, return_tensors="pt")
+
+
+def chat(image: Image.Image, prompt: str) -> list[dict[str, Any]]:
+    """One request about one picture, as chat templates take it."""
+    return [{"role": "user", "content": [{"type": "image", "image": image}, {"type": "text", "text": prompt}]}]
 
 
 def video_inputs(
@@ -213,6 +217,17 @@ def _resolve_dtype(dtype: str | torch.dtype | None, device: torch.device) -> tor
     if dtype not in DTYPES:
         raise SettingError(f"unknown dtype '{dtype}'; choose {', '.join(DTYPES)} or auto")
     return DTYPES[dtype]
+
+
+def _is_folder(name: str | Path) -> bool:
+    """Tell a folder, which is then one that can be loaded, from a name."""
+    if not str(name).strip():
+        raise InputError("the name of the model is empty; pass a folder or a name such as llava-hf/llava-1.5-7b-hf")
+    folder = Path(name).expanduser()
+    if folder.exists() or _looks_like_path(name):
+        _check_folder(folder)
+        return True
+    return False
 
 
 def _looks_like_path(name: str | Path) -> bool:
@@ -295,17 +310,30 @@ def _load(
         raise _explained(error, name, how["attn_implementation"]) from error
     if lacking := sorted(report["missing_keys"]):
         raise InputError(f"'{name}' lacks {len(lacking)} of its weights, {lacking[0]} for one; get it again")
+    return LoadedModel(model, read_processor(source, name, load_processor, local_files_only=local_files_only), name)
+
+
+def read_processor(
+    source: str, name: str, read: Callable[[str], Any] | None = None, *, local_files_only: bool = False
+) -> Any:
+    """Read the processor of a checkpoint: Transformers' ``AutoProcessor``, or what ``read`` makes of its folder.
+
+    Raises
+    ------
+    InputError
+        If that fails, whatever the reason; ``name`` is what the message calls the checkpoint.
+    """
     try:
-        if load_processor is None:
-            processor = transformers.AutoProcessor.from_pretrained(source, **where)
-        else:
-            processor = load_processor(source)
+        if read is not None:
+            return read(source)
+        return transformers.AutoProcessor.from_pretrained(
+            source, local_files_only=local_files_only, trust_remote_code=False
+        )
     except Exception as error:
         raise InputError(
             f"the processor of '{name}' cannot be loaded; see its processor_config.json and tokenizer.json: "
             + _line(error)
         ) from error
-    return LoadedModel(model, processor, name)
 
 
 def _auto_class(config: Any, name: str) -> Any:

@@ -65,9 +65,9 @@ def refused(run: Any, problem: str, *options: str) -> None:
 
 
 def test_vllm_must_be_there_and_load_the_plugin(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("farsight.cli.serve_vllm.find_spec", lambda name: None)
+    monkeypatch.setattr("farsight.vllm_plugin.installation.find_spec", lambda name: None)
     refused(run, "pip install 'farsight-mllm[vllm]'")
-    monkeypatch.setattr("farsight.cli.serve_vllm.find_spec", lambda name: name)
+    monkeypatch.setattr("farsight.vllm_plugin.installation.find_spec", lambda name: name)
     monkeypatch.setenv("VLLM_PLUGINS", "lora_filesystem_resolver")
     refused(run, "keeps farsight out: add farsight to it")
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,15 +16,20 @@ from farsight.errors import SettingError
 if TYPE_CHECKING:
     from farsight.evaluate.engine import Engine
     from farsight.evaluate.plan import Plan
+    from farsight.method import Method
 
-LOCAL, RAY = "local", "ray"
-NAMES = (LOCAL, RAY)
+LOCAL, RAY, VLLM = "local", "ray", "vllm"
+NAMES = (LOCAL, RAY, VLLM)
 
 _PANEL = "Engine"
 
 EngineName = Annotated[
-    str, typer.Option("--engine", metavar="NAME", help="local: this process. ray: a cluster.", rich_help_panel=_PANEL)
-]
+    str,
+    typer.Option(
+        "--engine", metavar="NAME", rich_help_panel=_PANEL,
+        help="local: this process. ray: a cluster. vllm: greedy and farsight(horizon=infinite) in vLLM.",
+    ),
+]  # fmt: skip
 Address = Annotated[
     str | None,
     typer.Option(
@@ -39,6 +45,18 @@ Workers = Annotated[
 GpusPerWorker = Annotated[
     float | None, typer.Option(metavar="G", help="0, 1, or a share such as 0.5.", rich_help_panel=_PANEL)
 ]
+TensorParallelSize = Annotated[
+    int | None, typer.Option(metavar="N", rich_help_panel=_PANEL, help="Of vLLM: GPUs over which the model is split.")
+]
+GpuMemoryUtilization = Annotated[
+    float | None, typer.Option(metavar="SHARE", rich_help_panel=_PANEL, help="Of vLLM: what it may take of a GPU.")
+]
+MaxModelLen = Annotated[
+    int | None, typer.Option(metavar="N", rich_help_panel=_PANEL, help="Of vLLM: most tokens of prompt and answer.")
+]
+EnforceEager = Annotated[
+    bool, typer.Option("--enforce-eager", rich_help_panel=_PANEL, help="Of vLLM: compile nothing, no CUDA graphs.")
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,13 +68,24 @@ class EngineChoice:
     address: str | None = None
     workers: int | None = None
     gpus_per_worker: float | None = None
+    tensor_parallel_size: int | None = None
+    gpu_memory_utilization: float | None = None
+    max_model_len: int | None = None
+    enforce_eager: bool = False
 
     def __post_init__(self) -> None:
         if self.name not in NAMES:
             raise SettingError(f"unknown engine '{self.name}'; there are {', '.join(NAMES)}")
-        given = {"--address": self.address, "--workers": self.workers, "--gpus-per-worker": self.gpus_per_worker}
-        if self.name != RAY and (strange := [name for name, value in given.items() if value is not None]):
-            raise SettingError(f"{strange[0]} is of --engine ray; pass that too, or leave it out")
+        for owner, options_of_it in (
+            (RAY, ("address", "workers", "gpus_per_worker")),
+            (VLLM, ("tensor_parallel_size", "gpu_memory_utilization", "max_model_len", "enforce_eager")),
+        ):
+            given = [name for name in options_of_it if getattr(self, name) not in (None, False)]
+            if self.name != owner and given:
+                option = f"--{given[0].replace('_', '-')}"
+                raise SettingError(f"{option} is of --engine {owner}; pass that too, or leave it out")
+        if self.name == VLLM:
+            self._check_vllm_options()
         if self.name == RAY and self.device not in (None, "cpu", "cuda"):
             raise SettingError(f"--device '{self.device}': Ray gives each worker its GPU; pass cuda or cpu")
         if self.name == RAY and self.gpus_per_worker is not None and self.device is not None:
@@ -67,11 +96,63 @@ class EngineChoice:
             if self.device == "cuda" and not self.gpus_per_worker:
                 raise SettingError("--gpus-per-worker 0 with --device cuda: leave one of them out")
 
+    def _check_vllm_options(self) -> None:
+        if self.device is not None:
+            raise SettingError(f"--device '{self.device}': vLLM computes on what it was built for; leave --device out")
+        for option, number in (
+            ("--tensor-parallel-size", self.tensor_parallel_size),
+            ("--max-model-len", self.max_model_len),
+        ):
+            if number is not None and number < 1:
+                raise SettingError(f"{option} {number}: at least 1 is needed")
+        share = self.gpu_memory_utilization
+        if share is not None and not 0 < share <= 1:
+            raise SettingError(f"--gpu-memory-utilization {share:g}: pass a share of the GPU's memory, such as 0.9")
+
+    def check(self, methods: Mapping[str, Method], dtype: str | None, attn_implementation: str | None) -> None:
+        """Look at what the engine is to do before anything is drawn or written.
+
+        Raises
+        ------
+        SettingError
+            If it cannot do a method, or an option has no meaning with it.
+        """
+        if self.name != VLLM:
+            return
+        from farsight.evaluate import vllm_engine
+
+        for method in methods.values():
+            vllm_engine.additional_config(method)
+        vllm_engine.check_dtype(dtype)
+        if attn_implementation is not None:
+            raise SettingError(
+                f"--attn-implementation '{attn_implementation}' is of Transformers, and vLLM chooses its own kernels: "
+                "leave it out"
+            )
+        vllm_engine.import_vllm()
+
+    def record(self) -> dict[str, Any] | None:
+        """Give what `farsight.evaluate.plan.Plan` keeps of the engine."""
+        if self.name != VLLM:
+            return None
+        from farsight.evaluate.vllm_engine import import_vllm
+
+        return {
+            "name": VLLM,
+            "version": import_vllm().__version__,
+            "tensor_parallel_size": self.tensor_parallel_size or 1,
+            "enforce_eager": self.enforce_eager,
+        }
+
     @property
     def device_type(self) -> str:
         """What the model is on: of workers, GPUs if they have some, or if there is one here."""
         from farsight.checkpoints import resolve_device
 
+        if self.name == VLLM:
+            from farsight.evaluate.vllm_engine import device_type
+
+            return device_type()
         if self.name != RAY:
             return resolve_device(self.device).type
         if self.gpus_per_worker is not None:
@@ -85,7 +166,11 @@ class EngineChoice:
         ------
         SettingError
             If it is not installed, or an option has no meaning.
+        InputError
+            If there is no such model.
         """
+        if self.name == VLLM:
+            return self._vllm(plan, videos=videos)
         how = (plan.dtype, plan.attn_implementation)
         if self.name == LOCAL:
             from farsight.evaluate.local import LocalEngine
@@ -102,4 +187,21 @@ class EngineChoice:
             workers=self.workers,
             gpus_per_worker=(1 if self.device_type == "cuda" else 0) if gpus is None else gpus,
             weights=plan.weights,
+        )
+
+    def _vllm(self, plan: Plan, *, videos: bool) -> Engine:
+        from farsight.evaluate.vllm_engine import VllmEngine
+
+        if videos:
+            raise SettingError("--engine vllm is not tested with videos; use --engine local for them")
+        embedded = plan.model == options.EMBEDDED
+        return VllmEngine(
+            source=str(options.embedded_path(videos=False)) if embedded else plan.model,
+            name=plan.model,
+            dtype=plan.dtype,
+            batch_size=plan.batch_size,
+            tensor_parallel_size=self.tensor_parallel_size or 1,
+            gpu_memory_utilization=self.gpu_memory_utilization,
+            max_model_len=self.max_model_len,
+            enforce_eager=self.enforce_eager,
         )

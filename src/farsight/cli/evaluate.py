@@ -72,6 +72,10 @@ def evaluate(
     address: engines.Address = None,
     workers: engines.Workers = None,
     gpus_per_worker: engines.GpusPerWorker = None,
+    tensor_parallel_size: engines.TensorParallelSize = None,
+    gpu_memory_utilization: engines.GpuMemoryUtilization = None,
+    max_model_len: engines.MaxModelLen = None,
+    enforce_eager: engines.EnforceEager = False,
     device: options.Device = None,
     dtype: options.Dtype = None,
     attn_implementation: options.AttnImplementation = None,
@@ -99,11 +103,20 @@ def evaluate(
         from farsight.files import write, write_lines
 
         choice = engines.EngineChoice(
-            name=engine, device=device, address=address, workers=workers, gpus_per_worker=gpus_per_worker
+            name=engine,
+            device=device,
+            address=address,
+            workers=workers,
+            gpus_per_worker=gpus_per_worker,
+            tensor_parallel_size=tensor_parallel_size,
+            gpu_memory_utilization=gpu_memory_utilization,
+            max_model_len=max_model_len,
+            enforce_eager=enforce_eager,
         )
         chosen = parse_methods(methods) if config is None else read_methods(config)
         if controls:
             chosen |= _controls(chosen)
+        choice.check(chosen, dtype, attn_implementation)
         asked = TaskOptions(
             images=images,
             objects=tuple(objects or ()),
@@ -125,6 +138,7 @@ def evaluate(
             device=choice.device_type,
             dtype=dtype,
             attn_implementation=attn_implementation,
+            engine=choice.record(),
         )
         answering = choice.make(plan, videos=videos)
         with opened(out, plan.record()) as folder:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import sys
-from importlib.util import find_spec
 from typing import Any
 
 from farsight.cli import options
@@ -57,11 +55,9 @@ def _served(model: str) -> list[str]:
 
 def _run(arguments: list[str]) -> None:
     """Become the command ``vllm``."""
-    if find_spec("vllm") is None:
-        raise SettingError("--engine vllm needs vLLM: pip install 'farsight-mllm[vllm]'")
-    plugins = os.environ.get("VLLM_PLUGINS")
-    if plugins is not None and "farsight" not in plugins.split(","):
-        raise SettingError(f"$VLLM_PLUGINS is '{plugins}', which keeps farsight out: add farsight to it, or unset it")
+    from farsight.vllm_plugin import check_installation
+
+    check_installation()
     from vllm.entrypoints.cli.main import main
 
     sys.argv = ["vllm", *arguments]

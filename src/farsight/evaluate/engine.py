@@ -2,12 +2,13 @@
 
 A run makes the batches and writes the rows; an engine only answers, in any order and anywhere. So what is asked
 together, what is asked again after a kill, and what a row has in it is the same with all engines.
-`farsight.evaluate.local` answers in this process, `farsight.evaluate.ray_engine` in those of a Ray cluster.
+`farsight.evaluate.local` answers in this process, `farsight.evaluate.ray_engine` in those of a Ray cluster,
+`farsight.evaluate.vllm_engine` inside vLLM.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -33,6 +34,32 @@ class Answer:
     """False if it was cut off at ``max_new_tokens``."""
     absorbed: float | None
     """Share of attention that the gates took away, mean over layers, heads and generated rows; None without gates."""
+
+    @classmethod
+    def of(
+        cls, generated: Sequence[int], *, ends: Collection[int], tokenizer: Any, absorbed: Callable[[int], float | None]
+    ) -> Answer:
+        """Read an answer from the tokens of a sequence, of which those after the first end do not count.
+
+        Parameters
+        ----------
+        generated
+            The new tokens, with what a batch has put behind their end.
+        ends
+            Tokens that end a sequence.
+        tokenizer
+            Makes text of them.
+        absorbed
+            Gives the share that was absorbed while the first so many tokens were read.
+        """
+        end = next((place for place, token in enumerate(generated) if token in ends), None)
+        kept = generated if end is None else generated[: end + 1]
+        return cls(
+            text=tokenizer.decode(kept, skip_special_tokens=True).strip(),
+            tokens=len(kept),
+            ended=end is not None,
+            absorbed=absorbed(len(kept)),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +102,12 @@ def read(request: Request) -> list[Visual | Failure]:
             except InputError as error:
                 opened[path] = Failure(reason=str(error))
     return [opened[path] for path in request.paths]
+
+
+def end_tokens(generation_config: Any) -> set[int]:
+    """Tokens at which Transformers ends a sequence."""
+    ends: int | list[int] | None = generation_config.eos_token_id
+    return set() if ends is None else {ends} if isinstance(ends, int) else set(ends)
 
 
 class Engine(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,9 +12,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from farsight.attention import observed
-from farsight.checkpoints import LoadedModel, prompt_inputs, video_inputs
+from farsight.checkpoints import LoadedModel, chat, prompt_inputs, video_inputs
 from farsight.errors import InputError
-from farsight.evaluate.engine import Answer, Failure, Request, Said, Visual, read
+from farsight.evaluate.engine import Answer, Failure, Request, Said, Visual, end_tokens, read
 from farsight.method import Method
 
 
@@ -111,20 +112,11 @@ def answer(
     how = {"do_sample": False, "num_beams": 1, "temperature": None, "top_p": None, "top_k": None, **(generation or {})}
     with method(loaded.model), observed(absorbed):
         output: Tensor = loaded.model.generate(**inputs, max_new_tokens=max_new_tokens, **how)  # type: ignore[operator]
-    ends = _end_tokens(loaded)
-    answers = []
-    for number, row in enumerate(output[:, length:].tolist()):
-        end = next((place for place, token in enumerate(row) if token in ends), None)
-        kept = row if end is None else row[: end + 1]
-        answers.append(
-            Answer(
-                text=loaded.tokenizer.decode(kept, skip_special_tokens=True).strip(),
-                tokens=len(kept),
-                ended=end is not None,
-                absorbed=absorbed.mean(number, len(kept)),
-            )
-        )
-    return answers
+    ends = end_tokens(loaded.model.generation_config)
+    return [
+        Answer.of(row, ends=ends, tokenizer=loaded.tokenizer, absorbed=partial(absorbed.mean, number))
+        for number, row in enumerate(output[:, length:].tolist())
+    ]
 
 
 def _batch(loaded: LoadedModel, pictures: Sequence[Image.Image], prompts: Sequence[str]) -> dict[str, Any]:
@@ -138,10 +130,7 @@ def _batch(loaded: LoadedModel, pictures: Sequence[Image.Image], prompts: Sequen
     tokenizer.padding_side = "left"
     try:
         if getattr(processor, "chat_template", None):
-            talks = [
-                [{"role": "user", "content": [{"type": "image", "image": picture}, {"type": "text", "text": prompt}]}]
-                for picture, prompt in zip(pictures, prompts, strict=True)
-            ]
+            talks = [chat(picture, prompt) for picture, prompt in zip(pictures, prompts, strict=True)]
             inputs = processor.apply_chat_template(
                 talks,
                 add_generation_prompt=True,
@@ -157,11 +146,6 @@ def _batch(loaded: LoadedModel, pictures: Sequence[Image.Image], prompts: Sequen
     finally:
         tokenizer.padding_side = before
     return dict(inputs.to(loaded.device, dtype=loaded.dtype))
-
-
-def _end_tokens(loaded: LoadedModel) -> set[int]:
-    ends: int | list[int] | None = loaded.model.generation_config.eos_token_id  # type: ignore[union-attr, assignment]
-    return set() if ends is None else {ends} if isinstance(ends, int) else set(ends)
 
 
 class _Absorbed:

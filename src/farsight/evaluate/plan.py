@@ -31,6 +31,8 @@ class Plan:
     device: str = "cpu"
     dtype: str | None = None
     attn_implementation: str | None = None
+    engine: Mapping[str, Any] | None = None
+    """Of an engine whose answers are not those of Transformers to the last bit: its name, version and settings."""
 
     @property
     def answers(self) -> int:
@@ -38,7 +40,10 @@ class Plan:
         return len(self.methods) * len(self.task.items)
 
     def record(self) -> dict[str, Any]:
-        """Give the configuration, which a run folder holds a run to; what answers is not part of it."""
+        """Give the configuration, which a run folder holds a run to.
+
+        What answers is part of it only where it may change an answer.
+        """
         return {
             **versions(),
             "model": self.model,
@@ -50,6 +55,7 @@ class Plan:
             "methods": {label: settings_of(method) for label, method in self.methods.items()},
             "batch_size": self.batch_size,
             "generation": dict(self.generation),
+            **({} if self.engine is None else {"engine": dict(self.engine)}),
         }
 
 

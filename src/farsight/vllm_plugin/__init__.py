@@ -11,7 +11,8 @@ Then each causal attention layer of the language model is built with the sinks `
 not compute exactly so is refused when the engine starts. The rest of farsight needs no vLLM.
 """
 
-from .engine import register
-from .sinks import Sinks
+from .engine import TESTED, is_tested, register
+from .installation import check_installation
+from .sinks import NAME, Sinks
 
-__all__ = ["Sinks", "register"]
+__all__ = ["NAME", "TESTED", "Sinks", "check_installation", "is_tested", "register"]

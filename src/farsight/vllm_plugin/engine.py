@@ -40,13 +40,20 @@ def register() -> None:
     from vllm.engine.arg_utils import EngineArgs
 
     _wrap(EngineArgs, "create_engine_config", _checked_config)
-    if not _is_tested():
+    if not is_tested():
         return
     from vllm.model_executor.layers.attention import Attention
     from vllm.v1.worker.worker_base import WorkerWrapperBase
 
     _wrap(Attention, "__init__", _built_with_sinks)
     _wrap(WorkerWrapperBase, "initialize_from_config", _checked_model)
+
+
+def is_tested() -> bool:
+    """Tell whether the vLLM that is installed is one of `TESTED`."""
+    from vllm import __version__
+
+    return any(re.match(rf"{re.escape(version)}(\.|$)", __version__) for version in TESTED)
 
 
 def check_model(config: Any, sinks: Sinks) -> None:
@@ -132,7 +139,7 @@ def _checked_config(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def create_engine_config(self: Any, *args: Any, **kwargs: Any) -> Any:
         sinks = Sinks.read(self.additional_config)
-        if sinks is not None and not _is_tested():
+        if sinks is not None and not is_tested():
             from vllm import __version__
 
             raise UnsupportedModelError(
@@ -244,12 +251,6 @@ def _replace_sinks(impl: Any, sinks: Tensor) -> None:
 def _size(model: Any) -> tuple[int, int]:
     """How many layers and query heads the whole language model has."""
     return model.get_total_num_hidden_layers(), model.model_arch_config.total_num_attention_heads
-
-
-def _is_tested() -> bool:
-    from vllm import __version__
-
-    return any(re.match(rf"{re.escape(version)}(\.|$)", __version__) for version in TESTED)
 
 
 def _wrap(owner: type, name: str, wrapper: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
