@@ -15,7 +15,7 @@ from farsight.cli.engines import EngineChoice
 @pytest.mark.parametrize(
     ("args", "because"),
     [
-        (["--engine", "rya"], "unknown engine 'rya'; there are local, ray"),
+        (["--engine", "rya"], "unknown engine 'rya'; there are local, ray, vllm"),
         (["--workers", "2"], "--workers is of --engine ray"),
         (["--gpus-per-worker", "1", "--engine", "local"], "--gpus-per-worker is of --engine ray"),
         (["--engine", "ray", "--workers", "0"], "--workers 0: at least 1 is needed"),
@@ -26,6 +26,21 @@ from farsight.cli.engines import EngineChoice
         (["--engine", "ray", "--device", "cuda:1"], "--device 'cuda:1': Ray gives each worker its GPU"),
         (["--engine", "ray", "--device", "cpu", "--gpus-per-worker", "1"], "--gpus-per-worker 1 with --device cpu"),
         (["--engine", "ray", "--device", "cuda", "--gpus-per-worker", "0"], "--gpus-per-worker 0 with --device cuda"),
+        (["--tensor-parallel-size", "2"], "--tensor-parallel-size is of --engine vllm"),
+        (["--engine", "ray", "--enforce-eager"], "--enforce-eager is of --engine vllm"),
+        (["--engine", "vllm", "--workers", "2"], "--workers is of --engine ray"),
+        (["--engine", "vllm", "--tensor-parallel-size", "0"], "--tensor-parallel-size 0: at least 1 is needed"),
+        (["--engine", "vllm", "--max-model-len", "-1"], "--max-model-len -1: at least 1 is needed"),
+        (["--engine", "vllm", "--gpu-memory-utilization", "90"], "--gpu-memory-utilization 90: pass a share"),
+        (["--engine", "vllm", "--device", "cuda"], "--device 'cuda': vLLM computes on what it was built for"),
+        (["--engine", "vllm", "--task", "videos:test"], "--engine vllm is not tested with videos"),
+        (["--engine", "vllm"], "horizon=generation is no constant per head"),
+        (["--engine", "vllm", "--methods", "greedy", "--controls"], "method 'constant' does not run in vLLM"),
+        (["--engine", "vllm", "--methods", "greedy", "--dtype", "float8"], "unknown dtype 'float8'; choose float32"),
+        (
+            ["--engine", "vllm", "--methods", "greedy", "--attn-implementation", "sdpa"],
+            "--attn-implementation 'sdpa' is of Transformers",
+        ),
     ],
 )
 def test_options_without_a_meaning_are_one_line(run: Any, tmp_path: Path, args: list[str], because: str) -> None:
@@ -37,6 +52,17 @@ def test_ray_is_named_where_it_is_missing(run: Any, tmp_path: Path, monkeypatch:
     monkeypatch.setitem(sys.modules, "ray", None)
     result = run("eval", "--out", tmp_path / "run", "--count", 1, "--engine", "ray")
     refused(result, "--engine ray needs Ray", "pip install 'farsight-mllm[ray]'")
+
+
+def test_vllm_is_named_where_it_is_missing(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And nothing is drawn or written."""
+    monkeypatch.setitem(sys.modules, "vllm", None)
+    result = run(
+        "eval", "--out", tmp_path / "run", "--count", 1, "--engine", "vllm",
+        "--methods", "greedy,farsight(horizon=infinite)",
+    )  # fmt: skip
+    refused(result, "--engine vllm needs vLLM", "pip install 'farsight-mllm[vllm]'")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

@@ -109,18 +109,23 @@ class EngineChoice:
         if share is not None and not 0 < share <= 1:
             raise SettingError(f"--gpu-memory-utilization {share:g}: pass a share of the GPU's memory, such as 0.9")
 
-    def check(self, methods: Mapping[str, Method], dtype: str | None, attn_implementation: str | None) -> None:
+    def check(
+        self, task: str, methods: Mapping[str, Method], dtype: str | None, attn_implementation: str | None
+    ) -> None:
         """Look at what the engine is to do before anything is drawn or written.
 
         Raises
         ------
         SettingError
-            If it cannot do a method, or an option has no meaning with it.
+            If it cannot do the task or a method, or an option has no meaning with it.
         """
         if self.name != VLLM:
             return
         from farsight.evaluate import vllm_engine
+        from farsight.evaluate.vllm_worker import NO_VIDEOS
 
+        if task.startswith("videos:"):
+            raise SettingError(NO_VIDEOS)
         for method in methods.values():
             vllm_engine.additional_config(method)
         vllm_engine.check_dtype(dtype)
@@ -170,7 +175,7 @@ class EngineChoice:
             If there is no such model.
         """
         if self.name == VLLM:
-            return self._vllm(plan, videos=videos)
+            return self._vllm(plan)
         how = (plan.dtype, plan.attn_implementation)
         if self.name == LOCAL:
             from farsight.evaluate.local import LocalEngine
@@ -189,11 +194,9 @@ class EngineChoice:
             weights=plan.weights,
         )
 
-    def _vllm(self, plan: Plan, *, videos: bool) -> Engine:
+    def _vllm(self, plan: Plan) -> Engine:
         from farsight.evaluate.vllm_engine import VllmEngine
 
-        if videos:
-            raise SettingError("--engine vllm is not tested with videos; use --engine local for them")
         embedded = plan.model == options.EMBEDDED
         return VllmEngine(
             source=str(options.embedded_path(videos=False)) if embedded else plan.model,

@@ -116,7 +116,7 @@ def evaluate(
         chosen = parse_methods(methods) if config is None else read_methods(config)
         if controls:
             chosen |= _controls(chosen)
-        choice.check(chosen, dtype, attn_implementation)
+        choice.check(task, chosen, dtype, attn_implementation)
         asked = TaskOptions(
             images=images,
             objects=tuple(objects or ()),

@@ -34,6 +34,7 @@ _OTHER_ANSWERS = (
     "watermarking_config",
 )  # fmt: skip
 """Settings of a checkpoint's generation that change greedy answers in Transformers and are not handed to vLLM."""
+NO_VIDEOS = "--engine vllm is not tested with videos; pass --engine local for them"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +48,7 @@ class Start:
     dtype: str | None
     """As in `farsight.checkpoints.load`."""
     log: Path
-    """Where to the process writes all that it has to say."""
+    """Where the process writes all that it and vLLM have to say."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Of ``vllm.LLM``."""
 
@@ -76,6 +77,7 @@ class Worker:
 
     def __init__(self, start: Start) -> None:
         from vllm import LLM
+        from vllm.platforms import current_platform
 
         self.name = start.name
         self.processor = read_processor(start.source, start.name)
@@ -90,7 +92,7 @@ class Worker:
         self.penalty = generation.repetition_penalty or 1.0
         self.llm = LLM(
             model=start.source,
-            dtype=_dtype(start.dtype, config),
+            dtype=_dtype(start.dtype, current_platform.device_type, config),
             load_format="safetensors",
             limit_mm_per_prompt={"image": 1},
             use_tqdm_on_load=False,
@@ -125,23 +127,17 @@ class Worker:
             repetition_penalty=self.penalty,
             detokenize=False,
         )
-        made = self.llm.generate([self._prompt(*one) for one in asked], how, use_tqdm=False)
+        prompts = [
+            {
+                "prompt_token_ids": prompt_tokens(self.processor, _still(picture), prompt),
+                "multi_modal_data": {"image": picture},
+            }
+            for picture, prompt in asked
+        ]
+        made = self.llm.generate(prompts, how, use_tqdm=False)
         self._forget()
         self._compare(asked, made)
         return [self._answer(one, max_new_tokens) for one in made]
-
-    def _prompt(self, picture: Visual, prompt: str) -> dict[str, Any]:
-        """One image token stands for the picture: vLLM runs the same processor and puts in as many as there are."""
-        if getattr(self.processor, "chat_template", None):
-            text = self.processor.apply_chat_template(
-                chat(_still(picture), prompt), add_generation_prompt=True, tokenize=False
-            )
-        else:
-            token = getattr(self.processor, "image_token", None)
-            text = f"{token}\n{prompt}" if isinstance(token, str) else prompt
-        begun = self.tokenizer.bos_token is not None and text.startswith(self.tokenizer.bos_token)
-        ids = self.tokenizer(text, add_special_tokens=not begun)["input_ids"]
-        return {"prompt_token_ids": ids, "multi_modal_data": {"image": picture}}
 
     def _forget(self) -> None:
         """Keep nothing from one batch to the next: what is cached is computed in other batches, to other last bits."""
@@ -173,8 +169,26 @@ class Worker:
         return answer
 
 
+def prompt_tokens(processor: Any, picture: Image.Image, prompt: str) -> list[int]:
+    """Make the tokens of `farsight.checkpoints.processed` before the picture's own are put in, which vLLM does.
+
+    They begin as Transformers has it, with a first token of the tokenizer's unless the template has written one;
+    ``vllm.LLM.chat`` leaves it out.
+    """
+    if getattr(processor, "chat_template", None):
+        text = processor.apply_chat_template(chat(picture, prompt), add_generation_prompt=True, tokenize=False)
+    else:
+        token = getattr(processor, "image_token", None)
+        text = f"{token}\n{prompt}" if isinstance(token, str) else prompt
+    tokenizer = getattr(processor, "tokenizer", processor)
+    begun = tokenizer.bos_token is not None and text.startswith(tokenizer.bos_token)
+    ids: list[int] = tokenizer(text, add_special_tokens=not begun)["input_ids"]
+    return ids
+
+
 def _still(picture: Visual) -> Image.Image:
-    assert isinstance(picture, Image.Image)
+    if not isinstance(picture, Image.Image):
+        raise SettingError(NO_VIDEOS)
     return picture
 
 
@@ -200,13 +214,11 @@ def _generation_config(source: str, config: Any) -> GenerationConfig:
     return found
 
 
-def _dtype(dtype: str | None, config: Any) -> str:
+def _dtype(dtype: str | None, device: str, config: Any) -> str:
     """Name the type that `farsight.checkpoints.load` would load; vLLM's "auto" is another for float32."""
-    from vllm.platforms import current_platform
-
     if dtype not in (None, "auto"):
         return str(dtype)
-    if current_platform.device_type == "cpu":
+    if device == "cpu":
         return "float32"
     own = getattr(config, "dtype", None)
     return "auto" if own is None else str(own).removeprefix("torch.")

@@ -1,0 +1,46 @@
+"""Which methods go into vLLM, and as what. vLLM itself is in vllm_engine/."""
+
+from __future__ import annotations
+
+import pytest
+
+from farsight import FarSight, Plain
+from farsight.errors import SettingError
+from farsight.evaluate.settings import parse_method
+from farsight.evaluate.vllm_engine import additional_config
+from farsight.vllm_plugin import Sinks
+
+
+def test_registers_of_an_infinite_horizon_are_the_plugin_s_settings() -> None:
+    method = FarSight(horizon="infinite", sigma=0.1, slopes="alibi", strength=((1, 2), (3, 4)), layers=(0,), heads=(1,))
+    assert Sinks.read(additional_config(method)) == Sinks(
+        sigma=0.1, slopes="alibi", strength=((1, 2), (3, 4)), layers=(0,), heads=(1,)
+    )
+    assert additional_config(FarSight(horizon="infinite", tolerance=1e-3)) == additional_config(
+        FarSight(horizon="infinite")
+    )
+
+
+def test_greedy_decoding_is_vllm_without_the_plugin() -> None:
+    assert additional_config(Plain()) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "because"),
+    [
+        ("farsight", r"horizon=generation is no constant per head.*write farsight\(horizon=infinite\)"),
+        ("farsight(horizon=current)", "horizon=current"),
+        ("farsight(horizon=64)", "horizon=64"),
+        ("farsight(horizon=infinite, rows=generated)", "rows='generated' is no constant per head.*leave rows out"),
+        ("farsight(horizon=infinite, absorb=0.05)", "absorb=0.05 is no constant per head"),
+        ("farsight(horizon=infinite, profile=none)", "profile='none' is no constant per head"),
+        ("farsight(horizon=infinite, score_scale=2)", "score_scale=2 is no constant per head"),
+        ("constant", "method 'constant' does not run in vLLM"),
+        ("opera", "method 'opera' does not run in vLLM"),
+        ("farsight-released", "does not run in vLLM"),
+        ("farsight(horizon=infinite)+beam", r"method 'farsight\+beam' does not run in vLLM"),
+    ],
+)
+def test_what_vllm_cannot_do_is_refused_with_the_remedy(text: str, because: str) -> None:
+    with pytest.raises(SettingError, match=rf"{because}.*--engine local"):
+        additional_config(parse_method(text))

@@ -1,0 +1,101 @@
+"""The engine of `farsight eval --engine vllm`, held against the local one, answer by answer."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from vllm_engine import reference
+
+from farsight import FarSight, Plain
+from farsight.checkpoints import load
+from farsight.errors import InputError, SettingError
+from farsight.evaluate.engine import Answer, Failure, Request
+from farsight.evaluate.local import LocalEngine
+from farsight.evaluate.vllm_engine import VllmEngine
+from farsight.scenes import checkpoint_path
+
+PER_HEAD = {"slopes": "alibi", "strength": [[0.5, 1, 2, 3, 4, 5], [5, 4, 3, 2, 1, 0], [1] * 6, [0, 0, 9, 9, 0, 0]]}
+PROMPTS = (reference.PROMPT, "Is there a tree in the image? Please answer yes or no.")
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("pictures")
+    paths = [folder / f"{number}.png" for number in range(4)]
+    for number, path in enumerate(paths):
+        reference.picture(number).save(path)
+    return paths
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    """The embedded model, whose answers end at the word "You" too, and which says nothing again so gladly."""
+    folder = tmp_path / "model"
+    shutil.copytree(checkpoint_path(), folder)
+    config = json.loads((folder / "generation_config.json").read_text())
+    words = load(folder).tokenizer
+    config |= {"eos_token_id": [words.convert_tokens_to_ids("ĠYou"), 2], "repetition_penalty": 1.2}
+    (folder / "generation_config.json").write_text(json.dumps(config))
+    return folder
+
+
+def request(number: int, method: Any, paths: list[Path], prompt: str, length: int) -> Request:
+    return Request(
+        number=number, method=method, paths=paths, medium="image", prompts=[prompt] * len(paths), max_new_tokens=length
+    )
+
+
+def test_two_processes_of_tensor_parallelism_answer_as_the_local_engine(
+    checkpoint: Path, pictures: list[Path], tmp_path: Path
+) -> None:
+    """With registers of each head's own, the checkpoint's own ends, and a picture that is not there."""
+    method = FarSight(horizon="infinite", **PER_HEAD)
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    requests = [
+        request(7, method, [*pictures, broken], PROMPTS[0], 48),
+        request(8, method, pictures[:2], PROMPTS[1], 8),
+        request(9, method, [broken], PROMPTS[1], 8),
+    ]
+    engine = VllmEngine(
+        source=str(checkpoint), name="copy", dtype="float32", tensor_parallel_size=2, enforce_eager=True
+    )
+    found = dict(engine.answers(requests))
+    local = LocalEngine(load=partial(load, checkpoint, device="cpu"))
+    expected = {
+        number: [replace(one, absorbed=None) if isinstance(one, Answer) else one for one in said]
+        for number, said in local.answers(requests)
+    }
+    assert found == expected
+    assert isinstance(found[7][-1], Failure)
+    assert [one.ended for one in found[7][:-1]] == [True] * 4
+    assert all(one.text.endswith(". You") for one in found[7][:-1])
+    plain = dict(local.answers([replace(requests[0], method=Plain())]))
+    assert [one.text for one in plain[7][:-1]] != [one.text for one in found[7][:-1]]
+
+
+def test_what_vllm_says_when_it_cannot_start_comes_back_with_its_log(pictures: list[Path]) -> None:
+    engine = VllmEngine(source=str(checkpoint_path()), name="embedded", enforce_eager=True, max_model_len=10**6)
+    with pytest.raises(InputError, match=r"vLLM cannot answer with 'embedded': .*max_model_len.*its log is") as raised:
+        list(engine.answers([request(0, Plain(), pictures[:1], PROMPTS[0], 8)]))
+    log = Path(str(raised.value).rpartition("its log is ")[2].removesuffix(")"))
+    assert "Traceback" in log.read_text()
+    log.unlink()
+
+
+def test_nothing_but_greedy_decoding_is_asked(pictures: list[Path]) -> None:
+    engine = VllmEngine(source=str(checkpoint_path()), name="embedded")
+    asked = replace(request(0, Plain(), pictures[:1], PROMPTS[0], 8), generation={"do_sample": True})
+    with pytest.raises(SettingError, match="decodes greedily: leave out do_sample"):
+        list(engine.answers([asked]))
