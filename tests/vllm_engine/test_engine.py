@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
 from vllm_engine import reference
+from vllm_engine.engine_processes import below, engines, gone
 
 from farsight import FarSight, Plain
 from farsight.checkpoints import load
@@ -59,7 +63,7 @@ def request(number: int, method: Any, paths: list[Path], prompt: str, length: in
 def test_two_processes_of_tensor_parallelism_answer_as_the_local_engine(
     checkpoint: Path, pictures: list[Path], tmp_path: Path
 ) -> None:
-    """With registers of each head's own, the checkpoint's own ends, and a picture that is not there."""
+    """With registers of each head's own, the checkpoint's own ends and a picture that cannot be read; then it dies."""
     method = FarSight(horizon="infinite", **PER_HEAD)
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no picture")
@@ -71,7 +75,18 @@ def test_two_processes_of_tensor_parallelism_answer_as_the_local_engine(
     engine = VllmEngine(
         source=str(checkpoint), name="copy", dtype="float32", tensor_parallel_size=2, enforce_eager=True
     )
-    found = dict(engine.answers(requests))
+    answers = engine.answers([*requests, request(10, method, pictures, PROMPTS[0], 8)])
+    found = dict(islice(answers, len(requests)))
+    [process] = engines(os.getpid())
+    ranks = below(process)
+    assert len(ranks) == 2
+    os.kill(process, signal.SIGKILL)
+    with pytest.raises(
+        InputError, match=r"died while it answered 4 prompts \(exit code -9\); what is answered is safe"
+    ):
+        next(answers)
+    assert gone([process, *ranks])
+
     local = LocalEngine(load=partial(load, checkpoint, device="cpu"))
     expected = {
         number: [replace(one, absorbed=None) if isinstance(one, Answer) else one for one in said]

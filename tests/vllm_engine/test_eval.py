@@ -53,18 +53,9 @@ def small() -> Any:
     patch.undo()
 
 
-def test_a_run_that_is_killed_again_and_again_has_the_local_run_s_answers(small: None, tmp_path: Path) -> None:
+def test_a_run_that_is_killed_goes_on_and_has_the_local_run_s_answers(small: None, tmp_path: Path) -> None:
     """Every answer, in float32 on a CPU: text, tokens, and whether it ended."""
     out, local = tmp_path / "vllm", tmp_path / "local"
-    driver = started(out)
-    until(driver, lambda: bool(rows(out)))
-    its = below(driver.pid)
-    driver.send_signal(signal.SIGKILL)
-    driver.communicate()
-    begun = rows(out)
-    assert 0 < len(begun) < ANSWERS
-    assert gone(its)
-
     driver = started(out)
     until(driver, lambda: bool(engines(driver.pid)))
     [first] = engines(driver.pid)
@@ -72,13 +63,13 @@ def test_a_run_that_is_killed_again_and_again_has_the_local_run_s_answers(small:
     [second] = engines(driver.pid)
     assert second != first  # greedy's engine ended before FarSight's began
     assert gone([first], 0)
-    os.kill(second, signal.SIGKILL)
-    output, errors = driver.communicate()
-    assert (driver.returncode, output) == (2, b"")
-    assert b"error: the process of vLLM died while it answered" in errors
-    assert b"(exit code -9); what is answered is safe" in errors
-    assert rows(out)[: len(begun)] == begun
-    assert ANSWERS < len(rows(out)) < 2 * ANSWERS
+    its = below(driver.pid)
+    driver.send_signal(signal.SIGKILL)
+    driver.communicate()
+    begun = rows(out)
+    assert ANSWERS < len(begun) < 2 * ANSWERS
+    assert second in its
+    assert gone(its)
 
     last = CliRunner().invoke(app, [*COMMAND, *VLLM, "--out", str(out)])
     assert last.exit_code == 0, last.stderr
@@ -88,6 +79,7 @@ def test_a_run_that_is_killed_again_and_again_has_the_local_run_s_answers(small:
     assert reference.exit_code == 0, reference.stderr
 
     found, expected = rows(out), rows(local)
+    assert found[: len(begun)] == begun
     assert len(found) == 2 * ANSWERS
     assert all(row["absorbed"] is None for row in found)
     assert [{**row, "absorbed": None} for row in expected] == found
