@@ -66,7 +66,11 @@ def main() -> None:
         "vllm": VllmEngine(source=source, name=args.model, batch_size=args.batch_size, enforce_eager=embedded),
     }
     with tempfile.TemporaryDirectory() as folder:
-        task = make_task("scenes:test", TaskOptions(count=args.pictures, question_count=args.questions), Path(folder))
+        task = make_task(
+            "scenes:test",
+            TaskOptions(count=args.pictures, question_count=args.questions),
+            Path(folder) / "pictures",
+        )
         asked = requests(list(task.items), args.method, args.batch_size, args.rounds)
         seconds, said = ask(engines, asked)
     print(f"{platform.machine()}, {os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}; {args.model}")
