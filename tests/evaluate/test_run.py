@@ -204,3 +204,21 @@ def test_annotated_pictures_that_are_not_there_are_not_asked_about(plan: Plan, t
     assert [item.image_id for item in items] == ["0", "1", "2"]
     with pytest.raises(InputError, match="none of the 1 pictures"):
         caption_items(tmp_path / "images", {"99": ["cat"]}, coco())
+
+
+def test_answers_that_may_differ_in_the_last_bits_are_not_mixed_in(
+    plan: Plan, tmp_path: Path, loaded: LoadedModel
+) -> None:
+    """A folder's engine is written down only if its answers are not those of Transformers, bit for bit."""
+    finished(plan, tmp_path / "run", loaded)
+    assert "engine" not in json.loads((tmp_path / "run" / "run.json").read_text())
+    vllm = replace(plan, engine={"name": "vllm", "version": "0.32.0"})
+    with (
+        pytest.raises(InputError, match=r'engine was not given, is \{"name": "vllm", "version": "0.32.0"\}'),
+        opened(tmp_path / "run", vllm.record()),
+    ):
+        pass
+    with opened(tmp_path / "other", vllm.record()):
+        pass
+    with pytest.raises(InputError, match=r'engine was \{"name": "vllm"'), opened(tmp_path / "other", plan.record()):
+        pass

@@ -239,7 +239,7 @@ class _Process:
             self.process.join(_SECONDS_TO_END)
             raise InputError(
                 f"the process of vLLM died while {doing} (exit code {self.process.exitcode}); what is answered is "
-                f"safe: see that the model fits into memory, and {self._log()}, and start the same command again"
+                f"safe, and {self._log()}: see that the model fits into memory and start the same command again"
             ) from error
         self.busy = False
         if isinstance(reply, FarSightError):
