@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import multiprocessing
+from importlib.util import find_spec
+from pathlib import Path
+
 import pytest
 
 from farsight import FarSight, Plain
-from farsight.errors import SettingError
+from farsight.errors import InputError, SettingError
 from farsight.evaluate.settings import parse_method
-from farsight.evaluate.vllm_engine import additional_config
+from farsight.evaluate.vllm_engine import _Process, additional_config
+from farsight.evaluate.vllm_worker import Start
 from farsight.vllm_plugin import Sinks
 
 
@@ -44,3 +49,15 @@ def test_greedy_decoding_is_vllm_without_the_plugin() -> None:
 def test_what_vllm_cannot_do_is_refused_with_the_remedy(text: str, because: str) -> None:
     with pytest.raises(SettingError, match=rf"{because}.*--engine local"):
         additional_config(parse_method(text))
+
+
+@pytest.mark.skipif(find_spec("vllm") is not None, reason="vLLM is installed")
+def test_what_goes_wrong_in_the_engine_s_process_is_told_with_its_log(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.touch()
+    with pytest.raises(InputError, match="vLLM cannot answer with 'some model': No module named 'vllm'") as raised:
+        _Process(Start(source=str(tmp_path), name="some model", dtype=None, log=log))
+    kept = Path(str(raised.value).rpartition("its log is ")[2].removesuffix(")"))
+    assert "Traceback" in kept.read_text()
+    kept.unlink()
+    assert multiprocessing.active_children() == []

@@ -36,7 +36,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("pictures")
-    paths = [folder / f"{number}.png" for number in range(4)]
+    paths = [folder / f"{number}.png" for number in range(3)]
     for number, path in enumerate(paths):
         reference.picture(number).save(path)
     return paths
@@ -68,7 +68,7 @@ def test_two_processes_of_tensor_parallelism_answer_as_the_local_engine(
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no picture")
     requests = [
-        request(7, method, [*pictures, broken], PROMPTS[0], 48),
+        request(7, method, [*pictures, broken], PROMPTS[0], 32),
         request(8, method, pictures[:2], PROMPTS[1], 8),
         request(9, method, [broken], PROMPTS[1], 8),
     ]
@@ -82,7 +82,7 @@ def test_two_processes_of_tensor_parallelism_answer_as_the_local_engine(
     assert len(ranks) == 2
     os.kill(process, signal.SIGKILL)
     with pytest.raises(
-        InputError, match=r"died while it answered 4 prompts \(exit code -9\); what is answered is safe"
+        InputError, match=r"died while it answered 3 prompts \(exit code -9\); what is answered is safe"
     ):
         next(answers)
     assert gone([process, *ranks])
@@ -94,19 +94,10 @@ def test_two_processes_of_tensor_parallelism_answer_as_the_local_engine(
     }
     assert found == expected
     assert isinstance(found[7][-1], Failure)
-    assert [one.ended for one in found[7][:-1]] == [True] * 4
+    assert [one.ended for one in found[7][:-1]] == [True] * 3
     assert all(one.text.endswith(". You") for one in found[7][:-1])
     plain = dict(local.answers([replace(requests[0], method=Plain())]))
     assert [one.text for one in plain[7][:-1]] != [one.text for one in found[7][:-1]]
-
-
-def test_what_vllm_says_when_it_cannot_start_comes_back_with_its_log(pictures: list[Path]) -> None:
-    engine = VllmEngine(source=str(checkpoint_path()), name="embedded", enforce_eager=True, max_model_len=10**6)
-    with pytest.raises(InputError, match=r"vLLM cannot answer with 'embedded': .*max_model_len.*its log is") as raised:
-        list(engine.answers([request(0, Plain(), pictures[:1], PROMPTS[0], 8)]))
-    log = Path(str(raised.value).rpartition("its log is ")[2].removesuffix(")"))
-    assert "Traceback" in log.read_text()
-    log.unlink()
 
 
 def test_nothing_but_greedy_decoding_is_asked(pictures: list[Path]) -> None:

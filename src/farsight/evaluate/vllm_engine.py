@@ -7,6 +7,7 @@ process of its own that ends when the next method's turn comes.
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import suppress
@@ -224,11 +225,18 @@ class _Process:
         """End it, at once if it has something in hand, and see that it is gone."""
         self.connection.close()
         if self.busy:
-            self.process.terminate()
+            self._kill()
         self.process.join(_SECONDS_TO_END)
         if self.process.is_alive():
-            self.process.kill()
+            self._kill()
             self.process.join()
+
+    def _kill(self) -> None:
+        """End it with all that vLLM has started in it."""
+        assert self.process.pid is not None
+        with suppress(ProcessLookupError):  # before it is waited for, the number of its group is its own
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.kill()
 
     def _reply(self, doing: str) -> Any:
         """Wait for what comes back; a text says what has gone wrong in vLLM."""
@@ -236,7 +244,9 @@ class _Process:
         try:
             reply = self.connection.recv()
         except (EOFError, ConnectionError) as error:
-            self.process.join(_SECONDS_TO_END)
+            self._kill()
+            self.process.join()
+            self.busy = False
             raise InputError(
                 f"the process of vLLM died while {doing} (exit code {self.process.exitcode}); what is answered is "
                 f"safe, and {self._log()}: see that the model fits into memory and start the same command again"

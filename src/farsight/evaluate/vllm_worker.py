@@ -232,8 +232,8 @@ def _requests(connection: Connection) -> Iterator[Request]:
 
 
 def _settle(log: Path) -> None:
-    """Be a quiet process that leaves Ctrl-C to its parent and does not outlive it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Be a quiet process, with a group of its own that Ctrl-C does not reach and that does not outlive the parent."""
+    os.setsid()
     file = os.open(log, os.O_WRONLY | os.O_APPEND)
     for stream in (1, 2):
         os.dup2(file, stream)
@@ -248,7 +248,7 @@ def _end_with_parent() -> None:
     parent = parent_process()
     assert parent is not None
     wait([parent.sentinel])
-    os._exit(1)
+    os.killpg(os.getpgid(0), signal.SIGKILL)
 
 
 def _told(error: Exception) -> FarSightError | str:
