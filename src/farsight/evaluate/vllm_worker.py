@@ -164,7 +164,7 @@ class Worker:
             longest = self.llm.llm_engine.vllm_config.model_config.max_model_len
             raise InputError(
                 f"a prompt of {len(made.prompt_token_ids)} tokens and {max_new_tokens} new ones do not fit into vLLM's "
-                f"{longest}; pass a larger --max-model-len, or --engine local, with a new folder"
+                f"{longest}; pass a larger --max-model-len, or choose a new folder and --engine local"
             )
         return answer
 
