@@ -222,3 +222,11 @@ def test_answers_that_may_differ_in_the_last_bits_are_not_mixed_in(
         pass
     with pytest.raises(InputError, match=r'engine was \{"name": "vllm"'), opened(tmp_path / "other", plan.record()):
         pass
+
+
+def test_methods_that_could_not_be_compared_are_refused_before_they_answer(plan: Plan) -> None:
+    [first, *_] = [item for item in plan.task.items if item.part != "free"]
+    captions = [item for item in plan.task.items if item.part == "free"]
+    with pytest.raises(InputError, match=rf"{first.part} is about one picture alone.*--question-count"):
+        replace(plan, task=replace(plan.task, items=[*captions, first]))
+    replace(plan, task=replace(plan.task, items=[*captions, first]), methods={"greedy": Plain()})

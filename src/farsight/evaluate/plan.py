@@ -10,6 +10,7 @@ import torch
 import transformers
 
 import farsight
+from farsight.errors import InputError
 from farsight.evaluate.tasks import Item, Task
 from farsight.method import Method
 from farsight.methods import settings_of
@@ -17,7 +18,13 @@ from farsight.methods import settings_of
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """All that decides the answers of a run."""
+    """All that decides the answers of a run.
+
+    Raises
+    ------
+    InputError
+        If methods could not be compared, since a part of the task is about one picture alone.
+    """
 
     model: str
     task: Task
@@ -33,6 +40,17 @@ class Plan:
     attn_implementation: str | None = None
     engine: Mapping[str, Any] | None = None
     """Of an engine whose answers are not those of Transformers to the last bit: its name, version and settings."""
+
+    def __post_init__(self) -> None:
+        pictures: dict[str, set[str]] = {}
+        for item in self.task.items:
+            pictures.setdefault(item.part, set()).add(item.image_id)
+        for part, ids in pictures.items():
+            if len(self.methods) > 1 and len(ids) < 2:
+                raise InputError(
+                    f"{part} is about one picture alone, and methods are compared on at least 2, better on hundreds: "
+                    "give more pictures or questions (--count, --question-count)"
+                )
 
     @property
     def answers(self) -> int:
