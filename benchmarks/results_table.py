@@ -56,8 +56,8 @@ def cell(part: dict[str, Any], number: int, label: str, key: str) -> str:
 def perplexity_cell(number: int, found: Mapping[str, float]) -> str:
     """The perplexity itself for the first method, the ratio to it for the others."""
     if number == 0:
-        return f"{found['perplexity']:.3f}"
-    shown = f"x{found['ratio']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
+        return f"{found['perplexity']:.2f}"
+    shown = f"x{found['ratio']:.2f} [{found['low']:.2f}, {found['high']:.2f}]"
     return f"**{shown}**" if found["low"] > 1 or found["high"] < 1 else shown
 
 
