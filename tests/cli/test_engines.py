@@ -44,13 +44,13 @@ from farsight.cli.engines import EngineChoice
     ],
 )
 def test_options_without_a_meaning_are_one_line(run: Any, tmp_path: Path, args: list[str], because: str) -> None:
-    refused(run("eval", "--out", tmp_path / "run", "--count", 1, *args), because)
+    refused(run("eval", "--out", tmp_path / "run", "--count", 2, *args), because)
     assert not (tmp_path / "run" / "run.json").exists()
 
 
 def test_ray_is_named_where_it_is_missing(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    result = run("eval", "--out", tmp_path / "run", "--count", 1, "--engine", "ray")
+    result = run("eval", "--out", tmp_path / "run", "--count", 2, "--engine", "ray")
     refused(result, "--engine ray needs Ray", "pip install 'farsight-mllm[ray]'")
 
 
@@ -58,7 +58,7 @@ def test_vllm_is_named_where_it_is_missing(run: Any, tmp_path: Path, monkeypatch
     """And nothing is drawn or written."""
     monkeypatch.setitem(sys.modules, "vllm", None)
     result = run(
-        "eval", "--out", tmp_path / "run", "--count", 1, "--engine", "vllm",
+        "eval", "--out", tmp_path / "run", "--count", 2, "--engine", "vllm",
         "--methods", "greedy,farsight(horizon=infinite)",
     )  # fmt: skip
     refused(result, "--engine vllm needs vLLM", "pip install 'farsight-mllm[vllm]'")
