@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from refusals import refused
 
-from farsight.cli.engines import EngineChoice
+from farsight.cli.engine_choices import RayChoice
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,7 @@ from farsight.cli.engines import EngineChoice
         (["--tensor-parallel-size", "2"], "--tensor-parallel-size is of --engine vllm"),
         (["--engine", "ray", "--enforce-eager"], "--enforce-eager is of --engine vllm"),
         (["--engine", "vllm", "--workers", "2"], "--workers is of --engine ray"),
+        (["--gpus-per-worker", "0"], "--gpus-per-worker is of --engine ray"),
         (["--engine", "vllm", "--tensor-parallel-size", "0"], "--tensor-parallel-size 0: at least 1 is needed"),
         (["--engine", "vllm", "--max-model-len", "-1"], "--max-model-len -1: at least 1 is needed"),
         (["--engine", "vllm", "--gpu-memory-utilization", "90"], "--gpu-memory-utilization 90: pass a share"),
@@ -76,4 +77,4 @@ def test_vllm_is_named_where_it_is_missing(run: Any, tmp_path: Path, monkeypatch
 )
 def test_workers_with_gpus_compute_on_them(given: dict[str, Any], device: str) -> None:
     """Also where this machine has none, as the head of a cluster may."""
-    assert EngineChoice(name="ray", **{"device": None, **given}).device_type == device
+    assert RayChoice(**given).device_type == device

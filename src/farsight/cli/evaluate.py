@@ -102,9 +102,9 @@ def evaluate(
         from farsight.evaluate.tasks import weights_fingerprint
         from farsight.files import write, write_lines
 
-        choice = engines.EngineChoice(
-            name=engine,
-            device=device,
+        choice = engines.choose(
+            engine,
+            device,
             address=address,
             workers=workers,
             gpus_per_worker=gpus_per_worker,

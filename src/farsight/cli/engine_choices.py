@@ -1,0 +1,185 @@
+"""What ``farsight eval`` knows of each engine: its options, what it refuses, what a run keeps of it, how it is made.
+
+One class an engine; its fields are its options, by the names that they have on the command line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from farsight.cli import options
+from farsight.errors import SettingError
+
+if TYPE_CHECKING:
+    from farsight.evaluate.engine import Engine
+    from farsight.evaluate.plan import Plan
+    from farsight.method import Method
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalChoice:
+    """The process that was started; its methods are also what the other engines do as it does."""
+
+    name: ClassVar[str] = "local"
+
+    device: str | None = None
+
+    def check(
+        self, task: str, methods: Mapping[str, Method], dtype: str | None, attn_implementation: str | None
+    ) -> None:
+        """Look at what the engine is to do before anything is drawn or written.
+
+        Raises
+        ------
+        SettingError
+            If it cannot do the task or a method, or an option has no meaning with it.
+        """
+
+    def record(self) -> dict[str, Any] | None:
+        """Give what `farsight.evaluate.plan.Plan` keeps of the engine."""
+        return None
+
+    @property
+    def device_type(self) -> str:
+        """What the model is on."""
+        from farsight.checkpoints import resolve_device
+
+        return resolve_device(self.device).type
+
+    def make(self, plan: Plan, *, videos: bool) -> Engine:
+        """Make the engine.
+
+        Raises
+        ------
+        SettingError
+            If it is not installed, or an option has no meaning.
+        InputError
+            If there is no such model.
+        """
+        from farsight.evaluate.local import LocalEngine
+
+        how = (plan.dtype, plan.attn_implementation)
+        return LocalEngine(load=partial(options.load, plan.model, self.device, *how, videos=videos))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RayChoice(LocalChoice):
+    """Workers of a Ray cluster, a model each."""
+
+    name: ClassVar[str] = "ray"
+
+    address: str | None = None
+    workers: int | None = None
+    gpus_per_worker: float | None = None
+
+    def __post_init__(self) -> None:
+        gpus = self.gpus_per_worker
+        if self.device not in (None, "cpu", "cuda"):
+            raise SettingError(f"--device '{self.device}': Ray gives each worker its GPU; pass cuda or cpu")
+        if self.device is not None and gpus is not None and (self.device == "cuda") != bool(gpus):
+            raise SettingError(f"--gpus-per-worker {gpus:g} with --device {self.device}: leave one of them out")
+
+    @property
+    def device_type(self) -> str:
+        """What the workers' models are on: GPUs if they have some, or if there is one here."""
+        from farsight.checkpoints import resolve_device
+
+        if self.gpus_per_worker is not None:
+            return "cuda" if self.gpus_per_worker else "cpu"
+        return self.device or ("cuda" if resolve_device(None).type == "cuda" else "cpu")
+
+    def make(self, plan: Plan, *, videos: bool) -> Engine:
+        """Make the engine; see `LocalChoice.make`."""
+        from farsight.evaluate.ray_engine import RayEngine
+
+        folder = Path(plan.model).expanduser()  # a worker may be in another folder
+        model = str(folder.resolve()) if plan.model != options.EMBEDDED and folder.exists() else plan.model
+        gpus = self.gpus_per_worker
+        return RayEngine(
+            load=partial(options.load, model, self.device_type, plan.dtype, plan.attn_implementation, videos=videos),
+            address=self.address,
+            workers=self.workers,
+            gpus_per_worker=(1 if self.device_type == "cuda" else 0) if gpus is None else gpus,
+            weights=plan.weights,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class VllmChoice(LocalChoice):
+    """vLLM, an engine a method."""
+
+    name: ClassVar[str] = "vllm"
+
+    tensor_parallel_size: int | None = None
+    gpu_memory_utilization: float | None = None
+    max_model_len: int | None = None
+    enforce_eager: bool = False
+
+    def __post_init__(self) -> None:
+        if self.device is not None:
+            raise SettingError(f"--device '{self.device}': vLLM computes on what it was built for; leave --device out")
+        for option, number in (
+            ("--tensor-parallel-size", self.tensor_parallel_size),
+            ("--max-model-len", self.max_model_len),
+        ):
+            if number is not None and number < 1:
+                raise SettingError(f"{option} {number}: at least 1 is needed")
+        share = self.gpu_memory_utilization
+        if share is not None and not 0 < share <= 1:
+            raise SettingError(f"--gpu-memory-utilization {share:g}: pass a share of the GPU's memory, such as 0.9")
+
+    def check(
+        self, task: str, methods: Mapping[str, Method], dtype: str | None, attn_implementation: str | None
+    ) -> None:
+        """Look at what the engine is to do; see `LocalChoice.check`."""
+        from farsight.evaluate import vllm_engine
+        from farsight.evaluate.vllm_worker import NO_VIDEOS
+
+        if task.startswith("videos:"):
+            raise SettingError(NO_VIDEOS)
+        for method in methods.values():
+            vllm_engine.additional_config(method)
+        vllm_engine.check_dtype(dtype)
+        if attn_implementation is not None:
+            raise SettingError(
+                f"--attn-implementation '{attn_implementation}' is of Transformers, and vLLM chooses its own kernels: "
+                "leave it out"
+            )
+        vllm_engine.import_vllm()
+
+    def record(self) -> dict[str, Any] | None:
+        """Give what a run keeps of the engine: other answers may come from another version or another split."""
+        from farsight.evaluate.vllm_engine import import_vllm
+
+        return {
+            "name": self.name,
+            "version": import_vllm().__version__,
+            "tensor_parallel_size": self.tensor_parallel_size or 1,
+            "enforce_eager": self.enforce_eager,
+        }
+
+    @property
+    def device_type(self) -> str:
+        """What vLLM was built for."""
+        from farsight.evaluate.vllm_engine import device_type
+
+        return device_type()
+
+    def make(self, plan: Plan, *, videos: bool) -> Engine:
+        """Make the engine; see `LocalChoice.make`."""
+        from farsight.evaluate.vllm_engine import VllmEngine
+
+        return VllmEngine(
+            source=str(options.embedded_path(videos=False)) if plan.model == options.EMBEDDED else plan.model,
+            name=plan.model,
+            dtype=plan.dtype,
+            batch_size=plan.batch_size,
+            tensor_parallel_size=self.tensor_parallel_size or 1,
+            gpu_memory_utilization=self.gpu_memory_utilization,
+            max_model_len=self.max_model_len,
+            enforce_eager=self.enforce_eager,
+        )
