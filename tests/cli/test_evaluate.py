@@ -56,6 +56,19 @@ def test_a_folder_of_pictures_is_described_and_scored(run: Any, files: dict[str,
     assert found["config"]["methods"]["farsight(sigma=0.1)"]["sigma"] == 0.1
 
 
+def test_drawn_objects_are_a_vocabulary_by_name(run: Any, files: dict[str, Path], model: Path) -> None:
+    files["objects"].write_text("".join(json.dumps({"image_id": n, "objects": ["turtle"]}) + "\n" for n in range(6)))
+    # COCO has none; and there is no --skip-bad to name.
+    refused(run(*chair(files, model), "--methods", "greedy"), "with --synonyms; correct it\n")
+    result = run(*chair(files, model), "--methods", "greedy", "--synonyms", "scenes", "--json")
+    assert result.exit_code == 0, result.stderr
+    assert set(json.loads(result.stdout)["config"]["task"]["sources"]) == {
+        "objects.jsonl",
+        "vocabulary.toml",
+        "max_new_tokens",
+    }
+
+
 def test_a_finished_run_only_prints_its_figures_again(run: Any, files: dict[str, Path], model: Path) -> None:
     first = run(*chair(files, model), "--json")
     answers = (files["run"] / "answers.jsonl").read_bytes()

@@ -46,7 +46,8 @@ def evaluate(
         typer.Option(metavar="FILE", help="POPE questions; one option for each file.", rich_help_panel=_TASK),
     ] = None,
     synonyms: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A vocabulary of your own.", rich_help_panel=_TASK)
+        str | None,
+        typer.Option(metavar="FILE", help="A vocabulary; 'scenes' for the drawn objects.", rich_help_panel=_TASK),
     ] = None,
     prompt: Annotated[
         str | None,
@@ -93,6 +94,7 @@ def evaluate(
     from farsight.cli.quiet import quiet
 
     with quiet():
+        from farsight.cli.truth import vocabulary_file
         from farsight.evaluate.finished import DETAILS, detail_rows
         from farsight.evaluate.plan import Plan
         from farsight.evaluate.run_folder import PICTURES, opened
@@ -121,7 +123,7 @@ def evaluate(
             images=images,
             objects=tuple(objects or ()),
             questions=tuple(questions or ()),
-            synonyms=synonyms,
+            synonyms=vocabulary_file(synonyms),
             prompt=prompt,
             max_new_tokens=max_new_tokens,
             count=count,

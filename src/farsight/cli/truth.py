@@ -46,13 +46,17 @@ def read_vocabulary_by_name(name: str | None) -> Vocabulary:
     InputError
         If it is a file that cannot be read.
     """
-    if name is None:
-        return coco()
+    path = vocabulary_file(name)
+    return coco() if path is None else read_vocabulary(path)
+
+
+def vocabulary_file(name: str | None) -> Path | None:
+    """Give the file of a vocabulary: ``scenes``, a file, or None for COCO's."""
     if name == SCENES:
         from farsight.scenes import vocabulary_path
 
-        return read_vocabulary(vocabulary_path())
-    return read_vocabulary(name)
+        return vocabulary_path()
+    return None if name is None else Path(name)
 
 
 def read_truth(objects: Path, synonyms: str | None) -> Truth:

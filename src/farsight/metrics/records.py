@@ -66,7 +66,8 @@ class Reader:
     Parameters
     ----------
     skip_bad
-        Leave bad records out and go on. What cannot be read at all (no such file, CSV) is raised in either case.
+        Leave bad records out and go on. None where the caller has no such choice to offer: the error does not name it.
+        What cannot be read at all (no such file, CSV) is raised in every case.
 
     Attributes
     ----------
@@ -74,14 +75,15 @@ class Reader:
         One message for each record left out.
     """
 
-    def __init__(self, *, skip_bad: bool = False) -> None:
+    def __init__(self, *, skip_bad: bool | None = None) -> None:
         self.skip_bad = skip_bad
         self.skipped: list[str] = []
 
     def bad(self, where: str, what: str) -> None:
         """Raise InputError, or count the record as skipped."""
         if not self.skip_bad:
-            raise InputError(f"{where}: {what}; correct it, or leave such records out with --skip-bad (skip_bad=True)")
+            choice = "" if self.skip_bad is None else ", or leave such records out with --skip-bad (skip_bad=True)"
+            raise InputError(f"{where}: {what}; correct it{choice}")
         self.skipped.append(f"{where}: {what}")
 
     def read(self, source: Source, parse: Callable[[Row], T]) -> Iterator[T]:
