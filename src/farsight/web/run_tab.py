@@ -122,4 +122,4 @@ def run_tab(does: RunTab, *, private: dict[str, Any]) -> None:
 
 
 def _choice(label: str, elem_id: str, given: Any) -> gr.Dropdown:
-    return gr.Dropdown(given["choices"], value=given["value"], label=label, min_width=150, elem_id=elem_id)
+    return gr.Dropdown(given["choices"], value=given["value"], label=label, min_width=200, elem_id=elem_id)
