@@ -80,16 +80,9 @@ def draw_differences(part: PartScores) -> Figure:
         axes = drawn.subplots(1, len(names), sharey=True, squeeze=False)
         for one, (name, shown) in zip(axes.flat, names.items(), strict=True):
             scale = 1 if name in PLAIN else 100
-            for number, label in enumerate(labels):
-                found = part.differences[label][name]
-                sure = found.low > 0 or found.high < 0
-                colour = charts.COLOURS[0] if sure else charts.QUIET
-                one.plot([scale * found.low, scale * found.high], [number, number], color=colour, linewidth=2)
-                one.plot(scale * found.value, number, "o", color=colour, markersize=4)
-            one.axvline(0, color=charts.INK, linewidth=0.8)
-            one.set(title=shown, yticks=range(len(labels)), ylim=(len(labels) - 0.5, -0.5))
-            one.grid(visible=False, axis="y")
-            one.grid(visible=True, axis="x")
+            found = [part.differences[label][name] for label in labels]
+            charts.differences(one, [(scale * it.low, scale * it.value, scale * it.high) for it in found])
+            one.set_title(shown)
         axes.flat[0].set_yticklabels(labels)
     return drawn
 

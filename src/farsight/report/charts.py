@@ -6,7 +6,7 @@ Matplotlib draws them: it is what the field uses and needs no browser. Nothing h
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from typing import Any, Literal
@@ -63,6 +63,18 @@ def colour(number: int) -> str:
 def line(number: int) -> str:
     """Give the stroke of the n-th method, by which lines are told apart in grey."""
     return STROKES[number % len(STROKES)]
+
+
+def differences(axes: Axes, found: Sequence[tuple[float, float, float]]) -> None:
+    """Draw differences with their intervals (low, value, high), one below the other; blue where 0 is left out."""
+    for number, (low, value, high) in enumerate(found):
+        sure = COLOURS[0] if low > 0 or high < 0 else QUIET
+        axes.plot([low, high], [number, number], color=sure, linewidth=2)
+        axes.plot(value, number, "o", color=sure, markersize=4)
+    axes.axvline(0, color=INK, linewidth=0.8)
+    axes.set(yticks=range(len(found)), ylim=(len(found) - 0.5, -0.5))
+    axes.grid(visible=False, axis="y")
+    axes.grid(visible=True, axis="x")
 
 
 def in_percent(axes: Axes) -> None:
