@@ -23,7 +23,7 @@ from rich.progress import track
 
 from farsight.embedded import EMBEDDED, load
 from farsight.evaluate.perplexity import perplexity
-from farsight.images import open_image
+from farsight.images import open_frames, open_image
 from farsight.metrics.paired import ratio_difference
 
 
@@ -63,11 +63,13 @@ def compared(logs: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, flo
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a finished run with pictures")
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a finished run with pictures or videos")
     parser.add_argument("--model", default=EMBEDDED, help="the model of the run; the embedded one by default")
     parser.add_argument("--count", type=int, default=100, help="captions of each form and method")
     options = parser.parse_args()
-    loaded = load(options.model, None, None, None)
+    pictures = options.run / "pictures"
+    videos = any(one.is_dir() for one in pictures.iterdir())  # a video is a folder of frames
+    loaded = load(options.model, None, None, None, videos=videos)
     shown: dict[str, dict[str, dict[str, float]]] = {}
     for form, methods in captions(options.run, options.count).items():
         logs: dict[str, dict[str, float]] = {}
@@ -79,8 +81,8 @@ def main() -> None:
                     continue
                 key = (item, row["text"])  # methods that change nothing say the same
                 if key not in known:
-                    image = open_image(options.run / "pictures" / row["image"])
-                    known[key] = math.log(perplexity(loaded, image, row["prompt"], row["text"]))
+                    visual = (open_frames if videos else open_image)(pictures / row["image"])
+                    known[key] = math.log(perplexity(loaded, visual, row["prompt"], row["text"]))
                 logs[label][item] = known[key]
         shown[form] = compared(logs)
     print(json.dumps(shown, indent=2))

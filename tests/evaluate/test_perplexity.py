@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from PIL import Image
 
-from farsight.checkpoints import LoadedModel, load, prompt_inputs
+from farsight.checkpoints import LoadedModel, load, prompt_inputs, video_inputs
+from farsight.embedded import EMBEDDED
+from farsight.embedded import load as load_embedded
 from farsight.errors import InputError
 from farsight.evaluate.perplexity import perplexity
 from farsight.images import open_image
 from farsight.scenes import checkpoint_path
+from farsight.scenes.video.videos import render_video, sample_video
 
 PROMPT = "Please describe this image in detail."
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -29,9 +33,8 @@ def picture() -> Image.Image:
     return open_image(EXAMPLES / "park.png")
 
 
-def token_by_token(loaded: LoadedModel, picture: Image.Image, text: str) -> float:
+def token_by_token(loaded: LoadedModel, inputs: dict[str, Any], text: str) -> float:
     """The definition, one forward pass for each token, in float64."""
-    inputs = prompt_inputs(loaded, picture, PROMPT)
     tokens = loaded.tokenizer(text, add_special_tokens=False).input_ids
     surprise = 0.0
     for token in tokens:
@@ -45,7 +48,15 @@ def token_by_token(loaded: LoadedModel, picture: Image.Image, text: str) -> floa
 
 @pytest.mark.parametrize("text", ["There is a red ball on the left.", "ball", "left the on red is There"])
 def test_it_is_the_model_s_own_probability_of_each_token(loaded: LoadedModel, picture: Image.Image, text: str) -> None:
-    assert perplexity(loaded, picture, PROMPT, text) == pytest.approx(token_by_token(loaded, picture, text), rel=1e-4)
+    expected = token_by_token(loaded, prompt_inputs(loaded, picture, PROMPT), text)
+    assert perplexity(loaded, picture, PROMPT, text) == pytest.approx(expected, rel=1e-4)
+
+
+def test_so_it_is_of_a_text_about_a_video() -> None:
+    loaded = load_embedded(EMBEDDED, "cpu", None, None, videos=True)
+    frames, text = render_video(sample_video("validation", 0)), "A red apple enters."
+    expected = token_by_token(loaded, video_inputs(loaded, [frames], [PROMPT]), text)
+    assert perplexity(loaded, frames, PROMPT, text) == pytest.approx(expected, rel=1e-4)
 
 
 def test_broken_language_has_a_higher_one(loaded: LoadedModel, picture: Image.Image) -> None:

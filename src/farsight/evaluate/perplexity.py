@@ -1,4 +1,4 @@
-"""How likely a model finds a text, given the picture and the request: does a method break its language?"""
+"""How likely a model finds a text, given the picture or the video and the request: does a method break its language?"""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from farsight.checkpoints import LoadedModel, prompt_inputs
+from farsight.checkpoints import LoadedModel, prompt_inputs, video_inputs
 from farsight.errors import InputError
+from farsight.evaluate.engine import Visual
 
 
 @torch.inference_mode()
-def perplexity(loaded: LoadedModel, image: Image.Image, prompt: str, text: str) -> float:
-    """Give the perplexity per token of a text as the answer to a request about a picture.
+def perplexity(loaded: LoadedModel, visual: Visual, prompt: str, text: str) -> float:
+    """Give the perplexity per token of a text as the answer to a request about a picture or a video.
 
     It is measured by the model as it is: outside the block of a method, by plain decoding's own distribution.
 
@@ -22,8 +23,8 @@ def perplexity(loaded: LoadedModel, image: Image.Image, prompt: str, text: str) 
     ----------
     loaded
         The model with its processor.
-    image, prompt
-        What the text answers.
+    visual, prompt
+        What the text answers; a video is the list of its frames.
     text
         The answer, without special tokens; the end-of-text token is not counted.
 
@@ -34,14 +35,17 @@ def perplexity(loaded: LoadedModel, image: Image.Image, prompt: str, text: str) 
     Raises
     ------
     InputError
-        If the text has no tokens, or if the model takes no pictures.
+        If the text has no tokens, or if the model takes no pictures, or no videos where it is one.
     """
     tokens = loaded.tokenizer(text.strip(), add_special_tokens=False, return_tensors="pt").input_ids.to(loaded.device)
     count = tokens.shape[1]
     if not count:
         raise InputError("an empty text has no perplexity")
-    inputs = _followed_by(prompt_inputs(loaded, image, prompt), tokens)
-    logits = loaded.model(**inputs, use_cache=False).logits[:, -count - 1 : -1]
+    if isinstance(visual, Image.Image):
+        inputs = prompt_inputs(loaded, visual, prompt)
+    else:
+        inputs = video_inputs(loaded, [visual], [prompt])
+    logits = loaded.model(**_followed_by(inputs, tokens), use_cache=False).logits[:, -count - 1 : -1]
     return float(F.cross_entropy(logits[0].float(), tokens[0]).exp())
 
 
