@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from farsight.errors import InputError
-from farsight.images import open_frames, open_image
+from farsight.images import decode_image, open_frames, open_image
 
 
 def red(size: tuple[int, int] = (6, 4)) -> Image.Image:
@@ -72,6 +72,59 @@ def test_sixteen_bits_are_scaled_not_cut_off(tmp_path: Path) -> None:
     ramp = np.array([[0, 257 * 64, 257 * 128, 65535]], dtype=np.uint16)
     image = open_image(saved(Image.fromarray(ramp), tmp_path / "a.png"))
     assert [image.getpixel((x, 0)) for x in range(4)] == [(v, v, v) for v in (0, 64, 128, 255)]
+
+
+def png(depth: int, colour: int, row: bytes, transparent: bytes) -> bytes:
+    """A PNG of two pixels in one row, of which one value is transparent."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 1, depth, colour, 0, 0, 0))
+    pixels = chunk(b"tRNS", transparent) + chunk(b"IDAT", zlib.compress(b"\0" + row))
+    return b"\x89PNG\r\n\x1a\n" + header + pixels + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("data", "other"),
+    [
+        (png(1, 0, bytes([0b01000000]), struct.pack(">H", 0)), (255, 255, 255)),
+        (png(2, 0, bytes([0b01100000]), struct.pack(">H", 1)), (170, 170, 170)),
+        (png(4, 0, bytes([0x5A]), struct.pack(">H", 5)), (170, 170, 170)),
+        (png(8, 0, bytes([20, 170]), struct.pack(">H", 20)), (170, 170, 170)),
+        (png(16, 0, struct.pack(">2H", 0x1234, 170 * 257), struct.pack(">H", 0x1234)), (170, 170, 170)),
+        (png(8, 2, bytes([1, 2, 3, 170, 0, 0]), struct.pack(">3H", 1, 2, 3)), (170, 0, 0)),
+        (png(16, 2, struct.pack(">6H", 260, 514, 768, 43690, 0, 0), struct.pack(">3H", 260, 514, 768)), (170, 0, 0)),
+    ],
+    ids=["grey 1", "grey 2", "grey 4", "grey 8", "grey 16", "colour 8", "colour 16"],
+)
+def test_the_transparent_value_of_a_png_of_any_depth_is_put_on_white(
+    tmp_path: Path, data: bytes, other: tuple[int, int, int]
+) -> None:
+    (tmp_path / "a.png").write_bytes(data)
+    for image in (open_image(tmp_path / "a.png"), decode_image(data, "a")):
+        assert [image.getpixel((x, 0)) for x in range(2)] == [(255, 255, 255), other]
+
+
+def test_a_picture_in_memory_is_read_as_its_file_is(tmp_path: Path) -> None:
+    ramp = np.array([[0, 257 * 64, 65535]], dtype=np.uint16)
+    pictures = {
+        "deep.png": Image.fromarray(ramp),
+        "clear.png": Image.new("RGBA", (4, 4), (0, 0, 0, 0)),
+        "loud.jpg": Image.new("CMYK", (16, 16), (0, 255, 255, 0)),
+    }
+    for name, picture in pictures.items():
+        path = saved(picture, tmp_path / name)
+        assert np.array_equal(np.asarray(decode_image(path.read_bytes(), name)), np.asarray(open_image(path)))
+
+
+@pytest.mark.parametrize(
+    ("data", "because"),
+    [(b"", "0 bytes"), (b"a red ball", "not a picture"), (png(8, 0, b"", b"\0"), "damaged or cut short")],
+)
+def test_what_is_no_picture_in_memory_is_called_by_its_name(data: bytes, because: str) -> None:
+    with pytest.raises(InputError, match=f"^picture 1 of the request .*{because}"):
+        decode_image(data, "picture 1 of the request")
 
 
 def test_floating_point_samples_between_0_and_1_are_scaled(tmp_path: Path) -> None:
@@ -157,6 +210,8 @@ def png_header(width: int, height: int) -> bytes:
 def test_a_picture_over_the_limit_is_rejected_from_its_header(tmp_path: Path, width: int, height: int) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(png_header(width, height))
+    with pytest.raises(InputError, match=r"^the picture has .* megapixels"):
+        decode_image(png_header(width, height), "the picture")
     refused(path, rf"{width * height / 1e6:.1f} megapixels \({width} x {height}\), more than the limit of 50")
 
 

@@ -1,14 +1,15 @@
-"""Pictures from disk: any sane picture becomes RGB, anything else one line that says what is wrong with it."""
+"""Pictures, from disk or from memory: any sane picture becomes RGB, anything else one line that says what is wrong with it."""
 
 from __future__ import annotations
 
 import re
 import warnings
 from collections import defaultdict
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from farsight.errors import InputError
 
@@ -16,6 +17,8 @@ FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 """What is opened. Not every format Pillow knows: some run other programs on the file."""
 
 MAX_PIXELS = 50_000_000
+_GREY_STEPS = {"L;2": 85, "L;4": 17}
+"""How far two neighbouring greys of few bits are apart in 8 bits, by Pillow's name of their layout."""
 
 
 def open_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -38,25 +41,52 @@ def open_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image
     """
     path = Path(path)
     _check_file(path)
+    return _read(path, f"picture '{path}'", max_pixels)
+
+
+def decode_image(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Read a picture that is in memory, as `open_image` reads a file.
+
+    Parameters
+    ----------
+    data
+        What a file would hold.
+    name
+        What messages call it, such as "picture 1 of the request".
+    max_pixels
+        As for `open_image`.
+
+    Raises
+    ------
+    InputError
+        If it is empty, not a picture, damaged or too large.
+    """
+    if not data:
+        raise InputError(f"{name} is empty (0 bytes); get it again")
+    return _read(BytesIO(data), name, max_pixels)
+
+
+def _read(source: Path | BytesIO, name: str, max_pixels: int) -> Image.Image:
     Image.init()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN]) as image:
-                _check_size(path, image.size, max_pixels)
+            with Image.open(source, formats=[name for name in FORMATS if name in Image.OPEN]) as image:
+                _check_size(name, image.size, max_pixels)
+                _match_transparent_value(image)
                 image.load()
                 return _rgb(_upright(image))
     except InputError:
         raise
     except PermissionError as error:
-        raise InputError(f"picture '{path}' may not be read; check its permissions") from error
+        raise InputError(f"{name} may not be read; check its permissions") from error
     except Image.DecompressionBombError as error:
-        raise InputError(f"picture '{path}' has too many pixels; scale it down first") from error
+        raise InputError(f"{name} has too many pixels; scale it down first") from error
     except UnidentifiedImageError as error:
         known = ", ".join(name for name in FORMATS if name != "MPO")
-        raise InputError(f"'{path}' is not a picture that can be read; pass one of {known}") from error
+        raise InputError(f"{name} is not a picture that can be read; pass one of {known}") from error
     except Exception as error:  # decoders fail on damaged files with nearly every exception there is
-        raise InputError(f"picture '{path}' is damaged or cut short ({_line(error)}); get it again") from error
+        raise InputError(f"{name} is damaged or cut short ({_line(error)}); get it again") from error
 
 
 def open_frames(folder: str | Path) -> list[Image.Image]:
@@ -86,13 +116,23 @@ def _check_file(path: Path) -> None:
         raise InputError(f"picture '{path}' cannot be reached ({_line(error)}); check the path") from error
 
 
-def _check_size(path: Path, size: tuple[int, int], max_pixels: int) -> None:
+def _check_size(name: str, size: tuple[int, int], max_pixels: int) -> None:
     width, height = size
     if width * height > max_pixels:
         raise InputError(
-            f"picture '{path}' has {width * height / 1e6:.1f} megapixels ({width} x {height}), "
+            f"{name} has {width * height / 1e6:.1f} megapixels ({width} x {height}), "
             f"more than the limit of {max_pixels / 1e6:g}; scale it down first"
         )
+
+
+def _match_transparent_value(image: Image.Image) -> None:
+    """Give the transparent value of a PNG the depth of the samples that Pillow makes, not that of the file."""
+    depth = image.tile[0][3] if isinstance(image, ImageFile.ImageFile) and image.tile else None
+    value = image.info.get("transparency")
+    if depth in _GREY_STEPS and isinstance(value, int):
+        image.info["transparency"] = value * _GREY_STEPS[depth]
+    elif depth == "RGB;16B" and isinstance(value, tuple):
+        image.info["transparency"] = tuple(sample >> 8 for sample in value)
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -105,7 +145,11 @@ def _upright(image: Image.Image) -> Image.Image:
 def _rgb(image: Image.Image) -> Image.Image:
     """Any mode to RGB."""
     if image.mode.startswith("I") or image.mode == "F":
-        return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB")
+        samples = np.asarray(image)
+        grey = _eight_bits(samples)
+        if isinstance(transparent := image.info.get("transparency"), int):
+            grey = np.where(samples == transparent, np.uint8(255), grey)
+        return Image.fromarray(grey).convert("RGB")
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         paper = Image.new("RGBA", layer.size, "white")
