@@ -1,4 +1,4 @@
-"""Pictures, from disk or from memory: any sane picture becomes RGB, anything else one line that says what is wrong with it."""
+"""Any sane picture, on disk or in memory, becomes RGB, and anything else one line that says what is wrong with it."""
 
 from __future__ import annotations
 

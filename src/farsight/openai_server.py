@@ -6,6 +6,7 @@ is only what must differ: there is one model, and whatever would be left unsaid 
 
 from __future__ import annotations
 
+import base64
 import time
 import uuid
 from collections.abc import Mapping
@@ -16,13 +17,20 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import JSONResponse, Response
 from transformers.cli.serving.chat_completion import ChatCompletionHandler
 from transformers.cli.serving.model_manager import ModelManager
-from transformers.cli.serving.utils import GenerationState
+from transformers.cli.serving.utils import GenerationState, Modality
 
 from farsight.checkpoints import LoadedModel
 from farsight.errors import FarSightError, InputError
+from farsight.images import decode_image
 from farsight.method import Method, searches
 
 LOOPBACK = ("127.0.0.1", "localhost")
+_READ = {
+    "model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "temperature", "top_p",
+    "seed", "stop", "frequency_penalty", "logit_bias", "user", "metadata", "store",
+}  # fmt: skip
+"""All of a request that is looked at. What else reaches Transformers, a template or a processor could be made to read
+files and addresses with, or to replace what the operator has set."""
 _UNANSWERED: Mapping[str, Any] = {
     "n": 1,
     "logprobs": False,
@@ -51,7 +59,9 @@ class _Chat(ChatCompletionHandler):
         return answer
 
     def _validate_request(self, body: dict[str, Any]) -> None:
-        super()._validate_request(body)
+        for name in sorted(set(body) - _READ - set(_UNANSWERED)):
+            if body[name] is not None:
+                raise HTTPException(400, f"{name} is not supported: leave it out")
         for name, nothing in _UNANSWERED.items():
             if body.get(name) not in (None, nothing):
                 raise HTTPException(400, f"{name} is not supported: leave it out")
@@ -59,23 +69,51 @@ class _Chat(ChatCompletionHandler):
             raise HTTPException(400, "this method searches, so no token is final before the end: ask without stream")
         if not isinstance(messages := body.get("messages"), list) or not messages:
             raise HTTPException(400, "messages must be a list of one message or more")
-        for message in messages:
-            content = message.get("content")
-            for part in content if isinstance(content, list) else []:
-                self._check_part(part)
+        body["messages"] = [self._message(message) for message in messages]
 
-    def _check_part(self, part: Mapping[str, Any]) -> None:
+    def _message(self, message: Any) -> dict[str, Any]:
+        """Our own copy of a message: a role, and texts and pictures."""
+        if not isinstance(message, Mapping) or message.get("role") not in ("system", "developer", "user", "assistant"):
+            raise HTTPException(400, "each message must be an object with the role system, user or assistant")
+        if unknown := sorted({str(name) for name in message} - {"role", "content", "name"}):
+            raise HTTPException(400, f"messages with '{unknown[0]}' are not supported: send role and content")
+        content = message.get("content")
+        parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
+        if not isinstance(parts, list):
+            raise HTTPException(400, "the content of each message must be a text or a list of parts")
+        return {"role": message["role"], "content": [self._part(part) for part in parts]}
+
+    def _part(self, part: Any) -> dict[str, Any]:
         """Only what a request itself holds is read: no file of this machine, and nothing from elsewhere."""
+        if not isinstance(part, Mapping):
+            raise HTTPException(400, "each part of a message must be an object")
         if part.get("type") == "text":
-            return
+            if not isinstance(part.get("text"), str):
+                raise HTTPException(400, "the text of a part must be a string")
+            return {"type": "text", "text": part["text"]}
         if part.get("type") != "image_url":
             raise HTTPException(400, f"parts of type '{part.get('type')}' are not supported: send text and image_url")
         if not self._loaded.takes_images:
             raise HTTPException(400, f"'{self._loaded.name}' takes no pictures")
         url = part.get("image_url")
         url = url.get("url") if isinstance(url, Mapping) else url
-        if not str(url).startswith("data:image/"):
+        kind, comma, data = url.partition(",") if isinstance(url, str) else ("", "", "")
+        if not (comma and kind.startswith("data:image/") and kind.endswith(";base64")):
             raise HTTPException(400, "a picture must be in the request: send its URL as data:image/png;base64,...")
+        return {
+            "type": "image",
+            "image": decode_image(base64.b64decode(data, validate=True), "a picture of the request"),
+        }
+
+    @staticmethod
+    def get_processor_inputs_from_messages(messages: list[dict[str, Any]], modality: Any) -> list[dict[str, Any]]:
+        """Hand on messages as `_validate_request` has made them; text models take their content as one text."""
+        if modality != Modality.LLM:
+            return messages
+        return [
+            {"role": message["role"], "content": " ".join(part["text"] for part in message["content"])}
+            for message in messages
+        ]
 
     def _resolve_model(self, body: dict[str, Any]) -> tuple[str, Any, Any]:
         name = self._loaded.name
@@ -116,7 +154,7 @@ def application(loaded: LoadedModel, method: Method, label: str, *, only_loopbac
     if not getattr(loaded.processor, "chat_template", None):
         raise InputError(f"'{loaded.name}' has no chat template, which a chat needs; pass an instruction-tuned model")
     chat = _Chat(loaded, method)
-    app = FastAPI(title="farsight")
+    app = FastAPI(title="farsight", docs_url=None, redoc_url=None, openapi_url=None)  # their pages load from elsewhere
     if only_loopback:
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK))
     listed = {"id": loaded.name, "object": "model", "created": int(time.time()), "owned_by": "farsight"}

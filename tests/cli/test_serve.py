@@ -122,6 +122,25 @@ def test_a_picture_that_is_not_in_the_request_is_not_read(client: Any, model: Pa
         client.chat.completions.create(model=str(model), messages=[{"role": "user", "content": [part]}])
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"chat_template_kwargs": {"images": ["{picture}"]}},
+        {"chat_template_kwargs": {"processor_kwargs": {"images": ["{picture}"]}}},
+        {"chat_template_kwargs": {"chat_template": "{{ 1 }}"}},
+        {"generation_config": '{"num_beams": 4}'},
+        {"tools": [{"type": "function"}]},
+    ],
+)
+def test_what_belongs_to_the_operator_cannot_be_set_by_a_request(
+    client: Any, model: Path, picture: Path, more: dict[str, Any]
+) -> None:
+    more = json.loads(json.dumps(more).replace("{picture}", str(picture)))
+    asking = {"model": str(model), "messages": [{"role": "user", "content": "Hello?"}], "max_tokens": 1}
+    with pytest.raises(openai.BadRequestError, match=f"{next(iter(more))} is not supported"):
+        client.chat.completions.create(**asking, extra_body=more)
+
+
 def test_a_picture_that_cannot_be_read_is_the_requests_fault(client: Any, model: Path) -> None:
     part = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
     with pytest.raises(openai.BadRequestError):
