@@ -13,12 +13,12 @@ from pathlib import Path
 from PIL import Image
 
 from farsight import FarSight, Plain
-from farsight.checkpoints import load
 from farsight.diagnose import diagnose
 from farsight.diagnose.page import summary
 from farsight.diagnose.report import draw_all
 from farsight.diagnose.words import image_share, object_words, register_share
 from farsight.images import open_image
+from farsight.inputs.checkpoints import load
 from farsight.metrics.captions import read_objects
 from farsight.metrics.records import Reader
 from farsight.metrics.vocabulary import read_vocabulary

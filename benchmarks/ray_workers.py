@@ -21,7 +21,6 @@ from typing import Any
 import torch
 
 from farsight import Plain
-from farsight.checkpoints import LoadedModel
 from farsight.cli import options
 from farsight.evaluate.engine import Engine
 from farsight.evaluate.local import LocalEngine
@@ -31,6 +30,7 @@ from farsight.evaluate.ray_engine import RayEngine
 from farsight.evaluate.run import run
 from farsight.evaluate.run_folder import opened
 from farsight.evaluate.task_names import TaskOptions, make_task
+from farsight.inputs.checkpoints import LoadedModel
 
 ARMS = ("local", "1 worker", "2 workers")
 

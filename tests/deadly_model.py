@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from farsight.checkpoints import LoadedModel, load
+from farsight.inputs.checkpoints import LoadedModel, load
 
 WHITE = 1.5
 """Normalised pictures with a higher mean are white."""

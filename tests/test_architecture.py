@@ -21,7 +21,7 @@ FLOORS = {
     "language_model": 1,
     "images": 1,
     "files": 1,
-    "checkpoints": 1,
+    "inputs": 1,
     "metrics": 1,
     "scenes": 1,
     "attention": 2,
@@ -207,7 +207,7 @@ assert not faces, faces
         ("errors.py", "from . import registers", "errors (floor 0) imports registers (floor 1)"),
         ("__init__.py", "from farsight.diagnose import maps", "__init__ (floor 3) imports diagnose (floor 4)"),
         ("rivals/vcd.py", "from farsight.attention import gate", "are both on floor 2, where rooms do not import"),
-        ("checkpoints.py", "from farsight.scenes import checkpoint_path", "are both on floor 1"),
+        ("images.py", "from farsight.scenes import checkpoint_path", "are both on floor 1"),
         ("images.py", "from farsight.method import Method", "on floor 1 only registers may be shared"),
         (
             "vllm_plugin.py",

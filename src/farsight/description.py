@@ -11,7 +11,8 @@ from typing import Any
 from PIL import Image
 from transformers import TextStreamer
 
-from farsight.checkpoints import LoadedModel, prompt_inputs, video_inputs
+from farsight.inputs.checkpoints import LoadedModel
+from farsight.inputs.prompts import prompt_inputs, video_inputs
 from farsight.method import Method, searches
 
 WARM_UP_TOKENS = 4

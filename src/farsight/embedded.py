@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from farsight import checkpoints
-from farsight.checkpoints import LoadedModel
+from farsight.inputs import checkpoints
+from farsight.inputs.checkpoints import LoadedModel
 from farsight.metrics.vocabulary import Vocabulary, coco, read_vocabulary
 from farsight.scenes import checkpoint_path, video_checkpoint_path, vocabulary_path
 from farsight.scenes.video.processor import FramesProcessor, has_frames_processor
@@ -21,7 +21,7 @@ def load(
     Raises
     ------
     InputError, SettingError
-        As `farsight.checkpoints.load`.
+        As `farsight.inputs.checkpoints.load`.
     """
     source = embedded_path(videos) if model == EMBEDDED else model
     loaded = checkpoints.load(

@@ -19,9 +19,9 @@ from transformers.cli.serving.chat_completion import ChatCompletionHandler
 from transformers.cli.serving.model_manager import ModelManager
 from transformers.cli.serving.utils import GenerationState, Modality
 
-from farsight.checkpoints import LoadedModel
 from farsight.errors import FarSightError, InputError
 from farsight.images import decode_image
+from farsight.inputs.checkpoints import LoadedModel
 from farsight.method import Method, searches
 
 LOOPBACK = ("127.0.0.1", "localhost")

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from farsight.checkpoints import load
 from farsight.description import Words, generate, printable
 from farsight.farsight import FarSight
 from farsight.images import open_image
+from farsight.inputs.checkpoints import load
 from farsight.method import Plain
 
 STRONG = ["--sigma", "0.01", "--strength", "1000", "--horizon", "infinite"]

@@ -18,7 +18,8 @@ import torch
 from PIL import Image
 
 from farsight import FarSight
-from farsight.checkpoints import LoadedModel, load, prompt_inputs
+from farsight.inputs.checkpoints import LoadedModel, load
+from farsight.inputs.prompts import prompt_inputs
 from farsight.method import Method, Plain
 
 openai = pytest.importorskip("openai", reason="pip install openai")

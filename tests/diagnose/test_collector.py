@@ -12,11 +12,11 @@ from literal_attention import Literal, literally
 from transformers import PreTrainedModel
 
 from farsight import FarSight, Method, Plain
-from farsight.checkpoints import LoadedModel
 from farsight.diagnose import collector
 from farsight.diagnose.collector import Collected
 from farsight.diagnose.layout import Layout
 from farsight.diagnose.replay import generated, replayed
+from farsight.inputs.checkpoints import LoadedModel
 from farsight.language_model import locate, visual_token_mask
 from farsight.rivals.beam_search import BeamSearch
 from farsight.rivals.farsight_released import FarSightReleased

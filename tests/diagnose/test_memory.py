@@ -13,7 +13,7 @@ SCRIPT = """
 import json, resource, sys
 from PIL import Image
 from farsight import FarSight, Plain
-from farsight.checkpoints import load
+from farsight.inputs.checkpoints import load
 from farsight.diagnose import diagnose
 from farsight.scenes import checkpoint_path
 prompt = "Describe this image in detail. " * int(sys.argv[1])

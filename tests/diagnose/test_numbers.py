@@ -10,7 +10,6 @@ from PIL import Image
 from tiny_checkpoint import save_tiny_llava
 
 from farsight import FarSight, InputError, Plain, SettingError
-from farsight.checkpoints import LoadedModel, load
 from farsight.diagnose import Diagnosis, diagnose
 from farsight.diagnose.absorption import absorbed, has_log_z, shares_of_sigmas, suggested_strength
 from farsight.diagnose.calibrate import calibrate
@@ -19,6 +18,7 @@ from farsight.diagnose.decay import decay, fitted, image_shares, uniform_shares
 from farsight.diagnose.draw_words import overlay
 from farsight.diagnose.layout import Layout
 from farsight.diagnose.words import image_share, looks, object_words, register_share, words
+from farsight.inputs.checkpoints import LoadedModel, load
 from farsight.metrics.vocabulary import coco
 
 SAID = "A dog and two hot dogs near a cat. "

@@ -9,9 +9,10 @@ from tiny_checkpoint import save_tiny_llava
 
 from farsight import FarSight, InputError, Plain
 from farsight.attention import observed
-from farsight.checkpoints import LoadedModel, load, prompt_inputs
 from farsight.constant_gate import ConstantGate
 from farsight.evaluate.local import answer
+from farsight.inputs.checkpoints import LoadedModel, load
+from farsight.inputs.prompts import prompt_inputs
 
 PROMPTS = ["Describe.", "Is there a red ball in this picture, on the left?", "What is this?"]
 

@@ -17,13 +17,13 @@ from tiny_checkpoint import save_tiny_llava
 from torch import nn
 
 from farsight import FarSight, InputError, Plain
-from farsight.checkpoints import LoadedModel, load
 from farsight.evaluate.engine import Engine, Failure, Request, Said
 from farsight.evaluate.local import LocalEngine
 from farsight.evaluate.plan import Plan
 from farsight.evaluate.run import run
 from farsight.evaluate.run_folder import opened
 from farsight.evaluate.tasks import Task, caption_items, question_items
+from farsight.inputs.checkpoints import LoadedModel, load
 from farsight.metrics.vocabulary import coco
 
 OBJECTS = {str(number): ["dog", "cat"] for number in range(7)}

@@ -12,7 +12,6 @@ from tiny_checkpoint import save_tiny_llava
 from tiny_video_checkpoint import save_tiny_video_model
 
 from farsight import FarSight, InputError, Plain
-from farsight.checkpoints import LoadedModel, load
 from farsight.evaluate.local import LocalEngine, answer
 from farsight.evaluate.page import differences_table, figures_table, run_page
 from farsight.evaluate.plan import Plan
@@ -22,6 +21,7 @@ from farsight.evaluate.scores import score_run
 from farsight.evaluate.task_names import TaskOptions, make_task
 from farsight.evaluate.tasks import Task
 from farsight.images import open_frames
+from farsight.inputs.checkpoints import LoadedModel, load
 from farsight.scenes.draw import draw_videos
 from farsight.scenes.video.processor import FramesProcessor
 from farsight.scenes.video.videos import sample_video

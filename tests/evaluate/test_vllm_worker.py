@@ -12,9 +12,10 @@ from tiny_checkpoint import SIDE, TEMPLATE, save_tiny_llava
 from tokenizers.processors import TemplateProcessing
 from transformers import LlavaConfig
 
-from farsight.checkpoints import load, processed
 from farsight.errors import SettingError, UnsupportedModelError
 from farsight.evaluate.vllm_worker import _dtype, _generation_config, _told, prompt_tokens
+from farsight.inputs.checkpoints import load
+from farsight.inputs.prompts import processed
 from farsight.scenes import checkpoint_path
 
 

@@ -20,7 +20,6 @@ from deadly_model import load_deadly, load_elsewhere, never_loaded
 from ray_processes import answering, gone
 
 from farsight import FarSight, InputError, Plain, SettingError
-from farsight.checkpoints import load
 from farsight.evaluate.engine import Engine
 from farsight.evaluate.local import LocalEngine
 from farsight.evaluate.plan import Plan
@@ -29,6 +28,7 @@ from farsight.evaluate.ray_engine import RayEngine
 from farsight.evaluate.run import run
 from farsight.evaluate.run_folder import opened
 from farsight.evaluate.tasks import Task, caption_items, weights_fingerprint
+from farsight.inputs.checkpoints import load
 from farsight.metrics.vocabulary import coco
 
 PICTURES = 13

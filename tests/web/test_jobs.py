@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 from tiny_checkpoint import save_tiny_llava
 
-from farsight.checkpoints import load
 from farsight.description import generate
 from farsight.errors import SettingError
 from farsight.farsight import FarSight
+from farsight.inputs.checkpoints import load
 from farsight.method import Composed, Plain, active_method
 from farsight.rivals.opera import OPERA
 from farsight.web.cancelling import CancelledError, stops

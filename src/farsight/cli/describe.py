@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from farsight.checkpoints import LoadedModel
     from farsight.cli.truth import Truth
     from farsight.description import Description
+    from farsight.inputs.checkpoints import LoadedModel
     from farsight.method import Method
     from farsight.metrics.vocabulary import Vocabulary
 

@@ -14,7 +14,7 @@ from farsight.cli import options
 from farsight.errors import FarSightError
 
 if TYPE_CHECKING:
-    from farsight.checkpoints import LoadedModel
+    from farsight.inputs.checkpoints import LoadedModel
     from farsight.language_model import AttentionLayer
 
 

@@ -46,7 +46,7 @@ class LocalChoice:
     @property
     def device_type(self) -> str:
         """What the model is on."""
-        from farsight.checkpoints import resolve_device
+        from farsight.inputs.checkpoints import resolve_device
 
         return resolve_device(self.device).type
 
@@ -86,7 +86,7 @@ class RayChoice(LocalChoice):
     @property
     def device_type(self) -> str:
         """What the workers' models are on: GPUs if they have some, or if there is one here."""
-        from farsight.checkpoints import resolve_device
+        from farsight.inputs.checkpoints import resolve_device
 
         if self.gpus_per_worker is not None:
             return "cuda" if self.gpus_per_worker else "cpu"

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from PIL import Image
     from rich.console import Console
 
-    from farsight.checkpoints import LoadedModel
+    from farsight.inputs.checkpoints import LoadedModel
     from farsight.method import Method
     from farsight.metrics.vocabulary import Vocabulary
 

@@ -10,7 +10,7 @@ import typer
 from farsight.errors import SettingError
 
 if TYPE_CHECKING:
-    from farsight.checkpoints import LoadedModel
+    from farsight.inputs.checkpoints import LoadedModel
     from farsight.method import Method
 
 EMBEDDED = "embedded"

@@ -14,7 +14,7 @@ from farsight.cli.serve_vllm import serve_vllm
 from farsight.errors import InputError, SettingError
 
 if TYPE_CHECKING:
-    from farsight.checkpoints import LoadedModel
+    from farsight.inputs.checkpoints import LoadedModel
     from farsight.method import Method
 
 ENGINES = ("transformers", "vllm")

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from farsight.calibration import Calibration, check_share
-from farsight.checkpoints import LoadedModel
 from farsight.diagnose.layout import Layout, Visual, lay_out
 from farsight.diagnose.replay import generated, replayed
 from farsight.errors import InputError, SettingError
 from farsight.farsight import FarSight
+from farsight.inputs.checkpoints import LoadedModel
 from farsight.method import Method, Plain
 from farsight.registers import PAPER_SIGMA, log_register_mass, log_strength_for_share
 

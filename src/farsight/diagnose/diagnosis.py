@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from farsight.checkpoints import LoadedModel
 from farsight.diagnose.collector import Collected
 from farsight.diagnose.layout import Layout, Visual, lay_out
 from farsight.diagnose.replay import generated, replayed
 from farsight.errors import InputError, SettingError
+from farsight.inputs.checkpoints import LoadedModel
 from farsight.method import Method
 
 Floats = NDArray[np.floating[Any]]

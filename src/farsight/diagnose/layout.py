@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from farsight.checkpoints import LoadedModel, prompt_inputs, video_inputs
 from farsight.errors import InputError, UnsupportedModelError
+from farsight.inputs.checkpoints import LoadedModel
+from farsight.inputs.prompts import prompt_inputs, video_inputs
 from farsight.language_model import visual_token_mask
 
 Visual = Image.Image | Sequence[Image.Image]

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
-from farsight.checkpoints import LoadedModel
 from farsight.diagnose.collector import Collected, Collector
 from farsight.diagnose.layout import Layout
+from farsight.inputs.checkpoints import LoadedModel
 from farsight.language_model import locate
 from farsight.method import Composed, Method, Plain, parts
 

@@ -12,9 +12,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from farsight.attention import observed
-from farsight.checkpoints import LoadedModel, chat, prompt_inputs, video_inputs
 from farsight.errors import InputError
 from farsight.evaluate.engine import Answer, Failure, Request, Said, Visual, end_tokens, read
+from farsight.inputs.checkpoints import LoadedModel
+from farsight.inputs.prompts import chat, prompt_inputs, video_inputs
 from farsight.method import Method
 
 

@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from farsight.checkpoints import LoadedModel, prompt_inputs, video_inputs
 from farsight.errors import InputError
 from farsight.evaluate.engine import Visual
+from farsight.inputs.checkpoints import LoadedModel
+from farsight.inputs.prompts import prompt_inputs, video_inputs
 
 
 @torch.inference_mode()

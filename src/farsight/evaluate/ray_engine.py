@@ -18,12 +18,12 @@ from typing import Any
 
 import torch
 
-from farsight.checkpoints import LoadedModel
 from farsight.errors import InputError, SettingError
 from farsight.evaluate.engine import Answer, Failure, Request, Said
 from farsight.evaluate.plan import versions
 from farsight.evaluate.ray_cluster import check_address, connected, crew_size, import_ray
 from farsight.evaluate.ray_worker import Ready, Reply, Worker
+from farsight.inputs.checkpoints import LoadedModel
 
 TRIES = 3
 """A prompt that has killed so many workers is given up. The last time it is asked alone, so that no other goes with

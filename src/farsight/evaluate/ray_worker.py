@@ -12,12 +12,12 @@ from pathlib import Path
 
 import torch
 
-from farsight.checkpoints import LoadedModel
 from farsight.errors import FarSightError
 from farsight.evaluate.engine import Request, Said
 from farsight.evaluate.local import answer_request
 from farsight.evaluate.plan import versions
 from farsight.evaluate.tasks import weights_fingerprint
+from farsight.inputs.checkpoints import LoadedModel
 
 _PACKAGE = str(Path(__file__).resolve().parents[1])
 

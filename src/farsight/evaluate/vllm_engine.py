@@ -16,12 +16,12 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from farsight import checkpoints
-from farsight.checkpoints import DTYPES
 from farsight.errors import FarSightError, InputError, SettingError
 from farsight.evaluate.engine import Request, Said
 from farsight.evaluate.vllm_worker import Start, serve
 from farsight.farsight import FarSight
+from farsight.inputs import checkpoints
+from farsight.inputs.checkpoints import DTYPES
 from farsight.method import Method, Plain
 from farsight.methods import name_of, settings_of
 from farsight.vllm_plugin import NAME, TESTED, Sinks, check_installation, is_tested
@@ -40,7 +40,7 @@ class VllmEngine:
     name
         What messages call the model.
     dtype
-        As in `farsight.checkpoints.load`.
+        As in `farsight.inputs.checkpoints.load`.
     batch_size
         Most prompts at once.
     tensor_parallel_size, gpu_memory_utilization, max_model_len, enforce_eager
@@ -150,7 +150,7 @@ def additional_config(method: Method) -> dict[str, Any]:
 
 
 def check_dtype(dtype: str | None) -> None:
-    """Raise `SettingError` for a type that `farsight.checkpoints.load` does not know."""
+    """Raise `SettingError` for a type that `farsight.inputs.checkpoints.load` does not know."""
     if dtype not in (None, "auto", *DTYPES):
         raise SettingError(f"unknown dtype '{dtype}'; choose {', '.join(DTYPES)} or auto")
 

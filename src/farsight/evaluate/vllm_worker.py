@@ -22,9 +22,10 @@ from PIL import Image
 from transformers import AutoConfig, GenerationConfig
 from transformers.utils import logging
 
-from farsight.checkpoints import chat, processed, read_processor
 from farsight.errors import FarSightError, InputError, SettingError
 from farsight.evaluate.engine import Answer, Failure, Request, Said, Visual, end_tokens, read
+from farsight.inputs.checkpoints import read_processor
+from farsight.inputs.prompts import chat, processed
 
 _NEUTRAL = {"repetition_penalty": (1.0,), "encoder_repetition_penalty": (1.0,), "guidance_scale": (1.0,)}
 _OTHER_ANSWERS = (
@@ -46,7 +47,7 @@ class Start:
     name: str
     """What the model was asked for by."""
     dtype: str | None
-    """As in `farsight.checkpoints.load`."""
+    """As in `farsight.inputs.checkpoints.load`."""
     log: Path
     """Where the process writes all that it and vLLM have to say."""
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -170,7 +171,7 @@ class Worker:
 
 
 def prompt_tokens(processor: Any, picture: Image.Image, prompt: str) -> list[int]:
-    """Make the tokens of `farsight.checkpoints.processed` before the picture's own are put in, which vLLM does.
+    """Make the tokens of `farsight.inputs.prompts.processed` before the picture's own are put in, which vLLM does.
 
     They begin as Transformers has it, with a first token of the tokenizer's unless the template has written one;
     ``vllm.LLM.chat`` leaves it out.
@@ -215,7 +216,7 @@ def _generation_config(source: str, config: Any) -> GenerationConfig:
 
 
 def _dtype(dtype: str | None, device: str, config: Any) -> str:
-    """Name the type that `farsight.checkpoints.load` would load; vLLM's "auto" is another for float32."""
+    """Name the type that `farsight.inputs.checkpoints.load` would load; vLLM's "auto" is another for float32."""
     if dtype not in (None, "auto"):
         return str(dtype)
     if device == "cpu":

@@ -8,11 +8,11 @@ from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from time import sleep
 
-from farsight.checkpoints import LoadedModel
 from farsight.description import Description, generate, warm_up
 from farsight.diagnose import Diagnosis, diagnose
 from farsight.errors import FarSightError
 from farsight.evaluate.settings import label_of
+from farsight.inputs.checkpoints import LoadedModel
 from farsight.method import Method
 from farsight.metrics import chair
 from farsight.metrics.chair import ChairScore

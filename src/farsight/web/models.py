@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from threading import Lock
 
 from farsight import embedded
-from farsight.checkpoints import LoadedModel
 from farsight.errors import InputError
+from farsight.inputs.checkpoints import LoadedModel
 from farsight.metrics.vocabulary import Vocabulary
 
 

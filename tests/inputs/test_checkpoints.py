@@ -16,8 +16,8 @@ from safetensors.torch import load_file, save_file
 from tiny_checkpoint import save_tiny_llava, tokenizer
 from tiny_video_checkpoint import save_tiny_video_model
 
-from farsight import checkpoints
 from farsight.errors import FarSightError, InputError, SettingError
+from farsight.inputs import checkpoints, prompts
 from farsight.scenes.video.processor import FramesProcessor
 
 
@@ -48,7 +48,7 @@ def test_a_folder_is_loaded_in_float32_on_the_cpu_ready_to_generate(llava: Path,
     assert (loaded.dtype, loaded.device, loaded.name) == (torch.float32, torch.device("cpu"), str(llava))
     assert not loaded.model.training
     assert loaded.takes_images
-    inputs = checkpoints.prompt_inputs(loaded, picture, "What is this?")
+    inputs = prompts.prompt_inputs(loaded, picture, "What is this?")
     answer = loaded.model.generate(**inputs, max_new_tokens=3, min_new_tokens=3, do_sample=False)
     assert answer.shape[1] == inputs["input_ids"].shape[1] + 3
 
@@ -57,12 +57,12 @@ def test_dtype_and_attention_implementation_are_as_asked(llava: Path, picture: I
     loaded = checkpoints.load(str(llava), device="cpu", dtype="bfloat16", attn_implementation="eager")
     assert loaded.dtype == torch.bfloat16
     assert loaded.model.config._attn_implementation == "eager"
-    assert checkpoints.prompt_inputs(loaded, picture, "What is this?")["pixel_values"].dtype == torch.bfloat16
+    assert prompts.prompt_inputs(loaded, picture, "What is this?")["pixel_values"].dtype == torch.bfloat16
 
 
 def test_the_prompt_is_written_in_the_models_own_chat_template(llava: Path, picture: Image.Image) -> None:
     loaded = checkpoints.load(llava, device="cpu")
-    ids = checkpoints.prompt_inputs(loaded, picture, "What is this?")["input_ids"]
+    ids = prompts.prompt_inputs(loaded, picture, "What is this?")["input_ids"]
     assert loaded.tokenizer.decode(ids[0]) == f"USER: {'<image>' * 4}\nWhat is this? ASSISTANT:"
 
 
@@ -70,7 +70,7 @@ def test_a_model_without_a_chat_template_gets_its_image_token_and_the_prompt(
     tmp_path: Path, picture: Image.Image
 ) -> None:
     loaded = checkpoints.load(save_tiny_llava(tmp_path, template=None), device="cpu")
-    ids = checkpoints.prompt_inputs(loaded, picture, "What is this?")["input_ids"]
+    ids = prompts.prompt_inputs(loaded, picture, "What is this?")["input_ids"]
     assert loaded.tokenizer.decode(ids[0]) == f"{'<image>' * 4}\nWhat is this?"
 
 
@@ -83,7 +83,7 @@ def test_a_text_only_model_is_loaded_but_takes_no_pictures(tmp_path: Path, pictu
     words.save_pretrained(tmp_path)
     loaded = checkpoints.load(tmp_path, device="cpu")
     with pytest.raises(InputError, match="takes no pictures"):
-        checkpoints.prompt_inputs(loaded, picture, "What is this?")
+        prompts.prompt_inputs(loaded, picture, "What is this?")
 
 
 def test_a_model_that_generates_no_text_is_refused(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_unknown_settings_are_refused(llava: Path) -> None:
 @pytest.mark.parametrize(("offline", "remedy"), [("1", "or unset HF_HUB_OFFLINE"), ("0", "or connect to the network")])
 def test_an_unknown_name_is_not_looked_for_in_vain(tmp_path: Path, offline: str, remedy: str) -> None:
     """Port 9 of this machine answers to nobody, so a client that tries again and again would run into the limit."""
-    script = "from farsight import checkpoints; checkpoints.load('nobody/no-such-model')"
+    script = "from farsight.inputs import checkpoints; checkpoints.load('nobody/no-such-model')"
     done = subprocess.run(
         [sys.executable, "-c", script],
         env=os.environ | {"HF_HUB_OFFLINE": offline, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path)},
@@ -187,9 +187,9 @@ def test_a_processor_of_ones_own_can_be_loaded(tmp_path: Path) -> None:
     assert loaded.takes_videos
     assert not loaded.takes_images
     frames = [Image.new("RGB", (20, 20), (30 * number, 0, 0)) for number in range(8)]
-    inputs = checkpoints.video_inputs(loaded, [frames, frames[::-1]], ["Is there a cup in the video?", "What?"])
+    inputs = prompts.video_inputs(loaded, [frames, frames[::-1]], ["Is there a cup in the video?", "What?"])
     assert inputs["pixel_values_videos"].shape == (2, 8, 3, 128, 128)
     assert inputs["attention_mask"][1, 0] == 0
     assert inputs["attention_mask"][:, -1].all()
     with pytest.raises(InputError, match="takes no pictures"):
-        checkpoints.prompt_inputs(loaded, frames[0], "What?")
+        prompts.prompt_inputs(loaded, frames[0], "What?")
