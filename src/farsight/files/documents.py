@@ -1,0 +1,138 @@
+"""Documents that are read as a whole: JSON, TOML, YAML, and values as Python writes them.
+
+A small file can stand for a huge value: nested a thousand deep, a number of a million digits, an alias of an alias of
+an alias. Nobody writes such a thing by hand, and each is refused here, so that no reader has to think of it.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import tomllib
+import warnings
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from farsight.files.opening import MOST_DOCUMENT, MOST_WRITTEN, read_text, reading
+
+MOST_DEPTH = 100
+"""Levels of lists and tables in each other."""
+MOST_DIGITS = 100
+"""Of a whole number: one with fewer is also a floating-point number."""
+MOST_POINTS = 1000
+"""In a line of TOML. Python's parser takes memory with the square of the points in a key."""
+MOST_PARTS = 100_000
+"""Of a YAML document, each counted as often as aliases repeat it."""
+
+_MANY_DIGITS = re.compile(rf"\d{{{MOST_DIGITS + 1}}}")
+
+
+def parse_json(text: str, where: str | Path, remedy: str = "correct it") -> Any:
+    """Understand a JSON document.
+
+    Parameters
+    ----------
+    text
+        The document.
+    where
+        What to call it: its file, its file and line, or its option.
+    remedy
+        What to do if it is damaged.
+
+    Raises
+    ------
+    InputError
+        If it is not JSON, or nested more than `MOST_DEPTH` deep, or has a number of more than `MOST_DIGITS` digits.
+    """
+    with reading(where, "JSON", remedy):
+        return checked_json(text, json.loads(text))
+
+
+def read_json(path: str | Path, remedy: str = "get it again") -> Any:
+    """Read a file that is one JSON document; raises as `parse_json` and as `farsight.files.opening.read_text`."""
+    return parse_json(read_text(path, MOST_DOCUMENT), path, remedy)
+
+
+def read_toml(path: str | Path, remedy: str = "correct it") -> dict[str, Any]:
+    """Read a TOML file; raises as `read_json`."""
+    text = read_text(path, MOST_WRITTEN)
+    with reading(path, "valid TOML", remedy):
+        if max(line.count(".") for line in text.split("\n")) > MOST_POINTS:
+            raise ValueError(f"a line has more than {MOST_POINTS} points")
+        return dict(bounded(tomllib.loads(text)))
+
+
+def read_yaml(path: str | Path, remedy: str = "correct it") -> Any:
+    """Read a YAML file of plain values; raises as `read_json`, and if aliases repeat too much."""
+    text = read_text(path, MOST_WRITTEN)
+    with reading(path, "valid YAML", remedy):
+        loader = yaml.SafeLoader(text)
+        try:
+            if (root := loader.get_single_node()) is None:
+                return None
+            if _parts(root, {}) > MOST_PARTS:
+                raise ValueError(f"its aliases stand for more than {MOST_PARTS} values")
+            return bounded(loader.construct_document(root))
+        finally:
+            loader.dispose()
+
+
+def parse_literal(text: str) -> Any:
+    """Give the value that a text means in Python, such as ``0.1``, ``[0, 1]`` or ``None``.
+
+    What means none, is nested too deeply or has too many digits is a text: whoever wanted something else refuses it.
+    """
+    if len(text) > MOST_WRITTEN:
+        return text
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Python's, on "1if 1else 2"
+            return bounded(ast.literal_eval(text))
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+        return text
+
+
+def checked_json(text: str, value: Any) -> Any:
+    """Give back what JSON means, after a look at it if its text could hide something too deep or too long."""
+    if text.count("[") + text.count("{") > MOST_DEPTH or _MANY_DIGITS.search(text):
+        return bounded(value)
+    return value
+
+
+def bounded(value: Any) -> Any:
+    """Give back a value that is not nested too deeply and has no number of too many digits.
+
+    Raises
+    ------
+    ValueError
+        If it has; the message says which.
+    """
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        if depth > MOST_DEPTH:
+            raise ValueError(f"it is nested more than {MOST_DEPTH} deep")
+        below: list[Any] = []
+        for one in level:
+            if isinstance(one, dict):
+                below += one
+                below += one.values()
+            elif isinstance(one, list | tuple | set | frozenset):
+                below += one
+            elif isinstance(one, int) and abs(one) >= 10**MOST_DIGITS:
+                raise ValueError(f"a number has more than {MOST_DIGITS} digits")
+        level = below
+    return value
+
+
+def _parts(node: Any, known: dict[int, float]) -> float:
+    """How many values a node stands for; infinitely many if it is in itself."""
+    if id(node) not in known:
+        known[id(node)] = float("inf")
+        pairs = node.value if isinstance(node, yaml.CollectionNode) else ()
+        inner = [part for pair in pairs for part in (pair if isinstance(pair, tuple) else (pair,))]
+        known[id(node)] = 1 + sum(_parts(part, known) for part in inner)
+    return known[id(node)]
