@@ -6,18 +6,23 @@ out and remembers why, so that a command can count them.
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
-from farsight.errors import InputError
+from farsight.errors import FarSightError, InputError
+from farsight.files import MOST_VALUE, checked_json, json_elements, json_lines, opened, told
 
 T = TypeVar("T")
 
 Source = str | Path | Iterable[Mapping[str, Any]]
 """A file of JSON Lines or with one JSON list, or the records themselves."""
+
+
+_HEAD = 1 << 20
 
 
 class BadRecordError(Exception):
@@ -86,7 +91,7 @@ class Reader:
             raise InputError(f"{where}: {what}; correct it{choice}")
         self.skipped.append(f"{where}: {what}")
 
-    def read(self, source: Source, parse: Callable[[Row], T]) -> Iterator[T]:
+    def read(self, source: Source, parse: Callable[[Row], T], file: BinaryIO | None = None) -> Iterator[T]:
         """Go through a file, or a list in memory, and make something of each record.
 
         Parameters
@@ -94,18 +99,24 @@ class Reader:
         source
             What to read.
         parse
-            Makes one result of one record; raises `BadRecordError` where that cannot be done.
+            Makes one result of one record; raises `BadRecordError`, or any exception, where that cannot be done.
+        file
+            The file ``source``, if it is open already.
 
         Raises
         ------
         InputError
             If there is no such file, if it is CSV, or, unless bad records are skipped, at the first one.
         """
-        for row in self._rows(source):
+        for row in self._rows(source, file):
             try:
                 result = parse(row)
             except BadRecordError as problem:
                 self.bad(row.where, str(problem))
+            except FarSightError:
+                raise
+            except Exception as problem:
+                self.bad(row.where, f"cannot be understood ({told(problem)})")
             else:
                 yield result
 
@@ -117,58 +128,60 @@ class Reader:
             raise InputError(f"{name} has no usable {what}{because}")
         return found
 
-    def _rows(self, source: Source) -> Iterator[Row]:
-        if isinstance(source, (str, Path)):
-            yield from self._file(Path(source))
+    def _rows(self, source: Source, file: BinaryIO | None) -> Iterator[Row]:
+        if isinstance(source, (str, Path)) and file is not None:
+            yield from self._file(Path(source), file)
+        elif isinstance(source, (str, Path)):
+            with opened(source) as file:
+                yield from self._file(Path(source), file)
         else:
             for number, fields in enumerate(source, start=1):
                 yield Row(f"record {number}", fields)
 
-    def _file(self, path: Path) -> Iterator[Row]:
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror or error}); check the name") from error
-        data = data.removeprefix(b"\xef\xbb\xbf")
-        if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+    def _file(self, path: Path, file: BinaryIO) -> Iterator[Row]:
+        head = file.read(_HEAD).removeprefix(codecs.BOM_UTF8)
+        file.seek(0)
+        if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
             raise InputError(f"{path}: is UTF-16 text; save it as UTF-8")
-        if not data.strip():
-            raise InputError(f"{path}: is empty; expected one JSON object a line")
-        if data.lstrip()[:1] == b"[":
-            yield from self._list(path, data)
+        if head.lstrip()[:1] == b"[":
+            yield from self._list(path, file)
             return
-        lines = data.split(b"\n")
-        last = max(number for number, line in enumerate(lines) if line.strip())
-        for number, line in enumerate(lines):
-            if line.strip():
-                yield from self._line(path, number + 1, line, torn=number == last == len(lines) - 1)
+        number = 0
+        for number, line in json_lines(file):
+            yield from self._line(path, number, line)
+        if not number:
+            raise InputError(f"{path}: is empty; expected one JSON object a line")
 
-    def _line(self, path: Path, number: int, line: bytes, *, torn: bool) -> Iterator[Row]:
+    def _line(self, path: Path, number: int, line: bytes) -> Iterator[Row]:
         where = f"{path}:{number}"
+        if len(line) > MOST_VALUE:
+            self.bad(where, f"has more than {MOST_VALUE // 1_000_000} million letters")
+            return
         try:
-            fields = json.loads(line.decode())
+            text = line.decode()
+            fields = checked_json(text, json.loads(text))
         except UnicodeDecodeError:
             self.bad(where, "is not UTF-8")
             return
-        except (json.JSONDecodeError, RecursionError):
+        except json.JSONDecodeError:
             if number == 1 and line.lstrip()[:1] not in b"{[" and b"," in line:
                 raise InputError(
                     f'{path}: looks like CSV; expected JSON Lines, one object a line, such as {{"image_id": 42, ...}}'
                 ) from None
+            torn = not line.endswith(b"\n")
             what = "is cut off, as if writing had been interrupted" if torn else "is not a JSON object on one line"
             self.bad(where, f"{what} ({_shortened(line)})")
+            return
+        except (ValueError, RecursionError) as error:  # what JSON allows and nobody writes
+            self.bad(where, f"is not a sensible JSON object: {told(error)} ({_shortened(line)})")
             return
         if isinstance(fields, dict):
             yield Row(where, fields)
         else:
             self.bad(where, f"is {_kind(fields)}, not a JSON object")
 
-    def _list(self, path: Path, data: bytes) -> Iterator[Row]:
-        try:
-            records = json.loads(data.decode())
-        except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-            raise InputError(f"{path}: begins like a JSON list but is not one ({error})") from None
-        for number, fields in enumerate(records, start=1):
+    def _list(self, path: Path, file: BinaryIO) -> Iterator[Row]:
+        for number, fields in enumerate(json_elements(file, path, "correct it"), start=1):
             where = f"{path}: record {number}"
             if isinstance(fields, dict):
                 yield Row(where, fields)
