@@ -15,7 +15,7 @@ from farsight.attention import observed
 from farsight.errors import InputError
 from farsight.evaluate.engine import Answer, Failure, Request, Said, Visual, end_tokens, read
 from farsight.inputs.checkpoints import LoadedModel
-from farsight.inputs.prompts import chat, prompt_inputs, video_inputs
+from farsight.inputs.prompts import picture_inputs, video_inputs
 from farsight.method import Method
 
 
@@ -107,7 +107,7 @@ def answer(
     """
     stills = [picture for picture in pictures if isinstance(picture, Image.Image)]
     videos = [frames for frames in pictures if not isinstance(frames, Image.Image)]
-    inputs = video_inputs(loaded, videos, prompts) if videos else _batch(loaded, stills, prompts)
+    inputs = video_inputs(loaded, videos, prompts) if videos else picture_inputs(loaded, stills, prompts)
     length = inputs["input_ids"].shape[1]
     absorbed = _Absorbed()
     how = {"do_sample": False, "num_beams": 1, "temperature": None, "top_p": None, "top_k": None, **(generation or {})}
@@ -118,35 +118,6 @@ def answer(
         Answer.of(row, ends=ends, tokenizer=loaded.tokenizer, absorbed=partial(absorbed.mean, number))
         for number, row in enumerate(output[:, length:].tolist())
     ]
-
-
-def _batch(loaded: LoadedModel, pictures: Sequence[Image.Image], prompts: Sequence[str]) -> dict[str, Any]:
-    """Make one padded batch; a single prompt is made as `prompt_inputs` makes it."""
-    if len(prompts) == 1:
-        return prompt_inputs(loaded, pictures[0], prompts[0])
-    tokenizer, processor = loaded.tokenizer, loaded.processor
-    if tokenizer.pad_token_id is None:
-        raise InputError(f"'{loaded.name}' has no pad token, which batches need; pass --batch-size 1")
-    before = tokenizer.padding_side
-    tokenizer.padding_side = "left"
-    try:
-        if getattr(processor, "chat_template", None):
-            talks = [chat(picture, prompt) for picture, prompt in zip(pictures, prompts, strict=True)]
-            inputs = processor.apply_chat_template(
-                talks,
-                add_generation_prompt=True,
-                tokenize=True,
-                return_dict=True,
-                return_tensors="pt",
-                processor_kwargs={"padding": True},
-            )
-        else:
-            token = getattr(processor, "image_token", None)
-            texts = [f"{token}\n{prompt}" if isinstance(token, str) else prompt for prompt in prompts]
-            inputs = processor(images=list(pictures), text=texts, return_tensors="pt", padding=True)
-    finally:
-        tokenizer.padding_side = before
-    return dict(inputs.to(loaded.device, dtype=loaded.dtype))
 
 
 class _Absorbed:

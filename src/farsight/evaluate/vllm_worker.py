@@ -24,8 +24,9 @@ from transformers.utils import logging
 
 from farsight.errors import FarSightError, InputError, SettingError
 from farsight.evaluate.engine import Answer, Failure, Request, Said, Visual, end_tokens, read
+from farsight.inputs.chat_templates import has_template, written
 from farsight.inputs.checkpoints import read_processor
-from farsight.inputs.prompts import chat, processed
+from farsight.inputs.prompts import chat, processed, without_template
 
 _NEUTRAL = {"repetition_penalty": (1.0,), "encoder_repetition_penalty": (1.0,), "guidance_scale": (1.0,)}
 _OTHER_ANSWERS = (
@@ -176,11 +177,10 @@ def prompt_tokens(processor: Any, picture: Image.Image, prompt: str) -> list[int
     They begin as Transformers has it, with a first token of the tokenizer's unless the template has written one;
     ``vllm.LLM.chat`` leaves it out.
     """
-    if getattr(processor, "chat_template", None):
-        text = processor.apply_chat_template(chat(picture, prompt), add_generation_prompt=True, tokenize=False)
+    if has_template(processor):
+        [text] = written(processor, [chat(picture, prompt)])
     else:
-        token = getattr(processor, "image_token", None)
-        text = f"{token}\n{prompt}" if isinstance(token, str) else prompt
+        text = without_template(processor, prompt)
     tokenizer = getattr(processor, "tokenizer", processor)
     begun = tokenizer.bos_token is not None and text.startswith(tokenizer.bos_token)
     ids: list[int] = tokenizer(text, add_special_tokens=not begun)["input_ids"]

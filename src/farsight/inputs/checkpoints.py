@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from farsight.errors import FarSightError, InputError, SettingError
+from farsight.inputs import chat_templates
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -218,6 +219,7 @@ def _load(
     *,
     local_files_only: bool,
 ) -> LoadedModel:
+    chat_templates.start()  # takes as long as the weights do
     where = {"local_files_only": local_files_only, "trust_remote_code": False}
     # Whatever a damaged checkpoint makes the libraries raise is the checkpoint's fault, so both nets are wide.
     try:
@@ -232,7 +234,10 @@ def _load(
         raise _explained(error, name, how["attn_implementation"]) from error
     if lacking := sorted(report["missing_keys"]):
         raise InputError(f"'{name}' lacks {len(lacking)} of its weights, {lacking[0]} for one; get it again")
-    return LoadedModel(model, read_processor(source, name, load_processor, local_files_only=local_files_only), name)
+    processor = read_processor(source, name, load_processor, local_files_only=local_files_only)
+    loaded = LoadedModel(model, processor, name)
+    chat_templates.check(processor, takes_images=loaded.takes_images)
+    return loaded
 
 
 def read_processor(

@@ -119,6 +119,7 @@ class FramesProcessor:
         self,
         conversation: Sequence[Turn] | Sequence[Sequence[Turn]],
         *,
+        chat_template: str | None = None,
         add_generation_prompt: bool = False,
         tokenize: bool = False,
         return_dict: bool = True,
@@ -127,13 +128,17 @@ class FramesProcessor:
     ) -> Any:
         """Put one conversation, or several, into the chat's form: text, or with ``tokenize`` the model's inputs.
 
-        A user's turn has parts ``{"type": "video", "video": frames}`` and ``{"type": "text", "text": ...}``.
+        The tokenizer's chat template is used, if no other is given. A user's turn has parts
+        ``{"type": "video", "video": frames}`` and ``{"type": "text", "text": ...}``.
         """
         alone = not conversation or isinstance(conversation[0], Mapping)
         talks: Any = [conversation] if alone else conversation
         texts = [
             self.tokenizer.apply_chat_template(
-                [dict(turn) for turn in talk], tokenize=False, add_generation_prompt=add_generation_prompt
+                [dict(turn) for turn in talk],
+                chat_template=chat_template,
+                tokenize=False,
+                add_generation_prompt=add_generation_prompt,
             )
             for talk in talks
         ]
