@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
+from PIL import Image
 
 from farsight.errors import InputError
+from farsight.evaluate.tasks import caption_items
 from farsight.metrics import chair
 from farsight.metrics.captions import read_objects
 from farsight.metrics.coco import is_coco, read_coco
@@ -18,8 +20,11 @@ from farsight.metrics.vocabulary import coco
 CATEGORIES = [{"id": 1, "name": "person"}, {"id": 6, "name": "bus"}]
 
 
-def instances(path: Path, annotations: list[dict[str, Any]], *, first: str = "info") -> Path:
-    path.write_text(json.dumps({first: {}, "images": [], "annotations": annotations, "categories": CATEGORIES}))
+def instances(
+    path: Path, annotations: list[dict[str, Any]], *, first: str = "info", images: tuple[int, ...] = ()
+) -> Path:
+    pictures = [{"id": one, "file_name": f"COCO_val2014_{one:012d}.jpg"} for one in images]
+    path.write_text(json.dumps({first: {}, "images": pictures, "annotations": annotations, "categories": CATEGORIES}))
     return path
 
 
@@ -76,6 +81,44 @@ def test_a_large_file_is_read_as_a_stream(tmp_path: Path) -> None:
     assert 0 < largest < path.stat().st_size / 4
 
 
+def test_a_picture_without_annotations_is_known_to_have_no_objects(tmp_path: Path) -> None:
+    path = instances(tmp_path / "instances.json", [{"image_id": 7, "category_id": 1}], images=(9, 7, 8))
+    objects = read_objects(path, coco(), Reader())
+    assert objects == {"9": frozenset(), "7": {"person"}, "8": frozenset()}
+    assert list(objects) == ["9", "7", "8"]
+
+
+def test_chair_counts_what_is_named_in_such_a_picture_as_the_standard_script_does(tmp_path: Path) -> None:
+    path = instances(tmp_path / "instances.json", [{"image_id": 7, "category_id": 1}], images=(7, 8))
+    score = chair.score({7: "A man.", 8: "A man and two buses."}, path)
+    assert (score.chair_s, score.mentions, score.hallucinated_mentions, score.recall) == (0.5, 3, 2, 1)
+
+
+def test_an_evaluation_asks_about_such_a_picture_too(tmp_path: Path) -> None:
+    for number in (7, 8):
+        Image.new("RGB", (8, 8)).save(tmp_path / f"COCO_val2014_{number:012d}.jpg")
+    path = instances(tmp_path / "instances.json", [{"image_id": 7, "category_id": 1}], images=(7, 8, 9))
+    items = caption_items(tmp_path, path, coco())
+    assert {item.image_id: item.truth["objects"] for item in items} == {"7": ["person"], "8": []}
+
+
+def test_a_file_of_negatives_only_is_read_but_one_of_pictures_with_unknown_objects_is_not(tmp_path: Path) -> None:
+    negatives = instances(tmp_path / "negatives.json", [], images=(1, 2))
+    assert read_coco(negatives, coco()) == {"1": frozenset(), "2": frozenset()}
+    unknown = tmp_path / "image_info_test2014.json"
+    unknown.write_text(json.dumps({"info": {}, "images": [{"id": 1}], "categories": CATEGORIES}))
+    with pytest.raises(InputError, match="has no annotations"):
+        read_coco(unknown, coco())
+
+
+def test_a_byte_order_mark_changes_nothing(both: list[Path]) -> None:
+    objects = read_objects(both, coco(), Reader())
+    for path in both:
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert all(map(is_coco, both))
+    assert read_objects(both, coco(), Reader()) == objects
+
+
 @pytest.mark.parametrize("first", ["info", "images", "annotations", "licenses", "categories", "type"])
 def test_the_format_is_known_by_its_first_key(tmp_path: Path, first: str) -> None:
     assert is_coco(instances(tmp_path / "x.json", [], first=first))
@@ -102,6 +145,14 @@ def test_a_file_of_objects_is_not_taken_for_it(tmp_path: Path) -> None:
             "'unicorn' is not in the voc",
         ),
         ('{"info": {}, "annotations": [1]}', "is not a list of objects"),
+        ('{"info": {}, "images": [1]}', "is not a list of objects"),
+        ('{"info": {}, "images": [{"file_name": "1.jpg"}]}', "picture 1: there is no 'id'"),
+        ('{"info": {}, "annotations": [{"caption": "A dog"}]}', "annotation 1: there is no 'image_id'"),
+        (
+            '{"info": {}, "annotations": [{"image_id": 1.5, "caption": "A dog"}]}',
+            "annotation 1: 'image_id' is a number",
+        ),
+        ('{"info": {}, "annotations": [{"image_id": 1, "category_id": []}]}', "cannot be read as COCO's annotations"),
     ],
 )
 def test_a_damaged_file_is_refused_with_the_reason(tmp_path: Path, text: str, problem: str) -> None:
