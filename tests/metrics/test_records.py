@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from farsight.errors import InputError
-from farsight.metrics.captions import read_captions
+from farsight.metrics.captions import read_captions, read_objects
 from farsight.metrics.records import Reader
+from farsight.metrics.vocabulary import coco
 
 GOOD = '{"image_id": 1, "caption": "A dog."}'
 
@@ -88,3 +90,32 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
 
 def test_deep_nesting_does_not_crash(tmp_path: Path) -> None:
     assert len(read(written(tmp_path, f"{GOOD}\n" + '{"a":' * 100_000 + "\n"), skip_bad=True)[1]) == 1
+
+
+@pytest.mark.parametrize("image_id", [42, "42", np.int64(42), np.uint8(42), np.str_("42")], ids=repr)
+def test_numbers_and_texts_of_numpy_are_identifiers_like_pythons(image_id: object) -> None:
+    captions = read_captions([{"image_id": image_id, "caption": np.str_("A dog.")}], Reader())
+    assert captions == [("42", "A dog.")]
+    assert type(captions[0].image_id) is str
+
+
+@pytest.mark.parametrize(
+    ("image_id", "kind"),
+    [(1.5, "a number"), (np.float64(42), "a number"), (True, "true or false"), (None, "null"), ("", "empty"),
+     ([1], "a list"), ((), "a list"), ({}, "an object"), (np.arange(2), "an object")],
+    ids=repr,
+)  # fmt: skip
+def test_what_is_no_identifier_is_called_what_it_is(image_id: object, kind: str) -> None:
+    with pytest.raises(InputError, match=f"'image_id' is {kind}, not an identifier"):
+        read_captions([{"image_id": image_id, "caption": "A dog."}], Reader())
+
+
+@pytest.mark.parametrize("names", [["dog", "cat"], ("dog", "cat"), {"dog", "cat"}, np.array(["dog", "cat"])], ids=repr)
+def test_objects_may_come_in_any_collection(names: object) -> None:
+    assert read_objects([{"image_id": 1, "objects": names}], coco(), Reader()) == {"1": {"dog", "cat"}}
+
+
+@pytest.mark.parametrize("names", ["dog", [1], {"dog": 1}, None, b"dog"], ids=repr)
+def test_what_is_no_list_of_names_is_refused(names: object) -> None:
+    with pytest.raises(InputError, match="not a list of names"):
+        read_objects([{"image_id": 1, "objects": names}], coco(), Reader())

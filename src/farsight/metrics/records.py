@@ -10,6 +10,7 @@ import codecs
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from numbers import Integral, Number
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeVar
 
@@ -43,18 +44,21 @@ class Row(NamedTuple):
         return value
 
     def identifier(self, *keys: str) -> str:
-        """Give the identifier under the first of these keys that there is: 42 and "42" are the same."""
+        """Give the identifier under the first of these keys that there is: 42, NumPy's 42 and "42" are the same."""
         value = self._value(keys)
-        if isinstance(value, bool) or not isinstance(value, (int, str)) or value == "":
-            raise BadRecordError(f"'{keys[0]}' is {_kind(value)}, not an identifier (a number or a text)")
-        return str(value)
+        if isinstance(value, str) and value:
+            return str(value)
+        if not isinstance(value, bool) and isinstance(value, Integral):
+            return str(int(value))
+        raise BadRecordError(f"'{keys[0]}' is {_kind(value)}, not an identifier (a whole number or a text)")
 
     def names(self, *keys: str) -> list[str]:
         """Give the list of names under the first of these keys that there is."""
         value = self._value(keys)
-        if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        listed = isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping))
+        if not listed or not all(isinstance(name, str) for name in value):
             raise BadRecordError(f"'{keys[0]}' is {_kind(value)}, not a list of names")
-        return value
+        return [str(name) for name in value]
 
     def _value(self, keys: tuple[str, ...]) -> Any:
         for key in keys:
@@ -190,8 +194,12 @@ class Reader:
 
 
 def _kind(value: object) -> str:
-    names = {str: "text", bool: "true or false", int: "a number", float: "a number", list: "a list", type(None): "null"}
-    return "empty" if value in ("", []) else names.get(type(value), "an object")
+    kinds = ((bool, "true or false"), (Number, "a number"), (str, "text"), (list | tuple | set, "a list"))
+    if value is None:
+        return "null"
+    if isinstance(value, (str, list)) and not value:
+        return "empty"
+    return next((name for kind, name in kinds if isinstance(value, kind)), "an object")
 
 
 def _shortened(line: bytes, most: int = 60) -> str:
