@@ -60,9 +60,9 @@ def audit(
         from farsight.report.charts import image
 
         make_folder(out)
-        write(out / "audit.html", [report.audit_page(audits, scores, differences).encode()])
+        write(out / "audit.html", [report.audit_page(audits, scores, differences)])
         write(out / "audit.png", [image(report.draw_curves(audits))])
-        write(out / "audit.json", [record.encode()])
+        write(out / "audit.json", [record])
     if json:
         print(record)
         return

@@ -200,7 +200,7 @@ def _write_page(plan: Plan, parts: list[PartScores], out: Path) -> None:
     pictures = {item.image_id: item.path for item in plan.task.items}
     version = plan.record()["farsight"]
     footer = f"Task {plan.task.name}, model {plan.model}, farsight {version}, batches of {plan.batch_size}."
-    write(out / "report.html", [run_page(f"{plan.task.name}: {plan.model}", parts, pictures, footer).encode()])
+    write(out / "report.html", [run_page(f"{plan.task.name}: {plan.model}", parts, pictures, footer)])
     for part in parts:
         if part.differences:
             write(out / f"{part.part}.png", [image(draw_differences(part))])

@@ -82,7 +82,7 @@ def write_report(
     write(out / "diagnosis.json", [json.dumps(everything, indent=2, allow_nan=False).encode()])
     marked = {found.label: _in_order(found, named[found.label]) for found in all_found}
     page = diagnosis_page(title, all_found, named, figures, draw_looks(all_found, marked), footer)
-    write(out / "report.html", [page.encode()])
+    write(out / "report.html", [page])
     return everything
 
 
