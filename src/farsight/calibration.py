@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from farsight.errors import InputError, SettingError
-from farsight.files import write
+from farsight.files import read_json, reading, write
 from farsight.setting_checks import is_number
 
 FORMAT, VERSION = "farsight calibration", 1
@@ -63,13 +63,7 @@ def read_calibration(path: str | Path) -> Calibration:
     InputError
         If the file is missing, damaged, something else, or of a newer version.
     """
-    path = Path(path)
-    try:
-        record: Any = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"calibration '{path}' was not found; {_REMEDY}, or check the path") from error
-    except (OSError, ValueError) as error:
-        raise InputError(f"calibration '{path}' cannot be read ({' '.join(str(error).split())}); {_REMEDY}") from error
+    record: Any = read_json(path, _REMEDY)
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise InputError(f"'{path}' is no calibration of registers; {_REMEDY}")
     if record.get("version") != VERSION:
@@ -80,10 +74,8 @@ def read_calibration(path: str | Path) -> Calibration:
     fields = {name: record[name] for name in Calibration.__dataclass_fields__ if name in record}
     if lacking := sorted(set(Calibration.__dataclass_fields__) - set(fields)):
         raise InputError(f"calibration '{path}' lacks '{lacking[0]}'; {_REMEDY} again")
-    try:
+    with reading(f"calibration '{path}': 'strength'", "a table of numbers", f"{_REMEDY} again"):
         fields["strength"] = tuple(tuple(float(one) for one in layer) for layer in fields["strength"])
-    except (TypeError, ValueError) as error:
-        raise InputError(f"calibration '{path}': 'strength' is no table of numbers; {_REMEDY} again") from error
     return Calibration(**fields)
 
 

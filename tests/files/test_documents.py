@@ -100,13 +100,13 @@ def test_sound_documents_are_read(tmp_path: Path) -> None:
 
 def test_a_hundred_levels_are_read_and_one_more_is_not() -> None:
     parse_json("[" * 100 + "]" * 100, "a")
-    with pytest.raises(InputError, match="nested more than 100 deep"):
+    with pytest.raises(InputError, match="nested too deeply"):
         parse_json("[" * 101 + "]" * 101, "a")
 
 
 def test_a_text_that_is_no_file_is_named_by_its_option() -> None:
     assert parse_json("{}", "--additional-config") == {}
-    with pytest.raises(InputError, match=r"^--additional-config: cannot be read as JSON \(Expecting .*\); correct it$"):
+    with pytest.raises(InputError, match=r"^--additional-config: is not JSON \(Expecting .*\); correct it$"):
         parse_json("{", "--additional-config")
 
 

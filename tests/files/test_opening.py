@@ -95,7 +95,7 @@ def loop(folder: Path) -> Path:
         (lambda folder: folder / "gone", "gone: cannot be read .*check the name"),
         (lambda folder: folder, "it is a folder"),
         (lambda folder: folder / ("a" * 5000), "cannot be read .*too long"),
-        (lambda folder: folder / "a\0b", "cannot be read"),
+        (lambda folder: folder / "a\0b", "is not a file that can be read"),
         pytest.param(loop, "loop: cannot be read", marks=posix),
     ],
     ids=["missing", "folder", "long name", "zero byte", "loop of links"],
@@ -109,9 +109,10 @@ def test_what_is_no_file_is_one_line(tmp_path: Path, path: Callable[[Path], Path
 def test_a_file_that_is_too_large_is_refused_before_it_is_read(tmp_path: Path) -> None:
     (tmp_path / "large").touch()
     os.truncate(tmp_path / "large", 3_000_000_000)
-    for read in (read_bytes, read_text):
-        with pytest.raises(InputError, match="large: is larger than the 2000 MB"):
-            read(tmp_path / "large")
+    with pytest.raises(InputError, match="large: is larger than the 2000 MB"), opened(tmp_path / "large"):
+        pass
+    with pytest.raises(InputError, match="large: is larger than the 16 MB"):
+        read_text(tmp_path / "large")
     os.truncate(tmp_path / "large", 2_000_000)
     with pytest.raises(InputError, match="larger than the 1 MB"):
         read_bytes(tmp_path / "large", most=1_000_000)
@@ -131,11 +132,11 @@ def test_text_is_utf_8(tmp_path: Path, data: bytes, problem: str) -> None:
 @pytest.mark.parametrize(
     ("error", "line"),
     [
-        (KeyError("id"), "a.json: cannot be read as a list (KeyError 'id'); correct it"),
-        (OverflowError("too\nlarge"), "a.json: cannot be read as a list (too large); correct it"),
+        (KeyError("id"), "a.json: is not a list (KeyError('id')); correct it"),
+        (OverflowError("too\nlarge"), "a.json: has a number that is too large (too large); correct it"),
         (RecursionError("..."), "a.json: is nested too deeply; correct it"),
         (MemoryError(), "a.json: needs more memory than there is; correct it"),
-        (AssertionError(), "a.json: cannot be read as a list (AssertionError); correct it"),
+        (AssertionError(), "a.json: is not a list (AssertionError()); correct it"),
         (SettingError("sigma is wrong"), "sigma is wrong"),
     ],
 )

@@ -67,7 +67,7 @@ def test_a_bad_line_is_named_and_can_be_skipped(tmp_path: Path, data: bytes | st
         (b"", "is empty"),
         (b"image_id,caption\n1,A dog\n", "looks like CSV"),
         (GOOD.encode("utf-16"), "UTF-16"),
-        (b"[{]", "cannot be read as a complete JSON list"),
+        (b"[{]", "is not a complete JSON list"),
         (b"{oops\n", "no usable caption; the first of 1 bad records"),
     ],
 )

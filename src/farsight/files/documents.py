@@ -30,7 +30,7 @@ MOST_PARTS = 100_000
 _MANY_DIGITS = re.compile(rf"\d{{{MOST_DIGITS + 1}}}")
 
 
-def parse_json(text: str, where: str | Path, remedy: str = "correct it") -> Any:
+def parse_json(text: str, where: str | Path, remedy: str = "") -> Any:
     """Understand a JSON document.
 
     Parameters
@@ -40,7 +40,7 @@ def parse_json(text: str, where: str | Path, remedy: str = "correct it") -> Any:
     where
         What to call it: its file, its file and line, or its option.
     remedy
-        What to do if it is damaged.
+        What to do if it is damaged; to correct it, by default.
 
     Raises
     ------
@@ -53,21 +53,21 @@ def parse_json(text: str, where: str | Path, remedy: str = "correct it") -> Any:
 
 def read_json(path: str | Path, remedy: str = "get it again") -> Any:
     """Read a file that is one JSON document; raises as `parse_json` and as `farsight.files.opening.read_text`."""
-    return parse_json(read_text(path, MOST_DOCUMENT), path, remedy)
+    return parse_json(read_text(path, MOST_DOCUMENT, remedy), path, remedy)
 
 
-def read_toml(path: str | Path, remedy: str = "correct it") -> dict[str, Any]:
+def read_toml(path: str | Path, remedy: str = "") -> dict[str, Any]:
     """Read a TOML file; raises as `read_json`."""
-    text = read_text(path, MOST_WRITTEN)
+    text = read_text(path, MOST_WRITTEN, remedy)
     with reading(path, "valid TOML", remedy):
         if max(line.count(".") for line in text.split("\n")) > MOST_POINTS:
             raise ValueError(f"a line has more than {MOST_POINTS} points")
         return dict(bounded(tomllib.loads(text)))
 
 
-def read_yaml(path: str | Path, remedy: str = "correct it") -> Any:
+def read_yaml(path: str | Path, remedy: str = "") -> Any:
     """Read a YAML file of plain values; raises as `read_json`, and if aliases repeat too much."""
-    text = read_text(path, MOST_WRITTEN)
+    text = read_text(path, MOST_WRITTEN, remedy)
     with reading(path, "valid YAML", remedy):
         loader = yaml.SafeLoader(text)
         try:
@@ -91,7 +91,7 @@ def parse_literal(text: str) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Python's, on "1if 1else 2"
             return bounded(ast.literal_eval(text))
-    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+    except (ValueError, SyntaxError, TypeError, RecursionError, OverflowError, MemoryError):
         return text
 
 
@@ -107,14 +107,16 @@ def bounded(value: Any) -> Any:
 
     Raises
     ------
-    ValueError
-        If it has; the message says which.
+    RecursionError
+        If it has too many levels.
+    OverflowError
+        If it has a number of too many digits.
     """
     level, depth = [value], 0
     while level:
         depth += 1
         if depth > MOST_DEPTH:
-            raise ValueError(f"it is nested more than {MOST_DEPTH} deep")
+            raise RecursionError(f"more than {MOST_DEPTH} levels")
         below: list[Any] = []
         for one in level:
             if isinstance(one, dict):
@@ -123,7 +125,7 @@ def bounded(value: Any) -> Any:
             elif isinstance(one, list | tuple | set | frozenset):
                 below += one
             elif isinstance(one, int) and abs(one) >= 10**MOST_DIGITS:
-                raise ValueError(f"a number has more than {MOST_DIGITS} digits")
+                raise OverflowError(f"more than {MOST_DIGITS} digits")
         level = below
     return value
 

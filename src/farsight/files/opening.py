@@ -33,7 +33,7 @@ PATIENCE_WITHOUT_WRITER = 1.0
 
 
 @contextmanager
-def reading(where: str | Path, form: str = "what it should be", remedy: str = "correct it") -> Iterator[None]:
+def reading(where: str | Path, form: str = "a file that can be read", remedy: str = "") -> Iterator[None]:
     """Whatever goes wrong in this block, while something is read and understood, becomes one line that names it.
 
     Parameters
@@ -43,45 +43,53 @@ def reading(where: str | Path, form: str = "what it should be", remedy: str = "c
     form
         What it should have been: "JSON", "a calibration".
     remedy
-        What to do if it is not.
+        What to do if it is not, or if it is not there; to correct it, by default.
 
     Raises
     ------
     InputError
         For any exception that is not the package's own.
     """
+    name = f"check the name, or {remedy}" if remedy else "check the name"
+    remedy = remedy or "correct it"
     try:
         yield
     except FarSightError:
         raise
     except OSError as error:
-        raise InputError(f"{where}: cannot be read ({error.strerror or error}); check the name") from error
+        raise InputError(f"{where}: cannot be read ({error.strerror or error}); {name}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{where}: is not UTF-8 text; save it as UTF-8, or {remedy}") from error
     except RecursionError as error:
         raise InputError(f"{where}: is nested too deeply; {remedy}") from error
+    except OverflowError as error:
+        raise InputError(f"{where}: has a number that is too large ({told(error)}); {remedy}") from error
     except MemoryError as error:
         raise InputError(f"{where}: needs more memory than there is; {remedy}") from error
     except Exception as error:
-        raise InputError(f"{where}: cannot be read as {form} ({told(error)}); {remedy}") from error
+        raise InputError(f"{where}: is not {form} ({told(error)}); {remedy}") from error
 
 
 def told(error: BaseException, most: int = 200) -> str:
     """Give what an exception says on one line of bearable length; of one that says only a name, its kind too."""
     text = " ".join(str(error).split())
     if not text or isinstance(error, KeyError):
-        text = f"{type(error).__name__} {text}".strip()
+        text = repr(error)
     return text if len(text) <= most else f"{text[:most]}..."
 
 
 @contextmanager
-def opened(path: str | Path) -> Iterator[BinaryIO]:
+def opened(path: str | Path, most: int = MOST_BYTES, remedy: str = "") -> Iterator[BinaryIO]:
     """Open a file for reading bytes, from its beginning and as often as one likes.
 
     Parameters
     ----------
     path
         A file, or a pipe: that is read to its end first, as long as there is a writer.
+    most
+        Bytes that it may have.
+    remedy
+        What to do if it is not there, besides checking its name.
 
     Raises
     ------
@@ -89,7 +97,7 @@ def opened(path: str | Path) -> Iterator[BinaryIO]:
         If there is no such file, it is a folder, it is too large, or nothing comes out of a pipe.
     """
     path = Path(path)
-    with reading(path):
+    with reading(path, remedy=remedy):
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         try:
             about = os.fstat(descriptor)
@@ -97,8 +105,8 @@ def opened(path: str | Path) -> Iterator[BinaryIO]:
                 raise InputError(f"{path}: cannot be read, it is a folder; give the name of a file")
             if not stat.S_ISREG(about.st_mode):
                 data = _drained(path, descriptor)
-            elif about.st_size > MOST_BYTES:
-                raise too_large(path, MOST_BYTES)
+            elif about.st_size > most:
+                raise too_large(path, most)
         except BaseException:
             os.close(descriptor)
             raise
@@ -106,21 +114,21 @@ def opened(path: str | Path) -> Iterator[BinaryIO]:
         yield file if stat.S_ISREG(about.st_mode) else io.BytesIO(data)
 
 
-def read_bytes(path: str | Path, most: int = MOST_DOCUMENT) -> bytes:
-    """Read a file as a whole; raises as `opened`, and if it has more bytes than ``most``."""
-    with opened(path) as file, reading(path):
+def read_bytes(path: str | Path, most: int = MOST_DOCUMENT, remedy: str = "") -> bytes:
+    """Read a file as a whole; raises as `opened`."""
+    with opened(path, most, remedy) as file, reading(path, remedy=remedy):
         data = file.read(most + 1)
     if len(data) > most:
         raise too_large(path, most)
     return data
 
 
-def read_text(path: str | Path, most: int = MOST_DOCUMENT) -> str:
+def read_text(path: str | Path, most: int = MOST_DOCUMENT, remedy: str = "") -> str:
     """Read a file of UTF-8 text as a whole, without a byte-order mark; raises as `read_bytes`, and for other text."""
-    data = read_bytes(path, most)
+    data = read_bytes(path, most, remedy)
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise InputError(f"{path}: is UTF-16 text; save it as UTF-8")
-    with reading(path):
+    with reading(path, remedy=remedy):
         return data.decode("utf-8-sig")
 
 

@@ -176,7 +176,7 @@ class Reader:
             what = "is cut off, as if writing had been interrupted" if torn else "is not a JSON object on one line"
             self.bad(where, f"{what} ({_shortened(line)})")
             return
-        except (ValueError, RecursionError) as error:  # what JSON allows and nobody writes
+        except (ValueError, RecursionError, OverflowError) as error:  # what JSON allows and nobody writes
             self.bad(where, f"is not a sensible JSON object: {told(error)} ({_shortened(line)})")
             return
         if isinstance(fields, dict):
@@ -185,7 +185,7 @@ class Reader:
             self.bad(where, f"is {_kind(fields)}, not a JSON object")
 
     def _list(self, path: Path, file: BinaryIO) -> Iterator[Row]:
-        for number, fields in enumerate(json_elements(file, path, "correct it"), start=1):
+        for number, fields in enumerate(json_elements(file, path, ""), start=1):
             where = f"{path}: record {number}"
             if isinstance(fields, dict):
                 yield Row(where, fields)

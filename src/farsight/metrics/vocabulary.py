@@ -6,7 +6,6 @@ commas), or TOML as in ``vocabularies/coco.toml`` where phrases and exceptions a
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -16,8 +15,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from farsight.errors import InputError
+from farsight.files import MOST_WRITTEN, read_text, read_toml, reading
 from farsight.metrics.plurals import forms
 from farsight.metrics.words import words
+
+
+MOST_WORDS = 8
+"""Of a name. Each may be singular or plural, so that the forms of a name double with every word."""
 
 
 class Mention(NamedTuple):
@@ -77,6 +81,8 @@ class Vocabulary:
             meanings[phrase] = _Meaning(word, names.get(word))
         lookup: dict[tuple[str, ...], _Meaning] = {}
         for name, meaning in meanings.items():
+            if len(name.split()) > MOST_WORDS:
+                raise InputError(f"vocabulary {self.name}: '{name}' has more than {MOST_WORDS} words; shorten it")
             for form in product(*(forms(part) - self.overlooked for part in name.split())):
                 lookup.setdefault(form, meaning)
         lookup |= {tuple(name.split()): meaning for name, meaning in meanings.items() if name not in self.overlooked}
@@ -128,8 +134,8 @@ class Vocabulary:
 @cache
 def coco() -> Vocabulary:
     """Give the 80 categories of MS COCO with the synonyms and the exceptions of the standard CHAIR script."""
-    file = resources.files("farsight.metrics") / "vocabularies" / "coco.toml"
-    return _from_toml(tomllib.loads(file.read_text(encoding="utf-8")), "coco.toml")
+    with resources.as_file(resources.files("farsight.metrics") / "vocabularies" / "coco.toml") as file:
+        return _from_toml(read_toml(file), "coco.toml")
 
 
 def read_vocabulary(path: str | Path) -> Vocabulary:
@@ -147,22 +153,16 @@ def read_vocabulary(path: str | Path) -> Vocabulary:
         If the file is missing, is not of that format, is empty, or gives a word two meanings.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as UTF-8 text ({error})") from error
     if path.suffix.lower() == ".toml":
-        try:
-            return _from_toml(tomllib.loads(text), str(path))
-        except tomllib.TOMLDecodeError as error:
-            raise InputError(f"{path} is not valid TOML: {error}") from error
-    lines = (line.split("#")[0] for line in text.splitlines())
-    rows = [[word for part in line.split(",") if (word := _clean(part))] for line in lines]
-    return _checked(Vocabulary(name=str(path), objects=_merged((row[0], row[1:]) for row in rows if row)))
+        return _from_toml(read_toml(path), str(path))
+    with reading(path, "a vocabulary"):
+        lines = (line.split("#")[0] for line in read_text(path, MOST_WRITTEN).splitlines())
+        rows = [[word for part in line.split(",") if (word := _clean(part))] for line in lines]
+        return _checked(Vocabulary(name=str(path), objects=_merged((row[0], row[1:]) for row in rows if row)))
 
 
 def _from_toml(data: Mapping[str, Any], name: str) -> Vocabulary:
-    try:
+    with reading(name, "a vocabulary", "it needs a table [objects] of lines such as bird = ['gull', 'owl']"):
         phrases = {_clean(phrase): _clean(word) for phrase, word in data.get("phrases", {}).items()}
         for rule in data.get("qualified", ()):
             phrases |= {f"{_clean(by)} {_clean(what)}": _clean(what) for by in rule["by"] for what in rule["what"]}
@@ -175,10 +175,6 @@ def _from_toml(data: Mapping[str, Any], name: str) -> Vocabulary:
                 overlooked=frozenset(_clean(word) for word in data.get("overlooked", {}).get("words", ())),
             )
         )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"{name}: not a vocabulary ({error!r}); it needs a table [objects] of lines such as bird = ['gull', 'owl']"
-        ) from error
 
 
 def _merged(rows: Iterable[tuple[str, Iterable[str]]]) -> dict[str, list[str]]:

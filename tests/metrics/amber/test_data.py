@@ -61,8 +61,8 @@ def entry(**fields: Any) -> list[dict[str, Any]]:
             "relation.json: is not AMBER's file of that name .*is not a list of words",
         ),
         ("annotations__json", "3", "annotations.json: is not AMBER's file"),
-        ("annotations__json", [3], "annotations.json: entry 1 is not one of AMBER's"),
-        ("annotations__json", [{"id": 1}], "entry 1 is not one of AMBER's .*'type'"),
+        ("annotations__json", [3], "annotations.json: entry 1: is not one of AMBER's"),
+        ("annotations__json", [{"id": 1}], "entry 1: is not one of AMBER's .*'type'"),
         ("annotations__json", entry(type="hearing"), "unknown type hearing"),
         ("annotations__json", entry(type="relation", truth="maybe"), "the truth is 'maybe', not yes or no"),
         ("annotations__json", entry(id="1"), "the id is '1', not a number"),
@@ -80,7 +80,7 @@ def test_what_is_wrong_with_the_folder_is_one_line(tmp_path: Path, file: str, co
 
 def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
     (saved(tmp_path) / "safe_words.txt").write_bytes(b"\xff\xfe")
-    with pytest.raises(InputError, match=r"safe_words\.txt: is not UTF-8"):
+    with pytest.raises(InputError, match=r"safe_words\.txt: is UTF-16"):
         read_amber(tmp_path)
 
 

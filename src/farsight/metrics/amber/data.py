@@ -6,7 +6,6 @@ Wang et al., "AMBER: An LLM-free Multi-dimensional Benchmark for MLLMs Hallucina
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from farsight.errors import InputError
+from farsight.files import read_json, read_text, reading
 from farsight.metrics.plurals import forms
 
 T = TypeVar("T")
@@ -30,6 +30,8 @@ DIMENSIONS = {
 
 QUERIES = ("query_all.json", "query_discriminative.json", "query/query_all.json", "query/query_discriminative.json")
 """Where questions and their pictures may stand in the folder."""
+
+REMEDY = "download it again, and give the folder 'data' of the AMBER repository"
 
 OVERLOOKED = frozenset({
     # NLTK's tagger has one tag for "can", that of the verb, and takes "hot" for the adjective that it is
@@ -112,10 +114,8 @@ def read_amber(folder: str | Path) -> Amber:
     questions: dict[int, Question] = {}
     for number, entry in enumerate(annotations, start=1):
         where = f"{folder / 'annotations.json'}: entry {number}"
-        try:
+        with reading(where, "one of AMBER's", "take the file as it is"):
             one = _question(entry) if entry["type"] in DIMENSIONS else _scene(entry)
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{where} is not one of AMBER's ({error!r}); take the file as it is") from None
         if one.id in scenes or one.id in questions:
             raise InputError(f"{where}: id {one.id} was there before; take the file as it is")
         if isinstance(one, Question):
@@ -124,7 +124,7 @@ def read_amber(folder: str | Path) -> Amber:
         if unknown := [word for word in one.truth + one.hallu if word not in relation]:
             raise InputError(f"{where}: '{unknown[0]}' is not in relation.json; take both files from the same version")
         scenes[one.id] = one
-    safe = frozenset(_text(folder / "safe_words.txt").splitlines())
+    safe = frozenset(read_text(folder / "safe_words.txt").splitlines())
     return Amber(scenes=scenes, questions=questions, relation=relation, safe=safe)
 
 
@@ -147,23 +147,9 @@ def read_pictures(folder: str | Path) -> dict[int, str]:
 
 
 def _read(path: Path, make: Callable[[Any], T]) -> T:
-    try:
-        return make(json.loads(_text(path)))
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise InputError(f"{path}: is not JSON ({error}); download it again") from None
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{path}: is not AMBER's file of that name ({error!r}); download it again") from None
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: is not UTF-8; download it again") from None
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror or error}); give the folder 'data' of the AMBER repository"
-        ) from error
+    data = read_json(path, REMEDY)
+    with reading(path, "AMBER's file of that name", REMEDY):
+        return make(data)
 
 
 def _relation(data: Any) -> dict[str, tuple[str, ...]]:

@@ -11,8 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farsight.errors import InputError, SettingError
+from farsight.files import opened, reading
 
 _PACKED = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
+MOST_BYTES = 20_000_000_000
+"""Of a file of vectors; the largest that are published have a third of it."""
+_MOST_LINE = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,17 +80,14 @@ def read_vectors(path: str | Path, words: Iterable[str]) -> WordVectors:
     lower = {word.lower(): word for word in wanted if word.lower() not in wanted}
     exact: dict[str, NDArray[np.float64]] = {}
     lowered: dict[str, NDArray[np.float64]] = {}
-    try:
-        with path.open("rb") as file:
-            for word, vector in _lines(path, file, wanted.keys() | lower.keys()):
-                if word in wanted:
-                    exact.setdefault(word, vector)
-                else:
-                    lowered.setdefault(lower[word], vector)
-                if len(exact) == len(wanted):
-                    break
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error}); check the name") from error
+    with opened(path, MOST_BYTES) as file, reading(path, "word vectors"):
+        for word, vector in _lines(path, file, wanted.keys() | lower.keys()):
+            if word in wanted:
+                exact.setdefault(word, vector)
+            else:
+                lowered.setdefault(lower[word], vector)
+            if len(exact) == len(wanted):
+                break
     vectors = lowered | exact
     if not vectors:
         raise InputError(f"{path} has a vector for none of the {len(wanted)} words; is it of English words?")
@@ -97,7 +98,7 @@ def _lines(path: Path, file: BinaryIO, wanted: Iterable[str]) -> Iterator[tuple[
     keys = {word.encode(): word for word in wanted}
     dimensions = 0
     checked = False
-    for number, line in enumerate(file, start=1):
+    for number, line in enumerate(iter(lambda: file.readline(_MOST_LINE), b""), start=1):
         if number == 1:
             line = line.removeprefix(b"\xef\xbb\xbf")
             if packed := next((kind for start, kind in _PACKED.items() if line.startswith(start)), None):
