@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farsight.errors import InputError
-from farsight.files import MOST_VALUE, json_elements, json_items, json_lines
+from farsight.files import MOST_VALUE, json_elements, json_lines, json_lists
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**20), 10**20) | st.floats(allow_nan=False) | st.text(),
@@ -40,11 +40,13 @@ def test_elements_are_those_of_the_list_wherever_it_is_cut(
 
 
 @given(st.dictionaries(st.sampled_from(["a", "b", "c"]), values), st.integers(1, 9))
-def test_items_are_those_of_the_key_whatever_is_beside_it(document: dict[str, Any], size: int) -> None:
+def test_lists_have_their_keys_whatever_is_beside_them(document: dict[str, Any], size: int) -> None:
     file = InPieces(json.dumps(document).encode(errors="replace"))
     file.size = size
-    wanted = json.loads(file.getvalue()).get("a")
-    assert list(json_items(file, "a", "a.json")) == (wanted if isinstance(wanted, list) else [])
+    lists = {key: value for key, value in json.loads(file.getvalue()).items() if isinstance(value, list)}
+    assert {key: list(elements) for key, elements in json_lists(file, "a.json")} == lists
+    file.seek(0)
+    assert [key for key, _ in json_lists(file, "a.json")] == list(lists)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +65,7 @@ def test_a_damaged_list_is_one_line(text: str) -> None:
 )
 def test_a_damaged_object_is_one_line(text: str) -> None:
     with pytest.raises(InputError, match=r"^a\.json: .*; get it again$"):
-        list(json_items(io.BytesIO(text.encode()), "a", "a.json"))
+        [list(elements) for _, elements in json_lists(io.BytesIO(text.encode()), "a.json")]
 
 
 def test_nesting_costs_no_memory() -> None:
@@ -71,7 +73,7 @@ def test_nesting_costs_no_memory() -> None:
     file = io.BytesIO(b'{"images": [' + b'{"a": [' * 60_000)
     tracemalloc.start()
     with pytest.raises(InputError, match="nested too deeply"):
-        list(json_items(file, "annotations", "a.json"))
+        dict(json_lists(file, "a.json"))
     assert tracemalloc.get_traced_memory()[1] < 20_000_000
     tracemalloc.stop()
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
@@ -94,15 +95,21 @@ def _tell_skipped(name: str, skipped: list[str]) -> None:
         note(f"{name}: {len(skipped)} bad rows left out; the first: {skipped[0]}")
 
 
-def _open_with_progress(path: Path) -> AbstractContextManager[BinaryIO]:
+@contextmanager
+def _open_with_progress(path: Path) -> Iterator[BinaryIO]:
     from rich import progress
     from rich.console import Console
+    from rich.markup import escape
 
-    return progress.open(
-        path,
-        "rb",
-        total=path.stat().st_size,
-        description=f"reading {path.name}",
-        console=Console(file=sys.stderr),
-        transient=True,
-    )
+    from farsight.files import opened
+
+    console = Console(file=sys.stderr)
+    with opened(path) as file:
+        if not console.is_terminal:
+            yield file
+            return
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        description = escape(f"reading {path.name}")
+        with progress.wrap_file(file, size, description=description, console=console, transient=True) as shown:
+            yield shown

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import json
-import re
 import tomllib
 import warnings
 from pathlib import Path
@@ -24,10 +23,9 @@ MOST_DIGITS = 100
 """Of a whole number: one with fewer is also a floating-point number."""
 MOST_POINTS = 1000
 """In a line of TOML. Python's parser takes memory with the square of the points in a key."""
+_SPACES = " \t\r\n"
 MOST_PARTS = 100_000
 """Of a YAML document, each counted as often as aliases repeat it."""
-
-_MANY_DIGITS = re.compile(rf"\d{{{MOST_DIGITS + 1}}}")
 
 
 def parse_json(text: str, where: str | Path, remedy: str = "") -> Any:
@@ -48,7 +46,7 @@ def parse_json(text: str, where: str | Path, remedy: str = "") -> Any:
         If it is not JSON, or nested more than `MOST_DEPTH` deep, or has a number of more than `MOST_DIGITS` digits.
     """
     with reading(where, "JSON", remedy):
-        return checked_json(text, json.loads(text))
+        return decode_json(text)
 
 
 def read_json(path: str | Path, remedy: str = "get it again") -> Any:
@@ -95,11 +93,37 @@ def parse_literal(text: str) -> Any:
         return text
 
 
-def checked_json(text: str, value: Any) -> Any:
-    """Give back what JSON means, after a look at it if its text could hide something too deep or too long."""
-    if text.count("[") + text.count("{") > MOST_DEPTH or _MANY_DIGITS.search(text):
-        return bounded(value)
+def decode_json(text: str) -> Any:
+    """Give what a JSON text means.
+
+    Raises
+    ------
+    json.JSONDecodeError
+        If it means nothing, or more than one value.
+    RecursionError, OverflowError
+        As `bounded`.
+    """
+    value, end = decode_json_at(text, len(text) - len(text.lstrip(_SPACES)))
+    if text[end:].strip(_SPACES):
+        raise json.JSONDecodeError("Extra data", text, end)
     return value
+
+
+def decode_json_at(text: str, start: int) -> tuple[Any, int]:
+    """Give the JSON value that begins at ``start``, and where it ends; raises as `decode_json`."""
+    value, end = _DECODER.raw_decode(text, start)
+    if text.count("[", start, end) + text.count("{", start, end) > MOST_DEPTH:
+        bounded(value)
+    return value, end
+
+
+def _whole_number(digits: str) -> int:
+    if len(digits) > MOST_DIGITS:
+        raise OverflowError(f"more than {MOST_DIGITS} digits")
+    return int(digits)
+
+
+_DECODER = json.JSONDecoder(parse_int=_whole_number)
 
 
 def bounded(value: Any) -> Any:

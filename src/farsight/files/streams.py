@@ -15,7 +15,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from farsight.files.documents import checked_json
+from farsight.files.documents import decode_json_at
 from farsight.files.opening import reading
 
 MOST_VALUE = 4_000_000
@@ -24,7 +24,6 @@ MOST_VALUE = 4_000_000
 _CHUNK = 1 << 16
 _LEFT_OF_A_NUMBER = 2
 """Letters by which ``1e+5`` that is cut off is longer than the number that is seen in it."""
-_DECODER = json.JSONDecoder()
 _SPACES = re.compile(r"[ \t\r\n]*")
 
 
@@ -59,26 +58,32 @@ def json_elements(file: BinaryIO, where: str | Path, remedy: str = "get it again
         text.end()
 
 
-def json_items(file: BinaryIO, key: str, where: str | Path, remedy: str = "get it again") -> Iterator[Any]:
-    """Give the elements of the list ``key`` of a file that is one JSON object; none if it has no such list.
+def json_lists(file: BinaryIO, where: str | Path, remedy: str = "get it again") -> Iterator[tuple[str, Iterator[Any]]]:
+    """Give the lists of a file that is one JSON object: the key of each, and its elements until the next is asked for.
 
     Raises
     ------
     InputError
-        Where it is damaged, after the elements before.
+        Where it is damaged, after what comes before.
     """
     text = _Text(file)
-    with reading(where, "a complete JSON file", remedy):
+    form = "a complete JSON file"
+
+    def elements() -> Iterator[Any]:
+        with reading(where, form, remedy):
+            yield from text.elements()
+
+    with reading(where, form, remedy):
         text.take("{")
         while text.peek() != "}":
-            name = text.value()
+            key = text.value()
             text.take(":")
-            if text.peek() != "[":
-                text.value()
-            elif name == key:
-                yield from text.elements()
+            if text.peek() == "[":
+                inside = elements()
+                yield str(key), inside
+                deque(inside, maxlen=0)
             else:
-                deque(text.elements(), maxlen=0)
+                text.value()
             if text.peek() != ",":
                 break
             text.take(",")
@@ -147,7 +152,7 @@ class _Text:
         self.peek()
         while True:
             try:
-                value, end = _DECODER.raw_decode(self.text, self.at)
+                value, end = decode_json_at(self.text, self.at)
             except json.JSONDecodeError:
                 if len(self.text) - self.at > MOST_VALUE or not self.more():
                     raise
@@ -155,6 +160,5 @@ class _Text:
                 if end - self.at > MOST_VALUE:
                     raise ValueError(f"an entry has more than {MOST_VALUE // 1_000_000} million letters")
                 if len(self.text) - end > _LEFT_OF_A_NUMBER or not self.more():
-                    checked = checked_json(self.text[self.at : end], value)
                     self.at = end
-                    return checked
+                    return value

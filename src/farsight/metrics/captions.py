@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from farsight.metrics.coco import Opener, is_coco, open_bytes, read_coco
+from farsight.files import opened
+from farsight.metrics.coco import Opener, coco_objects, is_coco
 from farsight.metrics.records import BadRecordError, Reader, Row, Source
 from farsight.metrics.vocabulary import Vocabulary
 
@@ -69,7 +70,7 @@ def read_captions(
 
 
 def read_objects(
-    source: Objects, vocabulary: Vocabulary, reader: Reader, *, opener: Opener = open_bytes
+    source: Objects, vocabulary: Vocabulary, reader: Reader, *, opener: Opener = opened
 ) -> dict[str, frozenset[str]]:
     """Read which objects are in which picture.
 
@@ -84,7 +85,7 @@ def read_objects(
     reader
         Decides what becomes of a record whose objects the vocabulary lacks.
     opener
-        Opens COCO's files, which are large; a command gives one that shows progress.
+        Opens files, which may be large; a command gives one that shows progress.
 
     Raises
     ------
@@ -95,11 +96,15 @@ def read_objects(
         source = [source]
     found: defaultdict[str, frozenset[str]] = defaultdict(frozenset)
     for part in _parts(source):
-        if isinstance(part, (str, Path)) and is_coco(part):
-            pairs: Iterable[tuple[str, frozenset[str]]] = read_coco(part, vocabulary, opener=opener).items()
+        if isinstance(part, (str, Path)):
+            with opener(Path(part)) as file:
+                if is_coco(file):
+                    pairs = list(coco_objects(file, part, vocabulary).items())
+                else:
+                    pairs = list(reader.read(part, _parser(vocabulary), file))
         else:
-            pairs = reader.some(list(reader.read(part, _parser(vocabulary))), part, "image")
-        for image_id, objects in pairs:
+            pairs = list(reader.read(part, _parser(vocabulary)))
+        for image_id, objects in reader.some(pairs, part, "image"):
             found[image_id] |= objects
     return dict(found)
 

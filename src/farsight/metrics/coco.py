@@ -1,6 +1,6 @@
 """Which objects are in which picture of MS COCO, straight from its annotation files.
 
-These files have hundreds of megabytes. They are read as a stream (`ijson`): memory holds the result, not the file.
+These files have hundreds of megabytes. They are read as a stream: memory holds the result, not the file.
 """
 
 from __future__ import annotations
@@ -13,34 +13,29 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from farsight.errors import InputError
-from farsight.files import reading
+from farsight.files import json_lists, opened, reading
 from farsight.metrics.records import BadRecordError, Row
 from farsight.metrics.vocabulary import Vocabulary
+
+REMEDY = "download it again"
 
 Opener = Callable[[Path], AbstractContextManager[BinaryIO]]
 
 _FIRST_KEY = re.compile(rb'\s*\{\s*"(?:info|images|annotations|licenses|categories|type)"')
 
 
-def is_coco(path: str | Path) -> bool:
-    """Tell from its first bytes whether a file is in COCO's format; False if it cannot be read."""
-    try:
-        with Path(path).open("rb") as file:
-            return _FIRST_KEY.match(file.read(1024).removeprefix(codecs.BOM_UTF8)) is not None
-    except OSError:
-        return False
-
-
-def open_bytes(path: Path) -> BinaryIO:
-    """Open a file for reading bytes."""
-    return path.open("rb")
+def is_coco(file: BinaryIO) -> bool:
+    """Tell from its first bytes whether a file is in COCO's format."""
+    head = file.read(1024).removeprefix(codecs.BOM_UTF8)
+    file.seek(0)
+    return _FIRST_KEY.match(head) is not None
 
 
 def read_coco(
     path: str | Path,
     vocabulary: Vocabulary,
     *,
-    opener: Opener = open_bytes,
+    opener: Opener = opened,
 ) -> dict[str, frozenset[str]]:
     """Put together the objects of each picture.
 
@@ -66,26 +61,32 @@ def read_coco(
     InputError
         If the file is missing, damaged, or neither of the two kinds, or if the vocabulary lacks one of its categories.
     """
-    with reading(path, "COCO's annotations", "download it again"):
-        return {image_id: frozenset(objects) for image_id, objects in _objects(Path(path), vocabulary, opener).items()}
+    with opener(Path(path)) as file:
+        return coco_objects(file, path, vocabulary)
 
 
-def _objects(path: Path, vocabulary: Vocabulary, opener: Opener) -> dict[str, set[str]]:
+def coco_objects(file: BinaryIO, path: str | Path, vocabulary: Vocabulary) -> dict[str, frozenset[str]]:
+    """Put together the objects of each picture, of the file ``path`` that is open already; see `read_coco`."""
+    with reading(path, "COCO's annotations", REMEDY):
+        return {image_id: frozenset(objects) for image_id, objects in _objects(file, path, vocabulary).items()}
+
+
+def _objects(file: BinaryIO, path: str | Path, vocabulary: Vocabulary) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
-    for number, fields in enumerate(_items(path, "images.item", opener), start=1):
+    for number, fields in enumerate(_items(file, path, "images"), start=1):
         found.setdefault(_identifier(f"{path}: picture {number}", fields, "id"), set())
     count = 0
-    for image_id, objects in _annotations(path, vocabulary, opener):
+    for image_id, objects in _annotations(file, path, vocabulary):
         count += 1
         found.setdefault(image_id, set()).update(objects)
-    if not count and not (found and [] in _values(path, "annotations", opener)):
+    if not count and not (found and "annotations" in _keys(file, path)):
         raise InputError(f"{path} has no annotations; expected COCO's instances_*.json or captions_*.json")
     return found
 
 
-def _annotations(path: Path, vocabulary: Vocabulary, opener: Opener) -> Iterator[tuple[str, set[str]]]:
+def _annotations(file: BinaryIO, path: str | Path, vocabulary: Vocabulary) -> Iterator[tuple[str, set[str]]]:
     categories: dict[Any, str] = {}
-    for fields in _items(path, "categories.item", opener):
+    for fields in _items(file, path, "categories"):
         name = vocabulary.category(str(fields.get("name")))
         if name is None:
             raise InputError(
@@ -93,7 +94,7 @@ def _annotations(path: Path, vocabulary: Vocabulary, opener: Opener) -> Iterator
                 "give one that has it with --synonyms"
             )
         categories[fields.get("id")] = name
-    for number, fields in enumerate(_items(path, "annotations.item", opener), start=1):
+    for number, fields in enumerate(_items(file, path, "annotations"), start=1):
         if isinstance(fields.get("caption"), str):
             objects = {mention.object for mention in vocabulary.mentions(fields["caption"])}
         elif fields.get("category_id") in categories:
@@ -113,35 +114,15 @@ def _identifier(where: str, fields: dict[str, Any], key: str) -> str:
         raise InputError(f"{where}: {problem}; expected COCO's annotations") from None
 
 
-def _items(path: Path, prefix: str, opener: Opener) -> Iterator[dict[str, Any]]:
-    for item in _values(path, prefix, opener):
-        if not isinstance(item, dict):
-            raise InputError(f"{path}: '{prefix}' is not a list of objects; expected COCO's annotations")
-        yield item
+def _items(file: BinaryIO, path: str | Path, key: str) -> Iterator[dict[str, Any]]:
+    file.seek(0)
+    for name, elements in json_lists(file, path, REMEDY):
+        for item in elements if name == key else ():
+            if not isinstance(item, dict):
+                raise InputError(f"{path}: '{key}' is not a list of objects; expected COCO's annotations")
+            yield item
 
 
-def _values(path: Path, prefix: str, opener: Opener) -> Iterator[Any]:
-    import ijson
-
-    try:
-        with opener(path) as file:
-            yield from ijson.items(_WithoutMark(file), prefix, use_float=True)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error}); check the name") from error
-    except ijson.JSONError as error:
-        raise InputError(f"{path}: not a complete JSON file ({error}); download it again") from None
-
-
-class _WithoutMark:
-    """A file of which the byte-order mark at its beginning, if there is one, is not read."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._begun = False
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._file.read(size)
-        if self._begun or not size:
-            return data
-        self._begun = True
-        return data.removeprefix(codecs.BOM_UTF8) or self._file.read(size)
+def _keys(file: BinaryIO, path: str | Path) -> list[str]:
+    file.seek(0)
+    return [name for name, _ in json_lists(file, path, REMEDY)]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 from farsight.errors import FarSightError, InputError
-from farsight.files import MOST_VALUE, checked_json, json_elements, json_lines, opened, told
+from farsight.files import MOST_VALUE, decode_json, json_elements, json_lines, opened, told
 
 T = TypeVar("T")
 
@@ -162,8 +162,7 @@ class Reader:
             self.bad(where, f"has more than {MOST_VALUE // 1_000_000} million letters")
             return
         try:
-            text = line.decode()
-            fields = checked_json(text, json.loads(text))
+            fields = decode_json(line.decode())
         except UnicodeDecodeError:
             self.bad(where, "is not UTF-8")
             return

@@ -19,7 +19,6 @@ from farsight.files import MOST_WRITTEN, read_text, read_toml, reading
 from farsight.metrics.plurals import forms
 from farsight.metrics.words import words
 
-
 MOST_WORDS = 8
 """Of a name. Each may be singular or plural, so that the forms of a name double with every word."""
 
