@@ -6,6 +6,7 @@ import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
+from pathlib import Path
 from typing import Any
 
 from farsight.constant_gate import ConstantGate
@@ -78,7 +79,10 @@ def _loaded(name: str, settings: Mapping[str, Any]) -> Method:
     if len(settings) > 1:
         other = next(setting for setting in settings if setting != LOAD)
         raise SettingError(f"a file has all settings of '{name}': leave out {other}, or {LOAD}")
-    made: Method = kind.load(settings[LOAD])
+    path = settings[LOAD]
+    if not isinstance(path, str | Path):
+        raise SettingError(f"{LOAD} must be the name of a file, got {path!r}")
+    made: Method = kind.load(path)
     return made
 
 

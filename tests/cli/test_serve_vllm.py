@@ -48,7 +48,7 @@ def test_the_embedded_model_is_served_under_its_name(run: Any) -> None:
         (["--sigma", "0"], "sigma must be a finite number > 0"),
         (["--slopes", "steep"], "slopes must be None or 'alibi'"),
         (["--layers", "x"], "--layers 'x' is not a list of indices"),
-        (["--additional-config", "{"], "is not valid JSON"),
+        (["--additional-config", "{"], "--additional-config: is not JSON"),
         (["--additional-config", "[1]"], "must be a JSON object without 'farsight'"),
         (["--additional-config", '{"farsight": {}}'], "must be a JSON object without 'farsight'"),
     ],

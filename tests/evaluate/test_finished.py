@@ -74,9 +74,9 @@ def test_a_run_from_before_details_were_written_has_no_items(run: tuple[Path, li
     [
         ("run.json", None, "is no run folder"),
         ("results.json", None, "the run is not finished"),
-        ("results.json", "{", "results.json: is damaged"),
-        ("results.json", "[]", "results.json: is damaged"),
-        (DETAILS, '{"part": 1}\n', "details.jsonl: is damaged"),
+        ("results.json", "{", "results.json: is not JSON"),
+        ("results.json", "[]", "results.json: is not a run's results"),
+        (DETAILS, '{"part": 1}\n', "details.jsonl: is not a run's details"),
     ],
 )
 def test_what_is_wrong_with_a_folder_is_said(

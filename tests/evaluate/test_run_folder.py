@@ -43,7 +43,7 @@ def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path) -> None:
     with opened(tmp_path, CONFIG) as folder:
         folder.append([row(0), row(1)])
     folder.answers.write_bytes(b"oops\n" + folder.answers.read_bytes())
-    with pytest.raises(InputError, match=r"answers\.jsonl:1: is damaged"), opened(tmp_path, CONFIG):
+    with pytest.raises(InputError, match=r"answers\.jsonl:1: is not an answer"), opened(tmp_path, CONFIG):
         pass
 
 

@@ -50,7 +50,21 @@ def test_lists_and_words_are_values() -> None:
         ("beam+", "ends with nothing"),
         ("greedy,greedy", "'greedy' is given twice"),
         (" ", "no methods"),
+        ("farsight(sigma=1, sigma=2)", "has sigma twice"),
+        ("farsight(sigma=" + "9" * 6000 + ")", "sigma must be a finite number"),
+        ("farsight(sigma=1e400)", "sigma must be a finite number"),
+        ("farsight(sigma=1j)", "sigma must be a finite number"),
+        ("farsight(horizon=" + "9" * 101 + ")", "horizon must be"),
+        ("farsight(layers=" + "[" * 1000 + "]" * 1000 + ")", "layers must be"),
+        ("farsight(strength=" + "[" * 60 + "]" * 60 + ")", "strength must be"),
+        ("farsight(sigma=" + "-" * 50_000 + "1)", "sigma must be"),
+        ("farsight(load=[1, 2])", "load must be the name of a file"),
+        ("farsight(", "is not a method"),
+        ("farsight" + " " * 100_000 + "!", "is not a method"),
+        ("+".join(["farsight"] * 2000), "composed with itself"),
+        (f"beam(num_beams={'9' * 101})", "num_beams must be"),
     ],
+    ids=lambda value: value[:40],
 )
 def test_a_wrong_method_is_refused_with_the_remedy(text: str, problem: str) -> None:
     with pytest.raises(SettingError, match=problem):
@@ -70,6 +84,37 @@ def test_yaml_has_a_list_of_methods_with_labels(tmp_path: Path) -> None:
         "weak": FarSight(sigma=0.1, layers=(0, 1)),
         "both": FarSight() + BeamSearch(num_beams=3),
     }
+
+
+def test_a_comma_in_quotes_is_part_of_the_text_and_an_apostrophe_is_no_quote() -> None:
+    methods = parse_methods("icd(prefix='You are, perhaps, confused.'), icd(prefix=don't), greedy")
+    assert list(methods) == ["icd(prefix=You are, perhaps, confused.)", "icd(prefix=don't)", "greedy"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [
+        ("- {method: farsight, null: 1}", "None is not the name of a setting"),
+        ("- {method: farsight, true: 1}", "True is not the name of a setting"),
+        ("- {method: farsight, 3: 1}", "3 is not the name of a setting"),
+        ("- {method: farsight, load: [a, b]}", "load must be the name of a file"),
+        ("- {method: farsight, label: [a]}", "its label is .*not text"),
+        ("- {method: farsight, sigma: 2001-01-01}", "sigma must be a finite number"),
+        ("- {method: farsight, layers: {a: b}}", "layers must be"),
+        ("- {method: farsight, strength: [[1], [1, 2]]}", "strength must be"),
+        ("- {method: farsight, sigma: 0.1, sigma: 0.2}", "'sigma' is there twice"),
+        ("- {method: [farsight]}", "neither a name nor a mapping"),
+        ("- {1: farsight}", "neither a name nor a mapping"),
+        ("- ''", "is not a method"),
+        ("- null", "neither a name nor a mapping"),
+    ],
+)
+def test_an_odd_entry_is_one_line_with_its_number(tmp_path: Path, entry: str, problem: str) -> None:
+    file = tmp_path / "methods.yaml"
+    file.write_text(f"- greedy\n{entry}\n")
+    with pytest.raises((InputError, SettingError), match=rf"methods\.yaml: .*{problem}") as caught:
+        read_methods(file)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["", "a: 1", "- [1]", "- {sigma: 1}", "- 'x\n", "!!python/object:os.system []"])

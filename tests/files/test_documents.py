@@ -50,6 +50,7 @@ DAMAGED = {
         "hexadecimal digits": "0x" + "9" * 6000,
         "base 60": "1:" * 5000 + "1",
         "a day that is none": "2001-99-99",
+        "a key twice": "a: 1\nb: 2\na: 3",
         "a list as a key": "[a, b]: 1",
         "code": "!!python/object/apply:os.system [exit]",
         "aliases of aliases": ALIASES,

@@ -49,11 +49,16 @@ def train(
 
     farsight train --config src/farsight/scenes/video/video.toml --out training-video
     """
-    from farsight.scenes.plan import default_plan_path, read_plan
+    from farsight.files import read_toml
+    from farsight.scenes.plan import default_plan_path, make_plan
     from farsight.scenes.train import train as train_image
-    from farsight.scenes.video.plan import is_video_plan, read_video_plan
+    from farsight.scenes.video.plan import is_video_plan, make_video_plan
     from farsight.scenes.video.train import train_video
 
-    plan = config or default_plan_path()
-    made = train_video(read_video_plan(plan), out) if is_video_plan(plan) else train_image(read_plan(plan), out)
+    path = config or default_plan_path()
+    data = read_toml(path)
+    if is_video_plan(data):
+        made = train_video(make_video_plan(path, data), out)
+    else:
+        made = train_image(make_plan(path, data), out)
     print(f"wrote {made}")

@@ -9,6 +9,7 @@ from typing import Any
 
 from farsight.cli import options
 from farsight.errors import SettingError
+from farsight.files import parse_json
 
 
 def serve_vllm(
@@ -38,10 +39,7 @@ def _checked(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read_config(text: str | None) -> dict[str, Any]:
-    try:
-        config = json.loads(text or "{}")
-    except ValueError as error:
-        raise SettingError(f"--additional-config '{text}' is not valid JSON: {error}") from error
+    config = parse_json(text or "{}", "--additional-config")
     if not isinstance(config, dict) or "farsight" in config:
         raise SettingError("--additional-config must be a JSON object without 'farsight', which other options give")
     return config

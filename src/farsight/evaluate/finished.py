@@ -16,9 +16,11 @@ from typing import Any
 from farsight.errors import InputError
 from farsight.evaluate.scores import PartScores
 from farsight.evaluate.tasks import Task
+from farsight.files import decode_json, json_lines, opened, read_json, reading
 from farsight.metrics.paired import Difference
 
 DETAILS = "details.jsonl"
+AGAIN = "start the same 'farsight eval' again"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,16 +85,13 @@ def read_run(folder: Path) -> FinishedRun:
         raise InputError(f"{folder}: is no run folder, there is no run.json; give the --out of a 'farsight eval'")
     if not (folder / "results.json").is_file():
         raise InputError(f"{folder}: the run is not finished; start the same 'farsight eval' again")
-    try:
-        results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    path = folder / "results.json"
+    results = read_json(path, AGAIN)
+    with reading(path, "a run's results", AGAIN):
         config = results["config"]
         methods = list(config["methods"])
         parts = [_part(name, found) for name, found in results["parts"].items()]
         title = f"{config['task']['name']}: {config['model']}"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"{folder / 'results.json'}: is damaged ({error}); start the same 'farsight eval' again"
-        ) from error
     items = _items(folder, methods)
     return FinishedRun(name=folder.name, title=title, methods=methods, parts=parts, items=items)
 
@@ -123,9 +122,9 @@ def _items(folder: Path, methods: Sequence[str]) -> dict[str, list[Shown]]:
         return {}
     found: dict[tuple[str, str], dict[str, Caption]] = {}
     pictures: dict[tuple[str, str], Path] = {}
-    try:
-        for line in path.read_text(encoding="utf-8").split("\n")[:-1]:
-            row = json.loads(line)
+    with opened(path) as file, reading(path, "a run's details", AGAIN):
+        for _, line in json_lines(file):
+            row = decode_json(line.decode())
             key = row["part"], row["image_id"]
             pictures[key] = folder / row["picture"]
             found.setdefault(key, {})[row["method"]] = Caption(
@@ -133,8 +132,6 @@ def _items(folder: Path, methods: Sequence[str]) -> dict[str, list[Shown]]:
                 mentions=tuple((one["object"], one["start"], one["end"]) for one in row["mentions"]),
                 false=frozenset(one["object"] for one in row["hallucinated"]),
             )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: is damaged ({error}); start the same 'farsight eval' again") from error
     items: dict[str, list[Shown]] = {}
     for (part, image_id), captions in found.items():
         ordered = {label: captions[label] for label in methods if label in captions}

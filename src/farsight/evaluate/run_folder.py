@@ -16,7 +16,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from farsight.errors import InputError
-from farsight.files import write
+from farsight.files import MOST_BYTES, decode_json, read_bytes, read_json, reading, write
 
 PICTURES = "pictures"
 """Scenes are drawn there before the run begins."""
@@ -64,17 +64,13 @@ class RunFolder:
     def _load(self) -> None:
         if not self.answers.exists():
             return
-        data = self.answers.read_bytes()
+        data = read_bytes(self.answers, MOST_BYTES)
         whole = data.rfind(b"\n") + 1
         if whole < len(data):
             os.truncate(self.answers, whole)
         for number, line in enumerate(data[:whole].splitlines(), start=1):
-            try:
-                self._remember([json.loads(line)])
-            except (ValueError, KeyError, TypeError) as error:
-                raise InputError(
-                    f"{self.answers}:{number}: is damaged ({error}); delete this line to have it answered again"
-                ) from error
+            with reading(f"{self.answers}:{number}", "an answer", "delete this line to have it answered again"):
+                self._remember([decode_json(line.decode())])
 
     def _remember(self, rows: Iterable[dict[str, Any]]) -> None:
         for row in rows:
@@ -121,10 +117,7 @@ def opened(path: Path, config: Mapping[str, Any]) -> Iterator[RunFolder]:
 
 
 def _check(path: Path, config: Mapping[str, Any]) -> None:
-    try:
-        before = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); choose another folder") from error
+    before = read_json(path, "choose another folder")
     now = json.loads(json.dumps(config))
     if differences := list(_differences(before, now)):
         shown = "; ".join(differences[:4]) + ("; ..." if len(differences) > 4 else "")

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import ast
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from farsight.errors import InputError, SettingError
+from farsight.errors import FarSightError, InputError, SettingError
+from farsight.files import parse_literal, read_yaml, reading, told
 from farsight.method import Composed, Method, parts
 from farsight.methods import changed_settings, make_method
 
 GREEDY = "greedy"
 """Another name for plain decoding, as tables have it."""
-_ONE = re.compile(r"\s*([\w-]+)\s*(?:\((.*)\))?\s*", re.DOTALL)
+_NAME = re.compile(r"[\w-]+")
 
 
 def parse_methods(text: str) -> dict[str, Method]:
@@ -27,12 +27,14 @@ def parse_methods(text: str) -> dict[str, Method]:
         If a name or a parameter is unknown (with a suggestion), a value has no meaning, methods cannot be composed, or
         a method is there twice.
     """
-    return _labelled([_parse_one(part) for part in _split(text)])
+    with _understood(text):
+        return _labelled([_parse_one(part) for part in _split(text)])
 
 
 def parse_method(text: str) -> Method:
     """Make one method, such as ``farsight(sigma=0.1)+beam``; raises as `parse_methods` does."""
-    return _parse_one(text)[1]
+    with _understood(text):
+        return _parse_one(text)[1]
 
 
 def read_methods(path: Path) -> dict[str, Method]:
@@ -47,10 +49,7 @@ def read_methods(path: Path) -> dict[str, Method]:
     SettingError
         As `parse_methods`.
     """
-    try:
-        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: cannot be read as YAML ({' '.join(str(error).split())})") from error
+    entries = read_yaml(path)
     if isinstance(entries, dict):
         entries = entries.get("methods")
     if not isinstance(entries, list) or not entries:
@@ -59,14 +58,12 @@ def read_methods(path: Path) -> dict[str, Method]:
         )
     made: list[tuple[str, Method]] = []
     for number, entry in enumerate(entries, start=1):
-        if isinstance(entry, str):
-            made.append(_parse_one(entry))
-        elif isinstance(entry, dict) and isinstance(entry.get("method"), str):
-            settings = {key: value for key, value in entry.items() if key not in ("method", "label")}
-            label, method = _entry(entry["method"], settings)
-            made.append((str(entry.get("label") or label), method))
-        else:
-            raise InputError(f"{path}: entry {number} is neither a name nor a mapping with 'method'")
+        where = f"{path}: entry {number}"
+        try:
+            with reading(where, "a method"):
+                made.append(_read_entry(entry))
+        except SettingError as error:
+            raise SettingError(f"{where}: {error}") from error
     return _labelled(made)
 
 
@@ -82,9 +79,36 @@ def _made(name: str, settings: dict[str, Any]) -> Method:
     return make_method("plain" if name == GREEDY else name, settings)
 
 
+@contextmanager
+def _understood(text: str) -> Iterator[None]:
+    """Whatever a method says of a value that it did not expect becomes one line."""
+    try:
+        yield
+    except FarSightError:
+        raise
+    except Exception as error:
+        raise SettingError(f"'{text.strip()}' has no meaning ({told(error)}); correct it") from error
+
+
+def _read_entry(entry: object) -> tuple[str, Method]:
+    if isinstance(entry, str):
+        return _parse_one(entry)
+    if not isinstance(entry, dict) or not isinstance(entry.get("method"), str):
+        raise ValueError("it is neither a name nor a mapping with 'method'")
+    if odd := [key for key in entry if not isinstance(key, str)]:
+        raise ValueError(f"{odd[0]!r} is not the name of a setting; quote it if it is one")
+    label = entry.get("label")
+    if label is not None and (isinstance(label, bool) or not isinstance(label, str | int | float) or label == ""):
+        raise ValueError(f"its label is {label!r}, not text")
+    settings = {key: value for key, value in entry.items() if key not in ("method", "label")}
+    made, method = _entry(entry["method"], settings)
+    return made if label is None else str(label), method
+
+
 def _entry(name: str, settings: dict[str, Any]) -> tuple[str, Method]:
     """A mapping's method with its parameters; one that is written with brackets or "+" has them there."""
-    if _ONE.fullmatch(name) and "(" not in name:
+    if _NAME.fullmatch(name.strip()):
+        name = name.strip()
         method = _made(name, settings)
         return label_of(name, method), method
     if settings:
@@ -95,7 +119,7 @@ def _entry(name: str, settings: dict[str, Any]) -> tuple[str, Method]:
 def _parse_one(text: str) -> tuple[str, Method]:
     if text.strip().startswith("+") or text.strip().endswith("+"):
         raise SettingError(f"'{text.strip()}' starts or ends with nothing; write it like farsight+beam")
-    alone = [_parse_part(part) for part in _split(text, "+")]
+    alone = [_parse_part(part) for part in _split(text, "+")] or [_parse_part(text)]
     if len(alone) == 1:
         return alone[0]
     method = Composed(methods=tuple(method for _, method in alone))
@@ -103,38 +127,40 @@ def _parse_one(text: str) -> tuple[str, Method]:
 
 
 def _parse_part(text: str) -> tuple[str, Method]:
-    found = _ONE.fullmatch(text)
-    if found is None:
+    name, bracket, rest = text.strip().partition("(")
+    name = name.rstrip()
+    if not _NAME.fullmatch(name) or (bracket and not rest.endswith(")")):
         raise SettingError(
             f"'{text.strip()}' is not a method; write it like farsight, farsight(sigma=0.1) or farsight+beam"
         )
     settings: dict[str, Any] = {}
-    for part in _split(found[2] or ""):
+    for part in _split(rest.removesuffix(")")):
         key, equals, value = part.partition("=")
+        key = key.strip()
         if not equals:
             raise SettingError(f"'{part.strip()}' in '{text.strip()}' is not a parameter; write it like sigma=0.1")
-        settings[key.strip()] = _value(value.strip())
-    method = _made(found[1], settings)
-    return label_of(found[1], method), method
+        if key in settings:
+            raise SettingError(f"'{text.strip()}' has {key} twice; leave one out")
+        settings[key] = parse_literal(value.strip())
+    method = _made(name, settings)
+    return label_of(name, method), method
 
 
 def _split(text: str, at: str = ",") -> list[str]:
-    """Cut at commas outside of brackets, or at another letter."""
-    pieces, depth = [""], 0
-    for letter in text:
-        depth += (letter in "([") - (letter in ")]")
-        if letter == at and depth == 0:
-            pieces.append("")
+    """Cut at commas, or at another letter, outside of brackets and quotes."""
+    pieces, start, depth, quote, before = [], 0, 0, "", ""
+    for position, letter in enumerate(text):
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in "'\"" and before in "=([,":  # where a value begins; elsewhere it is an apostrophe
+            quote = letter
+        elif letter == at and depth == 0:
+            pieces.append(text[start:position])
+            start = position + 1
         else:
-            pieces[-1] += letter
-    return [piece for piece in pieces if piece.strip()]
-
-
-def _value(text: str) -> Any:
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
+            depth += (letter in "([") - (letter in ")]")
+        before = before if letter.isspace() else letter
+    return [piece for piece in (*pieces, text[start:]) if piece.strip()]
 
 
 def _labelled(made: list[tuple[str, Method]]) -> dict[str, Method]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from farsight.errors import InputError
+from farsight.files import opened
 from farsight.images import find_images
 from farsight.metrics.captions import IMAGE_KEYS, Objects, read_objects
 from farsight.metrics.pope.files import read_questions
@@ -162,7 +163,7 @@ def fingerprints(paths: Sequence[Path]) -> dict[str, str]:
     """Hash files, so that a run is not continued with others of the same name."""
     found = {}
     for path in paths:
-        with path.open("rb") as file:
+        with opened(path) as file:
             found[path.name] = hashlib.file_digest(file, "sha256").hexdigest()[:16]
     return found
 

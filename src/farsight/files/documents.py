@@ -10,6 +10,7 @@ import ast
 import json
 import tomllib
 import warnings
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -158,7 +159,12 @@ def _parts(node: Any, known: dict[int, float]) -> float:
     """How many values a node stands for; infinitely many if it is in itself."""
     if id(node) not in known:
         known[id(node)] = float("inf")
-        pairs = node.value if isinstance(node, yaml.CollectionNode) else ()
-        inner = [part for pair in pairs for part in (pair if isinstance(pair, tuple) else (pair,))]
+        if isinstance(node, yaml.MappingNode):
+            inner = [part for pair in node.value for part in pair]
+            names = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+            if twice := [name for name, count in names.items() if count > 1]:
+                raise ValueError(f"'{twice[0]}' is there twice")
+        else:
+            inner = node.value if isinstance(node, yaml.SequenceNode) else []
         known[id(node)] = 1 + sum(_parts(part, known) for part in inner)
     return known[id(node)]

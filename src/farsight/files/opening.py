@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 from farsight.errors import FarSightError, InputError
 
@@ -79,7 +78,7 @@ def told(error: BaseException, most: int = 200) -> str:
 
 
 @contextmanager
-def opened(path: str | Path, most: int = MOST_BYTES, remedy: str = "") -> Iterator[BinaryIO]:
+def opened(path: str | Path, most: int = MOST_BYTES, remedy: str = "") -> Iterator[io.BufferedReader | io.BytesIO]:
     """Open a file for reading bytes, from its beginning and as often as one likes.
 
     Parameters

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import difflib
 import inspect
 import os
@@ -12,6 +11,7 @@ from typing import Any
 
 from farsight.errors import SettingError
 from farsight.evaluate.settings import GREEDY, parse_method
+from farsight.files import parse_literal
 from farsight.method import Method
 from farsight.methods import METHODS, make_method
 
@@ -146,8 +146,4 @@ def _value(value: Any) -> Any:
     """lmms-eval reads numbers and truth values; lists such as ``[0,1]`` it leaves as text."""
     if not isinstance(value, str):
         return value
-    text = value.strip().strip("'\"")
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
+    return parse_literal(value.strip().strip("'\""))

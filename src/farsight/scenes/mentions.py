@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from importlib.resources import files
 from pathlib import Path
+
+from farsight.files import read_toml
 
 
 def vocabulary_path() -> Path:
@@ -14,7 +15,7 @@ def vocabulary_path() -> Path:
 
 
 def _words() -> dict[str, str]:
-    objects = tomllib.loads(vocabulary_path().read_text(encoding="utf-8"))["objects"]
+    objects = read_toml(vocabulary_path())["objects"]
     return {word: name for name, synonyms in objects.items() for word in (name, *synonyms)}
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import Field, asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from farsight.errors import InputError
+from farsight.files import read_toml, reading
 
 from .lessons import LESSONS
 
@@ -160,21 +160,21 @@ def read_plan(path: Path) -> Plan:
     InputError
         If the file is missing, is not TOML, lacks a setting or has one that does not exist.
     """
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error})") from error
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path} is not valid TOML: {error}") from error
-    try:
-        tower, projector = (Stage(name=name, **data.pop(name)) for name in ("tower", "projector"))
-        language = tuple(Stage(**stage) for stage in data.pop("language"))
-        sizes = Sizes(**data.pop("sizes", {}))
-        return Plan(**data, sizes=sizes, language=language, tower=tower, projector=projector)
-    except KeyError as error:
-        raise InputError(f"{path} has no table {error}; see {default_plan_path().name} for all of them") from error
-    except TypeError as error:
-        raise InputError(f"{path}: {str(error).split(') ')[-1]}; see {default_plan_path().name}") from error
+    return make_plan(path, read_toml(path))
+
+
+def make_plan(path: Path, data: dict[str, Any]) -> Plan:
+    """Make a plan of what the file ``path`` says; raises as `read_plan`."""
+    with reading(path, "a training plan", f"see {default_plan_path().name}"):
+        try:
+            tower, projector = (Stage(name=name, **data.pop(name)) for name in ("tower", "projector"))
+            language = tuple(Stage(**stage) for stage in data.pop("language"))
+            sizes = Sizes(**data.pop("sizes", {}))
+            return Plan(**data, sizes=sizes, language=language, tower=tower, projector=projector)
+        except KeyError as error:
+            raise InputError(f"{path} has no table {error}; see {default_plan_path().name} for all of them") from error
+        except TypeError as error:
+            raise InputError(f"{path}: {str(error).split(') ')[-1]}; see {default_plan_path().name}") from error
 
 
 def differences(one: Schedule, saved: Mapping[str, Any]) -> list[str]:

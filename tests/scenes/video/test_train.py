@@ -19,9 +19,10 @@ from transformers import (
 )
 
 from farsight.errors import InputError
+from farsight.files import read_toml
 from farsight.scenes import progress
 from farsight.scenes.conversation import tokenize
-from farsight.scenes.plan import differences
+from farsight.scenes.plan import default_plan_path, differences
 from farsight.scenes.video import train as video_train
 from farsight.scenes.video.lessons import VIDEO_LESSONS, write_video_lesson
 from farsight.scenes.video.network import VIDEO_TOKEN, WORDS, build_video_model, build_video_tokenizer
@@ -211,7 +212,7 @@ def test_a_stage_may_ask_for_attention_sinks(plan: VideoPlan, image_model: Path)
 
 
 def test_the_plan_that_ships_can_be_read() -> None:
-    assert is_video_plan(video_plan_path())
+    assert is_video_plan(read_toml(video_plan_path()))
     plan = read_video_plan(video_plan_path())
     assert len(plan.start.weights) == 16
     for stage in plan.language:
@@ -221,8 +222,7 @@ def test_the_plan_that_ships_can_be_read() -> None:
 
 
 def test_an_image_plan_is_none_of_videos() -> None:
-    assert not is_video_plan(video_plan_path().with_name("llava.toml"))
-    assert not is_video_plan(Path("nowhere.toml"))
+    assert not is_video_plan(read_toml(default_plan_path()))
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from farsight.errors import InputError
+from farsight.files import opened, read_toml, reading
 
 from .. import checkpoint_path
 from ..plan import Stage
@@ -102,12 +103,9 @@ def video_plan_path() -> Path:
     return Path(__file__).with_name("video.toml")
 
 
-def is_video_plan(path: Path) -> bool:
-    """Say whether a file is a plan of a video model; what cannot be read is not."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8")).get("kind") == "video"
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
-        return False
+def is_video_plan(data: Mapping[str, Any]) -> bool:
+    """Say whether a plan is of a video model."""
+    return data.get("kind") == "video"
 
 
 def read_video_plan(path: Path) -> VideoPlan:
@@ -118,19 +116,21 @@ def read_video_plan(path: Path) -> VideoPlan:
     InputError
         If the file cannot be read, lacks a setting or has one that does not exist, or if there is no image model.
     """
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error})") from error
-    try:
-        del data["kind"]
-        language = tuple(VideoStage(**stage) for stage in data.pop("language"))
-        start = _found(Start(**data.pop("start")), path.parent)
-        return VideoPlan(**data, language=language, start=start)
-    except KeyError as error:
-        raise InputError(f"{path} has no table {error}; see {video_plan_path().name} for all of them") from error
-    except TypeError as error:
-        raise InputError(f"{path}: {str(error).split(') ')[-1]}; see {video_plan_path().name}") from error
+    return make_video_plan(path, read_toml(path))
+
+
+def make_video_plan(path: Path, data: dict[str, Any]) -> VideoPlan:
+    """Make a plan of what the file ``path`` says, and find its image model; raises as `read_video_plan`."""
+    with reading(path, "a training plan", f"see {video_plan_path().name}"):
+        try:
+            del data["kind"]
+            language = tuple(VideoStage(**stage) for stage in data.pop("language"))
+            start = _found(Start(**data.pop("start")), path.parent)
+            return VideoPlan(**data, language=language, start=start)
+        except KeyError as error:
+            raise InputError(f"{path} has no table {error}; see {video_plan_path().name} for all of them") from error
+        except TypeError as error:
+            raise InputError(f"{path}: {str(error).split(') ')[-1]}; see {video_plan_path().name}") from error
 
 
 def _found(start: Start, beside: Path) -> Start:
@@ -138,8 +138,6 @@ def _found(start: Start, beside: Path) -> Start:
     model = EMBEDDED if start.model == EMBEDDED else str((beside / start.model).resolve())
     found = Start(model=model, language=start.language)
     weights = found.folder / "model.safetensors"
-    try:
-        digest = hashlib.sha256(weights.read_bytes()).hexdigest()[:16]
-    except OSError as error:
-        raise InputError(f"{weights}: cannot be read ({error.strerror}); name an image model under [start]") from error
+    with opened(weights, remedy="name an image model under [start]") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
     return Start(model=model, language=start.language, weights=digest)
