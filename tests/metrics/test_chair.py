@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from farsight.errors import InputError
 from farsight.metrics import chair
+from farsight.metrics.captions import known_as
 from farsight.metrics.vocabulary import Vocabulary
 
 OBJECTS = {1: ["dog", "person"], 2: ["cat"], "three": []}
@@ -101,6 +102,35 @@ def test_objects_of_several_files_are_put_together(tmp_path: Path) -> None:
 def test_bad_captions_are_refused_with_the_record(captions: object, problem: str) -> None:
     with pytest.raises(InputError, match=problem):
         chair.score(captions, OBJECTS)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "known", [42, "000000000042.jpg", "COCO_val2014_000000000042.jpg", "COCO_val2014_000000000042"]
+)
+@pytest.mark.parametrize("said", ["42", "000000000042", "val2014/COCO_val2014_000000000042.jpg"])
+def test_a_picture_of_coco_is_found_by_its_number_and_by_its_file_name(said: str, known: str | int) -> None:
+    [one] = chair.score([{"image": said, "caption": "A dog and a cat."}], {known: ["dog"], 43: ["cat"]}).captions
+    assert (one.caption.image_id, [mention.object for mention in one.hallucinated]) == (str(known), ["cat"])
+
+
+@pytest.mark.parametrize(
+    ("said", "known", "found"),
+    [
+        ("photo.png", ["photo"], "photo"),
+        ("photo", ["photo.png"], "photo.png"),
+        ("photo", ["photo.png", "photo.jpg"], None),
+        ("1.png", ["1.png", "COCO_val2014_000000000001.jpg", "1"], "1.png"),
+        ("1", ["1.png", "COCO_val2014_000000000001.jpg"], None),
+        ("train_12", ["12", "val_12"], None),
+        ("12", ["val_12"], None),
+        ("v1.5", ["v1"], None),
+        ("", ["1"], None),
+    ],
+)
+def test_the_exact_name_wins_and_what_could_be_another_picture_is_none(
+    said: str, known: list[str], found: str | None
+) -> None:
+    assert known_as(known)(said) == found
 
 
 def test_an_object_that_the_vocabulary_lacks_is_named() -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,7 +41,8 @@ def read_captions(
         Decides what becomes of a bad record: one without these fields, one with an empty caption, one whose picture
         was there before, one whose picture is unknown.
     images
-        The pictures that are known; None knows them all.
+        The pictures that are known; None knows them all. A picture is found by its identifier, and where that is not
+        among them, by its file name or its number in COCO, as `known_as` says; its caption gets their identifier.
 
     Raises
     ------
@@ -50,6 +52,7 @@ def read_captions(
     if isinstance(source, Mapping):
         source = [{"image_id": image_id, "caption": text} for image_id, text in source.items()]
     known = None if images is None else set(images)
+    names = None if known is None else known_as(known)
     seen: dict[str, str] = {}
 
     def parse(row: Row) -> Caption:
@@ -58,15 +61,44 @@ def read_captions(
             raise BadRecordError(
                 f"the caption of image {image_id} is empty, which would pass for one without hallucination"
             )
+        if known is not None and names is not None:
+            there = names(image_id)
+            if there is None:
+                raise BadRecordError(f"image {image_id} is not among the {len(known)} images whose objects are known")
+            image_id = there
         if image_id in seen:
             raise BadRecordError(f"image {image_id} has a caption already ({seen[image_id]})")
-        if known is not None and image_id not in known:
-            raise BadRecordError(f"image {image_id} is not among the {len(known)} images whose objects are known")
         seen[image_id] = row.where
         return Caption(image_id, text)
 
     found = list(reader.read(source, parse))
     return reader.some(found, source, "caption")
+
+
+def known_as(images: Collection[str]) -> Callable[[str], str | None]:
+    """Give the function that finds a picture among known ones: 42 is also ``COCO_val2014_000000000042.jpg``.
+
+    The same identifier goes first; then the same name without folder and ending, of which a number in COCO's form of 12
+    digits counts as the number alone. A name that could be two pictures is neither.
+    """
+    others: dict[str, set[str]] = {}
+
+    def found(image_id: str) -> str | None:
+        if image_id in images:
+            return image_id
+        if not others:
+            for one in images:
+                others.setdefault(_bare(one), set()).add(one)
+        same = others.get(_bare(image_id), set())
+        return next(iter(same)) if len(same) == 1 else None
+
+    return found
+
+
+def _bare(image_id: str) -> str:
+    name = re.sub(r"^.*/|\.[A-Za-z]\w{2,3}$", "", image_id)
+    number = re.fullmatch(r"(?:COCO_\w+_)?([0-9]{12})|([0-9]+)", name)
+    return (number[1] or number[2]).lstrip("0") or "0" if number else name
 
 
 def read_objects(
