@@ -161,7 +161,8 @@ def test_json_has_the_figures_the_counts_and_the_differences(run: Any, tmp_path:
 
 
 def test_the_seed_decides_the_interval(run: Any, tmp_path: Path, data: Path) -> None:
-    first, second = (lines(tmp_path / f"{name}.jsonl", said) for name, said in (("a", FALSE), ("b", TRUE)))
+    better_and_worse = TRUE | {2: "a street, a street and a dog"}
+    first, second = (lines(tmp_path / f"{name}.jsonl", said) for name, said in (("a", FALSE), ("b", better_and_worse)))
     one, same, other = (
         json.loads(run("amber", first, second, "--data", data, "--json", "--seed", seed).stdout)["comparisons"]
         for seed in (1, 1, 2)
@@ -209,9 +210,15 @@ def test_details_that_cannot_be_written_are_one_line(run: Any, tmp_path: Path, d
     refused(run("amber", path, "--data", data, "--details", tmp_path / "no" / "out.jsonl"), "cannot be written")
 
 
-def test_files_without_an_item_in_common_are_not_compared(run: Any, tmp_path: Path, data: Path) -> None:
+def test_files_without_an_item_in_common_are_scored_and_not_compared(run: Any, tmp_path: Path, data: Path) -> None:
     described, answered = lines(tmp_path / "a.jsonl", TRUE), lines(tmp_path / "b.jsonl", RIGHT)
-    refused(run("amber", described, answered, "--data", data), "the responses have fewer than 2 pictures in common")
+    result = run("amber", described, answered, "--data", data, "--json")
+    assert result.exit_code == 0
+    record = json.loads(result.stdout)
+    assert list(record["files"]) == ["a", "b"]
+    assert record["comparisons"] == {}
+    assert "fewer than 2 pictures in common" in record["not_compared"]["b"]
+    assert "b: no differences and no intervals, as the responses have fewer than 2 pictures" in result.stderr
 
 
 def test_one_file_is_scored_without_pytorch_and_scipy(tmp_path: Path, data: Path) -> None:

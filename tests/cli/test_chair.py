@@ -43,8 +43,26 @@ def test_chair_compares_with_the_first_file_and_never_without_an_interval(run: A
     value, low, high, _, p = line.split()[1:]
     assert value == "-50.0"
     assert -100 <= float(low.strip("[,")) < -50 < float(high.strip("]")) <= 0
-    assert 0 < float(p) < 0.05
+    assert float(p) == 2 * 0.5**4  # four captions differ, all in one direction
     assert "on the 8 pictures that both have" in result.stderr
+
+
+@pytest.mark.parametrize("shared", [0, 1])
+@pytest.mark.parametrize("command", ["chair", "audit"])
+def test_files_with_too_few_pictures_in_common_are_scored_and_the_reason_is_given(
+    run: Any, files: dict[str, Path], tmp_path: Path, command: str, shared: int
+) -> None:
+    first, second = jsonl(tmp_path / "first.jsonl", GREEDY[:4]), jsonl(tmp_path / "second.jsonl", OTHER[4 - shared :])
+    both = (command, first, second, "--objects", files["objects"])
+    result = run(*both)
+    assert result.exit_code == 0, result.stderr
+    assert f"second: no differences and no intervals, as the captions have {shared} pictures in common" in result.stderr
+    assert "first" in result.stdout
+    assert "minus" not in result.stdout
+    found = json.loads(run(*both, "--json").stdout)
+    assert list(found["files"]) == ["first", "second"]
+    assert found["differences"] == {}
+    assert f"{shared} pictures in common" in found["not_compared"]["second"]
 
 
 def test_chair_gives_json_that_a_script_can_read(run: Any, files: dict[str, Path]) -> None:

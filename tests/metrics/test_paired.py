@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farsight.errors import SettingError
-from farsight.metrics.paired import interval, mcnemar, ratio_difference, resampled_sums, two_sided
+from farsight.metrics.paired import figure_difference, interval, mcnemar, ratio_difference, resampled_sums, two_sided
 
 BASELINE = ([2, 0, 1, 3], [4, 3, 5, 6])
 OTHER = ([1, 0, 1, 1], [5, 2, 4, 6])
@@ -46,6 +46,29 @@ def test_pairing_uses_that_hard_items_are_hard_for_both() -> None:
     shuffled = ratio_difference("x", (hard, ones), (np.roll(hard, 3) + 0.1, ones))
     assert paired.high - paired.low < 1e-9 < 0.3 < shuffled.high - shuffled.low
     assert paired.p < 0.001
+
+
+@pytest.mark.parametrize("differing", [1, 2, 3, 8])
+@pytest.mark.parametrize("items", [8, 200])
+def test_few_items_that_differ_are_no_more_evidence_than_to_an_exact_test(items: int, differing: int) -> None:
+    ones, wrong = np.ones(items), np.zeros(items)
+    right = wrong + (np.arange(items) < differing)
+    p = ratio_difference("x", (wrong, ones), (right, ones)).p
+    exact = mcnemar([bool(one) for one in wrong], [bool(one) for one in right]).p
+    assert exact == min(1, 2.0 ** (1 - differing))
+    assert p == exact
+
+
+def test_a_figure_of_several_sums_is_compared_like_a_ratio_that_it_is() -> None:
+    numerators, denominators = np.arange(40) % 7, 3.0 + np.arange(40) % 5
+    other = numerators * 0.8
+    one = ratio_difference("x", (numerators, denominators), (other, denominators), resamples=20_000)
+    same = figure_difference(
+        "x", np.stack([numerators, denominators], 1), np.stack([other, denominators], 1),
+        lambda sums: sums[..., 0] / sums[..., 1], resamples=20_000,
+    )  # fmt: skip
+    assert (same.baseline, same.other, same.items) == (one.baseline, one.other, one.items)
+    assert (same.low, same.high) == pytest.approx((one.low, one.high), abs=0.003)
 
 
 def test_the_same_seed_gives_the_same_interval() -> None:

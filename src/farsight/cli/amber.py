@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_format
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -76,7 +77,7 @@ def amber(
         name: _scored(path, truth, found, lenient=lenient, skip_bad=skip_bad)
         for name, path in zip(names, responses, strict=True)
     }
-    comparisons = _compared(scores, data, seed=seed)
+    comparisons, not_compared = _compared(scores, data, seed=seed)
     if details is not None:
         from farsight.files import write_lines
 
@@ -89,6 +90,7 @@ def amber(
             "files": {name: score.record() for name, score in scores.items()},
             "baseline": names[0],
             "comparisons": {name: one.record() for name, one in comparisons.items()},
+            "not_compared": not_compared,
         }
         print(json_format.dumps(record, indent=2, ensure_ascii=False, allow_nan=False))
         return
@@ -133,16 +135,24 @@ def _tell(scores: dict[str, AmberScore], vectors: WordVectors | None, words: int
             note(f"{name}: {count} answers {rule} and count as wrong{remedy}")
 
 
-def _compared(scores: dict[str, AmberScore], data: Path, *, seed: int) -> dict[str, Comparison]:
+def _compared(scores: dict[str, AmberScore], data: Path, *, seed: int) -> tuple[dict[str, Comparison], dict[str, str]]:
+    """Compare each file with the first, and say why where that cannot be done."""
     (_, baseline), *others = scores.items()
     if not others:
-        return {}
+        return {}, {}
     from farsight.metrics.amber.comparison import compare
     from farsight.metrics.amber.data import read_pictures
 
     asked = baseline.answers and any(other.answers for _, other in others)
     pictures = read_pictures(data) if asked else {}
-    return {name: compare(baseline, other, pictures=pictures, seed=seed) for name, other in others}
+    comparisons: dict[str, Comparison] = {}
+    not_compared: dict[str, str] = {}
+    for name, other in others:
+        both = partial(compare, baseline, other, pictures=pictures, seed=seed)
+        found = caption_options.unless_too_few(name, both, not_compared)
+        if found is not None:
+            comparisons[name] = found
+    return comparisons, not_compared
 
 
 def _details(scores: dict[str, AmberScore]) -> Iterator[str]:

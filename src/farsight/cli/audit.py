@@ -36,12 +36,11 @@ def audit(
     Example: farsight audit greedy.jsonl opera.jsonl --objects objects.jsonl --out audit
     """
     from farsight.metrics import snowball
-    from farsight.metrics.comparison import compare
 
     scores = caption_options.scored(captions, objects, synonyms, skip_bad=skip_bad)
     audits = {name: snowball.audit(score, seed=seed) for name, score in scores.items()}
-    (baseline, first), *others = scores.items()
-    differences = {name: compare(first, score, seed=seed) for name, score in others}
+    differences, not_compared = caption_options.compared(scores, seed=seed)
+    baseline = next(iter(scores))
     record = json_format.dumps(
         {
             "files": {name: found.record() for name, found in audits.items()},
@@ -50,6 +49,7 @@ def audit(
                 name: {figure: found.record() for figure, found in figures.items()}
                 for name, figures in differences.items()
             },
+            "not_compared": not_compared,
         },
         indent=2,
         allow_nan=False,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated, BinaryIO, TypeVar
 
 import typer
 
@@ -16,6 +17,8 @@ from farsight.errors import InputError
 if TYPE_CHECKING:
     from farsight.metrics.chair import ChairScore
     from farsight.metrics.paired import Difference
+
+T = TypeVar("T")
 
 Captions = Annotated[
     list[Path], typer.Argument(metavar="CAPTIONS.jsonl", help="Rows of image_id and caption. One file or several.")
@@ -65,6 +68,45 @@ def short_names(paths: list[Path]) -> list[str]:
         if len(set(names)) == len(names):
             return names
     return [str(path) for path in paths]
+
+
+def unless_too_few(name: str, compare: Callable[[], T], not_compared: dict[str, str]) -> T | None:
+    """Compare, or say on stderr and keep in mind why that cannot be done: the figures stand without."""
+    from farsight.cli.tables import note
+    from farsight.metrics.paired import TooFewItemsError
+
+    try:
+        return compare()
+    except TooFewItemsError as error:
+        not_compared[name] = str(error)
+        note(f"{name}: no differences and no intervals, as {error}")
+        return None
+
+
+def compared(
+    scores: Mapping[str, ChairScore], *, seed: int, measured: Mapping[str, Mapping[str, float]] | None = None
+) -> tuple[dict[str, dict[str, Difference]], dict[str, str]]:
+    """Compare all files with the first; of those that have too few pictures in common with it, give the reason.
+
+    Parameters
+    ----------
+    scores
+        By name; the first is the baseline.
+    seed
+        Of the bootstrap.
+    measured
+        Perplexities of each file, by image.
+    """
+    from farsight.metrics.comparison import compare
+
+    (baseline, first), *others = scores.items()
+    found, not_compared = {}, dict[str, str]()
+    for name, score in others:
+        both = (measured[baseline], measured[name]) if measured else None
+        one = unless_too_few(name, partial(compare, first, score, perplexities=both, seed=seed), not_compared)
+        if one is not None:
+            found[name] = one
+    return found, not_compared
 
 
 def tell_shared(differences: Mapping[str, Mapping[str, Difference]]) -> None:

@@ -46,12 +46,10 @@ def chair(
 
     Example: farsight chair greedy.jsonl farsight.jsonl --objects objects.jsonl
     """
-    from farsight.metrics.comparison import compare
     from farsight.metrics.text_quality import quality
 
     caption_options.check_output(details, [*captions, *objects])
     scores = caption_options.scored(captions, objects, synonyms, skip_bad=skip_bad)
-    (baseline_name, baseline), *others = scores.items()
     measured: dict[str, dict[str, float]] = {}
     if perplexity is not None:
         from farsight.cli.perplexity import perplexities
@@ -64,36 +62,32 @@ def chair(
         )
         for name, score in scores.items()
     }
-    differences = {
-        name: compare(
-            baseline, other, seed=seed, perplexities=(measured[baseline_name], measured[name]) if measured else None
-        )
-        for name, other in others
-    }
+    differences, not_compared = caption_options.compared(scores, seed=seed, measured=measured)
     if details is not None:
         from farsight.files import write_lines
 
         rows = ({"file": name} | one.record() for name, score in scores.items() for one in score.captions)
         write_lines(details, (json_format.dumps(row, ensure_ascii=False) for row in rows))
     if json:
-        print(json_format.dumps(_record(scores, qualities, baseline_name, differences), indent=2))
+        print(json_format.dumps(_record(scores, qualities, differences, not_compared), indent=2))
         return
     _print_scores(scores, qualities)
     if differences:
-        _print_differences(baseline_name, differences)
+        _print_differences(next(iter(scores)), differences)
 
 
 def _record(
     scores: dict[str, ChairScore],
     qualities: dict[str, Quality],
-    baseline: str,
     differences: dict[str, dict[str, Difference]],
+    not_compared: dict[str, str],
 ) -> dict[str, Any]:
     files = {name: score.record() | {"quality": qualities[name].record()} for name, score in scores.items()}
     compared = {
         name: {figure: found.record() for figure, found in figures.items()} for name, figures in differences.items()
     }
-    return {"files": files, "baseline": baseline, "differences": compared}
+    baseline = next(iter(scores))
+    return {"files": files, "baseline": baseline, "differences": compared, "not_compared": not_compared}
 
 
 def _print_scores(scores: dict[str, ChairScore], qualities: dict[str, Quality]) -> None:

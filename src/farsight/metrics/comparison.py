@@ -7,9 +7,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from farsight.errors import InputError
 from farsight.metrics.chair import CaptionScore, ChairScore
-from farsight.metrics.paired import RESAMPLES, Difference, ratio_difference
+from farsight.metrics.paired import RESAMPLES, Difference, TooFewItemsError, ratio_difference
 from farsight.metrics.text_quality import repetition, spoken
 
 Columns = Callable[[CaptionScore], tuple[float, float]]
@@ -52,15 +51,15 @@ def compare(
 
     Raises
     ------
-    InputError
+    TooFewItemsError
         If they have fewer than two pictures in common.
     """
     first = {one.caption.image_id: one for one in baseline.captions}
     second = {one.caption.image_id: one for one in other.captions}
     shared = [image_id for image_id in first if image_id in second]
     if len(shared) < 2:
-        raise InputError(
-            f"the captions have {len(shared)} pictures in common; a paired comparison needs the same pictures"
+        raise TooFewItemsError(
+            f"the captions have {len(shared)} pictures in common; a paired comparison needs at least 2 of the same"
         )
     columns = {
         name: tuple(np.array([figure(side[image_id]) for image_id in shared]).T for side in (first, second))

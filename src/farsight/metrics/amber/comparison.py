@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from farsight.errors import InputError
 from farsight.metrics.amber import discriminative, generative
 from farsight.metrics.amber.discriminative import GROUPS, Answer
 from farsight.metrics.amber.generative import Description
@@ -19,11 +18,10 @@ from farsight.metrics.paired import (
     RESAMPLES,
     Difference,
     McNemar,
-    interval,
+    TooFewItemsError,
+    figure_difference,
     mcnemar,
     ratio_difference,
-    resampled_sums,
-    two_sided,
 )
 
 Item = TypeVar("Item", bound=Description | Answer)
@@ -84,7 +82,7 @@ def compare(
 
     Raises
     ------
-    InputError
+    TooFewItemsError
         If they have responses about fewer than two pictures in common.
     """
     described = _pairs(baseline.descriptions, other.descriptions)
@@ -100,7 +98,9 @@ def compare(
                 name, (100 * one, one_of), (100 * two, two_of), resamples=resamples, seed=seed
             )
     if not differences:
-        raise InputError("the responses have fewer than 2 pictures in common; a paired comparison needs the same items")
+        raise TooFewItemsError(
+            "the responses have fewer than 2 pictures in common; a paired comparison needs the same items"
+        )
     return Comparison(
         differences=differences,
         mcnemar=mcnemar([a.right for a, _ in answered], [b.right for _, b in answered]) if answered else None,
@@ -142,23 +142,12 @@ def _by_picture(
 def _amber(chair: Columns, f1: Columns, *, resamples: int, seed: int) -> Difference:
     """Compare the AMBER score, which is made of two ratios, of which a picture may have both or either."""
     nothing = np.zeros(4)
-    columns = np.array([[chair.get(one, nothing), f1.get(one, nothing)] for one in chair | f1])
+    columns = np.array([[*chair.get(one, nothing), *f1.get(one, nothing)] for one in chair | f1])
 
     def scores(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Give the score of each method, ``(..., 2)``, from sums ``(..., 2, 4)``."""
         shares = sums[..., 0::2] / np.maximum(sums[..., 1::2], 1)
-        return np.asarray(50 * (1 - shares[..., 0, :] + shares[..., 1, :]))
+        return np.asarray(50 * (1 - shares[..., 0] + shares[..., 1]))
 
-    before, after = scores(columns.sum(axis=0))
-    both = scores(resampled_sums(columns, resamples=resamples, seed=seed))
-    distribution = both[..., 1] - both[..., 0]
-    low, high = interval(distribution)
-    return Difference(
-        name="amber",
-        baseline=float(before),
-        other=float(after),
-        low=low,
-        high=high,
-        p=two_sided(distribution),
-        items=len(columns),
+    return figure_difference(
+        "amber", columns[:, [0, 1, 4, 5]], columns[:, [2, 3, 6, 7]], scores, resamples=resamples, seed=seed
     )

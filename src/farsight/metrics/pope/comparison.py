@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farsight.errors import InputError
-from farsight.metrics.paired import RESAMPLES, Difference, McNemar, mcnemar, ratio_difference
+from farsight.metrics.paired import RESAMPLES, Difference, McNemar, TooFewItemsError, mcnemar, ratio_difference
 from farsight.metrics.pope.scoring import FIGURES, PopeScore, Result
 
 
@@ -47,14 +47,16 @@ def compare(baseline: PopeScore, other: PopeScore, *, resamples: int = RESAMPLES
     Raises
     ------
     InputError
-        If the questions are not the same, or those that both have answered are about fewer than two pictures.
+        If the questions are not the same.
+    TooFewItemsError
+        If those that both have answered are about fewer than two pictures.
     """
     pairs = _pairs(baseline, other)
     pictures: defaultdict[str, list[tuple[Result, Result]]] = defaultdict(list)
     for pair in pairs:
         pictures[pair[0].question.image].append(pair)
     if len(pictures) < 2:
-        raise InputError(
+        raise TooFewItemsError(
             f"the methods have answered questions about {len(pictures)} pictures in common; a comparison needs at "
             "least 2, and should have hundreds"
         )
