@@ -47,7 +47,7 @@ def answered(path: Path, words: str) -> Path:
 
 
 def test_one_file_of_answers_gives_one_row_of_figures(run: Any, tmp_path: Path, questions: dict[str, Path]) -> None:
-    result = run("pope", answered(tmp_path / "plain.jsonl", "ynyyn?"), "--questions", questions["random"])
+    result = run("pope", answered(tmp_path / "plain.jsonl", "ynyyny"), "--questions", questions["random"])
     assert (result.exit_code, result.stderr) == (0, "")
     head, row = cells(result.stdout)
     assert " ".join(head) == "answers accuracy precision recall F1 yes ratio TP FP TN FN questions"
@@ -212,11 +212,107 @@ def test_details_never_overwrite_what_is_read(run: Any, tmp_path: Path, question
     refused(run("pope", answers, *asked(questions)[:2], "--details", missing), "there is no folder", "create it first")
 
 
-def test_comparing_on_one_picture_is_refused(run: Any, tmp_path: Path) -> None:
+def test_methods_with_one_picture_in_common_are_scored_and_not_compared(run: Any, tmp_path: Path) -> None:
     row = {"question_id": 1, "image": "a.jpg", "text": "Is there a cat?", "label": "yes"}
     asked_once = saved(tmp_path / "q.jsonl", [row])
     answers = [saved(tmp_path / f"{name}.jsonl", [{"question_id": 1, "answer": "Yes"}]) for name in "ab"]
-    refused(run("pope", *answers, "--questions", asked_once), "a comparison needs at least 2")
+    result = run("pope", *answers, "--questions", asked_once)
+    assert result.exit_code == 0
+    assert [line[:2] for line in cells(result.stdout)[1:]] == [["a", "100.0"], ["b", "100.0"]]
+    assert "b, q: no differences and no intervals, as the methods have answered questions about 1 pictures" in (
+        result.stderr
+    )
+    found = json.loads(run("pope", *answers, "--questions", asked_once, "--json").stdout)
+    assert (found["comparisons"], list(found["not_compared"])) == ({"b": {}}, ["b, q"])
+
+
+def test_on_two_pictures_the_bootstrap_claims_no_more_than_the_exact_test(run: Any, tmp_path: Path) -> None:
+    rows = [{"question_id": one, "image": f"{one}.jpg", "text": "Is there a cat?", "label": "yes"} for one in (1, 2)]
+    questions = saved(tmp_path / "q.jsonl", rows)
+    wrong, right = (
+        saved(tmp_path / f"{word}.jsonl", ({"question_id": one, "answer": word} for one in (1, 2)))
+        for word in ("No", "Yes")
+    )
+    found = json.loads(run("pope", wrong, right, "--questions", questions, "--json").stdout)["comparisons"]["Yes"]["q"]
+    assert found["differences"]["accuracy"]["p"] == found["mcnemar"]["p"] == 0.5
+
+
+def test_answers_that_the_official_rule_may_misread_are_counted(
+    run: Any, tmp_path: Path, questions: dict[str, Path]
+) -> None:
+    said = ["Yes, there is.", "**No**", "NO", "no", "There is no dog", "Nope"]
+    answers = saved(tmp_path / "plain.jsonl", ({"question_id": n, "answer": text} for n, text in enumerate(said)))
+    result = run("pope", answers, "--questions", questions["random"])
+    assert cells(result.stdout)[1][6:10] == ["2", "2", "1", "1"]
+    assert result.stderr == (
+        'plain, pope_random: 4 of 6 answers begin neither with Yes nor with No (the first: "**No**"); by the official '
+        "rule 3 of them count as yes. --strict reads them by their words\n"
+    )
+    strict = run("pope", answers, "--questions", questions["random"], "--strict", "--json")
+    assert strict.stderr == ""
+    [row] = json.loads(strict.stdout)["methods"]["plain"]
+    assert (row["unclear"], row["tp"], row["tn"], row["fn"]) == (4, 1, 3, 2)
+
+
+def relabeled(path: Path, rows: list[dict[str, Any]]) -> Path:
+    """Four of six questions, the last of them with the other label, as RePOPE has them."""
+    return saved(path, (row | {"label": "yes"} if row["question_id"] == 3 else row for row in rows[:4]))
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_relabeled_questions_are_shown_beside_those_that_they_replace(
+    run: Any, tmp_path: Path, questions: dict[str, Path]
+) -> None:
+    again = relabeled(tmp_path / "repope_random.jsonl", rows_of(questions["random"]))
+    answers = answered(tmp_path / "plain.jsonl", "ynyyny")
+    both = ("pope", answers, "--questions", questions["random"], "--relabeled", again)
+    result = run(*both)
+    assert result.exit_code == 0, result.stderr
+    title, _, *rows = cells(result.stdout)
+    assert title == ["plain"]
+    assert rows == [
+        ["pope_random", "50.0", "50.0", "66.7", "57.1", "66.7", "2", "2", "1", "1", "6"],
+        ["repope_random", "100.0", "100.0", "100.0", "100.0", "75.0", "3", "0", "1", "0", "4"],
+    ]
+    assert result.stderr.splitlines() == [
+        "plain, repope_random: 2 answers left out, as their questions are not asked there",
+        "repope_random: 4 of the 6 questions of pope_random, 1 with another label",
+    ]
+    found = json.loads(run(*both, "--json").stdout)["methods"]["plain"]
+    assert [(row["split"], row["questions"], row["not_asked"], row["skipped"]) for row in found] == [
+        ("pope_random", 6, 0, 0),
+        ("repope_random", 4, 2, 0),
+    ]
+
+
+def test_relabeled_splits_have_a_mean_of_their_own_and_are_compared_too(
+    run: Any, tmp_path: Path, questions: dict[str, Path]
+) -> None:
+    again = [relabeled(tmp_path / f"re{path.name}", rows_of(path)) for path in questions.values()]
+    methods = [
+        answered(tmp_path / method / f"{split}.jsonl", words)
+        for method in ("plain", "farsight")
+        for split, words in SPLITS.items()
+    ]
+    options = [part for path in again for part in ("--relabeled", path)]
+    found = json.loads(run("pope", *methods, *asked(questions), *options, "--json").stdout)
+    names = [f"{pre}pope_{split}" for pre in ("", "re") for split in SPLITS]
+    assert [row["split"] for row in found["methods"]["plain"]] == [*names[:3], "mean", *names[3:], "mean, relabeled"]
+    assert list(found["comparisons"]["farsight"]) == names
+    mean = found["methods"]["plain"][-1]["accuracy"]
+    assert mean == pytest.approx(sum(row["accuracy"] for row in found["methods"]["plain"][4:7]) / 3)
+
+
+def test_relabeled_questions_must_be_the_same_questions(run: Any, tmp_path: Path, questions: dict[str, Path]) -> None:
+    answers = answered(tmp_path / "plain.jsonl", "ynynyn")
+    other = saved(tmp_path / "re.jsonl", (row | {"text": "Is there a bus?"} for row in rows_of(questions["random"])))
+    one = ("pope", answers, "--questions", questions["random"], "--relabeled")
+    refused(run(*one, other), "question_id 0 of re", "Is there a bus?", "Is there a random?")
+    refused(run(*one, questions["random"]), "given twice among the questions")
+    refused(run(*one, other, "--relabeled", answers), "2 files of --relabeled do not go with 1 of --questions")
 
 
 OBJECTS = [

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farsight.errors import InputError
-from farsight.metrics.pope.answers import read_official, read_strict
+from farsight.metrics.pope.answers import begins_clearly, read_official, read_strict
 from farsight.metrics.pope.comparison import compare
 from farsight.metrics.pope.scoring import PopeScore, score, table
 
@@ -211,7 +211,6 @@ ANSWERS = [said(1, "Yes"), said(2, "No")]
 @pytest.mark.parametrize(
     ("answers", "questions", "where", "what"),
     [
-        ([*ANSWERS, said(9, "No")], QUESTIONS, "a.jsonl:3", "question_id 9 is not among the 2 questions of"),
         ([*ANSWERS, said(1, "No")], QUESTIONS, "a.jsonl:3", "question_id 1 has an answer already"),
         ([said(1, "Yes")], QUESTIONS, "a.jsonl", "1 of 2 questions have no answer, the first of them question_id 2"),
         ([{"answer": "Yes"}], QUESTIONS, "a.jsonl:1", "there is no 'question_id'; it has 'answer'"),
@@ -246,16 +245,71 @@ def test_bad_records_are_left_out_and_listed_when_that_is_wanted(tmp_path: Path)
     assert found.accuracy == 1
     assert [message.split(": ")[0] for message in found.skipped] == [
         *(f"{questions}:{line}" for line in (5, 6)),
-        *(f"{answers}:{line}" for line in (2, 3, 5)),
+        *(f"{answers}:{line}" for line in (2, 5)),
         *(f"{questions}:{line}" for line in (2, 4)),
     ]
-    assert found.record()["skipped"] == 7
+    assert (found.record()["skipped"], found.not_asked) == (6, 1)
 
 
 def test_nothing_left_is_an_error_even_where_bad_records_are_skipped(tmp_path: Path) -> None:
-    files = saved(tmp_path / "a.jsonl", [said(8, "No")]), saved(tmp_path / "q.jsonl", QUESTIONS)
+    files = saved(tmp_path / "a.jsonl", [{"question_id": 1}]), saved(tmp_path / "q.jsonl", QUESTIONS)
     with pytest.raises(InputError, match=r"a\.jsonl has no usable answer; the first of 1 bad records: .*a\.jsonl:1: "):
         score(*files, skip_bad=True)
+
+
+def test_answers_to_questions_that_are_not_asked_are_left_out_and_counted(tmp_path: Path) -> None:
+    found = score([*ANSWERS, said(9, "No"), said(8, "No")], QUESTIONS)
+    assert (found.questions, found.not_asked, found.skipped) == (2, 2, ())
+    assert found.record()["not_asked"] == 2
+
+
+def test_answers_of_which_none_is_to_a_question_are_refused(tmp_path: Path) -> None:
+    files = saved(tmp_path / "a.jsonl", [said(8, "No")]), saved(tmp_path / "q.jsonl", QUESTIONS)
+    for skip_bad in (False, True):
+        with pytest.raises(InputError, match=r"a\.jsonl: none of its 1 answers is to one of the 2 questions of"):
+            score(*files, skip_bad=skip_bad)
+
+
+def by_order(*texts: str, answer: str = "No") -> list[dict[str, str]]:
+    """Answers as the README of POPE has them."""
+    return [{"question": text, "answer": answer} for text in texts]
+
+
+def test_answers_without_identifiers_go_by_the_order_of_the_questions(tmp_path: Path) -> None:
+    questions = [asked(3, "no"), asked(1, image="a"), asked(2, "no", image="b")]
+    texts = ["is there object 3  in the image?", "<image>\nIs there object 1 in the image? Answer yes or no.",
+             "Is there object 2 in the image?"]  # fmt: skip
+    answers = [row | {"answer": word} for row, word in zip(by_order(*texts), ("Yes", "Yes", "No"), strict=True)]
+    found = score(saved(tmp_path / "a.jsonl", answers), saved(tmp_path / "q.jsonl", questions))
+    assert [(one.question.question_id, one.said) for one in found.results] == [("3", "yes"), ("1", "yes"), ("2", "no")]
+
+
+@pytest.mark.parametrize(
+    ("answers", "what"),
+    [
+        (by_order("Is there object 1 in the image?"), "there are 1 for 2 questions"),
+        (by_order(*["Is there object 1 in the image?"] * 2), "asks 'Is there object 2 in the image"),
+        ([*by_order("Is there object 1 in the image?", "x"), "torn"], "a record is bad"),
+        ([*by_order("Is there object 1 in the image?"), said(2, "No")], "none has it"),
+        ([{"answer": "No"}] * 2, "none has it and each has its 'question' beside it"),
+    ],
+    ids=["too few", "another order", "a bad line", "some with identifiers", "no question"],
+)
+def test_answers_by_order_that_do_not_fit_the_questions_are_refused(
+    tmp_path: Path, answers: list[Any], what: str
+) -> None:
+    files = saved(tmp_path / "a.jsonl", answers), saved(tmp_path / "q.jsonl", QUESTIONS)
+    with pytest.raises(InputError, match=what):
+        score(*files, skip_bad=what == "a record is bad")
+
+
+@pytest.mark.parametrize(
+    ("answer", "clear"),
+    [("Yes", True), ("no, it is", True), (" No.", True), ("No.1", True), ("NO", False), ("**No**", False), ("", False),
+     ("No!", False), ("no\n", False), ("Nope", False), ("Not", False), ("YES", False), ("There is no dog", False)],
+)  # fmt: skip
+def test_an_answer_begins_clearly_if_the_official_rule_hears_yes_or_no_first(answer: str, clear: bool) -> None:
+    assert begins_clearly(answer) is clear
 
 
 def test_a_torn_last_line_is_an_error_that_says_so(tmp_path: Path) -> None:

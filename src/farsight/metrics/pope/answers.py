@@ -18,8 +18,19 @@ def read_official(answer: str) -> str:
     "no" if one of the pieces is exactly ``No``, ``no`` or ``not``. All else is "yes": ``None``, ``NO``, ``Nope``,
     ``No!``, ``It isn't``, and an empty answer too.
     """
-    pieces = answer.partition(".")[0].replace(",", "").split(" ")
-    return NO if {"No", "no", "not"} & set(pieces) else YES
+    return NO if {"No", "no", "not"} & set(_pieces(answer)) else YES
+
+
+def begins_clearly(answer: str) -> bool:
+    """Tell whether the first of the official rule's pieces is ``Yes``, ``yes``, ``No`` or ``no``.
+
+    ``NO``, ``**No**``, ``Nope`` and ``No!`` are none of them, and count as yes.
+    """
+    return _pieces(answer.lstrip(" "))[0] in {"Yes", "yes", "No", "no"}
+
+
+def _pieces(answer: str) -> list[str]:
+    return answer.partition(".")[0].replace(",", "").split(" ")
 
 
 def read_strict(answer: str) -> str:

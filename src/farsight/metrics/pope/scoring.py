@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from farsight.metrics.pope.answers import NO, UNANSWERED, YES, read_official, read_strict
+from farsight.metrics.pope.answers import NO, UNANSWERED, YES, begins_clearly, read_official, read_strict
 from farsight.metrics.pope.files import Question, name_of, read_answers, read_questions
 from farsight.metrics.records import Reader, Source
 
@@ -65,6 +65,13 @@ class PopeScore:
     """In the order of the questions."""
     skipped: tuple[str, ...] = ()
     """Why records were left out, one message each."""
+    not_asked: int = 0
+    """Answers to questions that are not asked here, which are left out: RePOPE asks some of POPE's questions."""
+
+    @property
+    def unclear(self) -> tuple[Result, ...]:
+        """Results whose answer begins neither with yes nor with no as the official rule spells them."""
+        return tuple(one for one in self.results if not begins_clearly(one.answer))
 
     @property
     def questions(self) -> int:
@@ -132,7 +139,8 @@ class PopeScore:
     def record(self) -> dict[str, Any]:
         """Give the figures for a JSON file."""
         names = (*FIGURES, "tp", "fp", "tn", "fn", "questions", "unanswered")
-        return {name: getattr(self, name) for name in names} | {"skipped": len(self.skipped)}
+        counts = {"unclear": len(self.unclear), "not_asked": self.not_asked, "skipped": len(self.skipped)}
+        return {name: getattr(self, name) for name in names} | counts
 
 
 def score(
@@ -148,15 +156,16 @@ def score(
     ----------
     answers
         A file of JSON Lines (``question_id``, and ``answer``, ``response`` or ``text``), such records, or a mapping
-        from question to answer. Their order does not matter.
+        from question to answer. Their order does not matter, and answers to other questions are left out and counted.
+        Records without any ``question_id``, but with the words of the ``question``, go by their order.
     questions
         A file of JSON Lines (``question_id``, ``image``, ``text``, ``label``: yes or no), or such records.
     strict
         Read answers by `read_strict` instead of the official rule, which takes all that does not say no for yes.
         `PopeScore` says what becomes of unanswered questions.
     skip_bad
-        Leave out bad records (unknown questions, second answers to a question, questions without an answer, broken
-        lines) and list them in ``skipped``, instead of raising at the first one.
+        Leave out bad records (second answers to a question, questions without an answer, broken lines) and list them in
+        ``skipped``, instead of raising at the first one.
 
     Raises
     ------
@@ -167,7 +176,7 @@ def score(
     reader = Reader(skip_bad=skip_bad)
     asked = read_questions(questions, reader)
     answered = read_answers(answers, reader, asked, name_of(questions, "the questions"))
-    missing = [one for one in asked if one not in answered]
+    missing = [one for one in asked if one not in answered.said]
     if missing and not skip_bad:
         first = asked[missing[0]]
         reader.bad(
@@ -178,22 +187,24 @@ def score(
     for one in missing:
         reader.bad(asked[one].where, f"question_id {one} has no answer in {name_of(answers, 'the answers')}")
     results = tuple(
-        Result(question=asked[one].question, answer=answered[one], said=read(answered[one]))
+        Result(question=asked[one].question, answer=answered.said[one], said=read(answered.said[one]))
         for one in asked
-        if one in answered
+        if one in answered.said
     )
-    return PopeScore(results=results, skipped=tuple(reader.skipped))
+    return PopeScore(results=results, skipped=tuple(reader.skipped), not_asked=answered.not_asked)
 
 
-def table(scores: Mapping[str, PopeScore]) -> list[dict[str, Any]]:
+def table(scores: Mapping[str, PopeScore], mean: str = "mean") -> list[dict[str, Any]]:
     """Give one row of figures a split, and after several splits a row with the means of their shares.
 
     Parameters
     ----------
     scores
         The score of each split, by its name.
+    mean
+        What to call the row of means.
     """
     rows = [{"split": split} | found.record() for split, found in scores.items()]
     if len(rows) > 1:
-        rows.append({"split": "mean"} | {name: sum(row[name] for row in rows) / len(rows) for name in FIGURES})
+        rows.append({"split": mean} | {name: sum(row[name] for row in rows) / len(rows) for name in FIGURES})
     return rows
