@@ -132,11 +132,11 @@ def test_text_is_utf_8(tmp_path: Path, data: bytes, problem: str) -> None:
 @pytest.mark.parametrize(
     ("error", "line"),
     [
-        (KeyError("id"), "a.json: is not a list (KeyError('id')); correct it"),
+        (KeyError("id"), "a.json: is not a list (there is no 'id'); correct it"),
         (OverflowError("too\nlarge"), "a.json: has a number that is too large (too large); correct it"),
         (RecursionError("..."), "a.json: is nested too deeply; correct it"),
         (MemoryError(), "a.json: needs more memory than there is; correct it"),
-        (AssertionError(), "a.json: is not a list (AssertionError()); correct it"),
+        (AssertionError(), "a.json: is not a list (AssertionError); correct it"),
         (SettingError("sigma is wrong"), "sigma is wrong"),
     ],
 )

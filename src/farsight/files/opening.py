@@ -70,10 +70,10 @@ def reading(where: str | Path, form: str = "a file that can be read", remedy: st
 
 
 def told(error: BaseException, most: int = 200) -> str:
-    """Give what an exception says on one line of bearable length; of one that says only a name, its kind too."""
-    text = " ".join(str(error).split())
-    if not text or isinstance(error, KeyError):
-        text = repr(error)
+    """Give what an exception says on one line of bearable length; of one that says nothing, its kind."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, KeyError):
+        text = f"there is no {text}"
     return text if len(text) <= most else f"{text[:most]}..."
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -73,38 +73,49 @@ def coco_objects(file: BinaryIO, path: str | Path, vocabulary: Vocabulary) -> di
 
 def _objects(file: BinaryIO, path: str | Path, vocabulary: Vocabulary) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
-    for number, fields in enumerate(_items(file, path, "images"), start=1):
-        found.setdefault(_identifier(f"{path}: picture {number}", fields, "id"), set())
-    count = 0
-    for image_id, objects in _annotations(file, path, vocabulary):
-        count += 1
-        found.setdefault(image_id, set()).update(objects)
-    if not count and not (found and "annotations" in _keys(file, path)):
+    outlined: dict[Any, tuple[int, set[str]]] = {}  # categories come by number, and their names after the annotations
+    categories: dict[Any, str] = {}
+    annotated = False
+    for key, elements in json_lists(file, path, REMEDY):
+        if key == "categories":
+            categories = {
+                fields.get("id"): _category(path, fields, vocabulary) for _, fields in _rows(path, key, elements)
+            }
+        elif key == "images":
+            for number, fields in _rows(path, key, elements):
+                found.setdefault(_identifier(f"{path}: picture {number}", fields, "id"), set())
+        elif key == "annotations":
+            annotated = True
+            for number, fields in _rows(path, key, elements):
+                category = fields.get("category_id")
+                image_id = _identifier(f"{path}: annotation {number}", fields, "image_id")
+                if isinstance(fields.get("caption"), str):
+                    named = (mention.object for mention in vocabulary.mentions(fields["caption"]))
+                    found.setdefault(image_id, set()).update(named)
+                else:
+                    found.setdefault(image_id, set())
+                    outlined.setdefault(category, (number, set()))[1].add(image_id)
+    if not annotated or not found:
         raise InputError(f"{path} has no annotations; expected COCO's instances_*.json or captions_*.json")
+    for category, (first, images) in outlined.items():
+        if category not in categories:
+            raise InputError(
+                f"{path}: annotation {first} has neither a caption nor a known category_id; expected COCO's "
+                "instances_*.json or captions_*.json"
+            )
+        for image_id in images:
+            found[image_id].add(categories[category])
     return found
 
 
-def _annotations(file: BinaryIO, path: str | Path, vocabulary: Vocabulary) -> Iterator[tuple[str, set[str]]]:
-    categories: dict[Any, str] = {}
-    for fields in _items(file, path, "categories"):
-        name = vocabulary.category(str(fields.get("name")))
-        if name is None:
-            raise InputError(
-                f"{path}: the category '{fields.get('name')}' is not in the vocabulary {vocabulary.name}; "
-                "give one that has it with --synonyms"
-            )
-        categories[fields.get("id")] = name
-    for number, fields in enumerate(_items(file, path, "annotations"), start=1):
-        if isinstance(fields.get("caption"), str):
-            objects = {mention.object for mention in vocabulary.mentions(fields["caption"])}
-        elif fields.get("category_id") in categories:
-            objects = {categories[fields["category_id"]]}
-        else:
-            raise InputError(
-                f"{path}: annotation {number} has neither a caption nor a known category_id; expected COCO's "
-                "instances_*.json or captions_*.json"
-            )
-        yield _identifier(f"{path}: annotation {number}", fields, "image_id"), objects
+def _category(path: str | Path, fields: dict[str, Any], vocabulary: Vocabulary) -> str:
+    name = vocabulary.category(str(fields.get("name")))
+    if name is None:
+        raise InputError(
+            f"{path}: the category '{fields.get('name')}' is not in the vocabulary {vocabulary.name}; "
+            "give one that has it with --synonyms"
+        )
+    return name
 
 
 def _identifier(where: str, fields: dict[str, Any], key: str) -> str:
@@ -114,15 +125,8 @@ def _identifier(where: str, fields: dict[str, Any], key: str) -> str:
         raise InputError(f"{where}: {problem}; expected COCO's annotations") from None
 
 
-def _items(file: BinaryIO, path: str | Path, key: str) -> Iterator[dict[str, Any]]:
-    file.seek(0)
-    for name, elements in json_lists(file, path, REMEDY):
-        for item in elements if name == key else ():
-            if not isinstance(item, dict):
-                raise InputError(f"{path}: '{key}' is not a list of objects; expected COCO's annotations")
-            yield item
-
-
-def _keys(file: BinaryIO, path: str | Path) -> list[str]:
-    file.seek(0)
-    return [name for name, _ in json_lists(file, path, REMEDY)]
+def _rows(path: str | Path, key: str, elements: Iterable[Any]) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, fields in enumerate(elements, start=1):
+        if not isinstance(fields, dict):
+            raise InputError(f"{path}: '{key}' is not a list of objects; expected COCO's annotations")
+        yield number, fields

@@ -58,15 +58,18 @@ def entry(**fields: Any) -> list[dict[str, Any]]:
         (
             "relation__json",
             {"road": "path"},
-            "relation.json: is not AMBER's file of that name .*is not a list of words",
+            "relation.json: is not AMBER's file of that name .*'road' is text, not a list of names",
         ),
         ("annotations__json", "3", "annotations.json: is not AMBER's file"),
         ("annotations__json", [3], "annotations.json: entry 1: is not one of AMBER's"),
-        ("annotations__json", [{"id": 1}], "entry 1: is not one of AMBER's .*'type'"),
+        ("annotations__json", [{"id": 1}], r"entry 1: is not one of AMBER's \(there is no 'type'; it has 'id'\)"),
+        ("annotations__json", entry(id=None), "'id' is null, not an identifier"),
+        ("annotations__json", entry(truth={"road": 1}), "'truth' is an object, not a list of names"),
+        ("annotations__json", ["road"], "it is not a JSON object"),
         ("annotations__json", entry(type="hearing"), "unknown type hearing"),
         ("annotations__json", entry(type="relation", truth="maybe"), "the truth is 'maybe', not yes or no"),
-        ("annotations__json", entry(id="1"), "the id is '1', not a number"),
-        ("annotations__json", entry(truth="road"), "'road' is not a list of words"),
+        ("annotations__json", entry(id="one"), "the id is 'one', not a number"),
+        ("annotations__json", entry(truth="road"), "'truth' is text, not a list of names"),
         ("annotations__json", entry() * 2, "entry 2: id 1 was there before"),
         ("annotations__json", entry(hallu=["unicorn"]), "'unicorn' is not in relation.json"),
     ],
@@ -75,6 +78,7 @@ def test_what_is_wrong_with_the_folder_is_one_line(tmp_path: Path, file: str, co
     with pytest.raises(InputError, match=because) as error:
         read_amber(saved(tmp_path, **{file: content}))
     assert "\n" not in str(error.value)
+    assert "Error" not in str(error.value)
     assert str(tmp_path) in str(error.value)
 
 
@@ -95,5 +99,7 @@ def test_questions_without_pictures_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"has no query_all\.json"):
         read_pictures(tmp_path)
     (tmp_path / "query_all.json").write_text('[{"id": 1005}]')
-    with pytest.raises(InputError, match=r"query_all\.json: is not AMBER's file of that name \(KeyError\('image'\)\)"):
+    with pytest.raises(
+        InputError, match=r"query_all\.json: is not AMBER's file of that name \(there is no 'image'; it has 'id'\)"
+    ):
         read_pictures(tmp_path)

@@ -6,7 +6,7 @@ Wang et al., "AMBER: An LLM-free Multi-dimensional Benchmark for MLLMs Hallucina
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from farsight.errors import InputError
 from farsight.files import read_json, read_text, reading
 from farsight.metrics.plurals import forms
+from farsight.metrics.records import BadRecordError, Row
 
 T = TypeVar("T")
 
@@ -115,7 +116,7 @@ def read_amber(folder: str | Path) -> Amber:
     for number, entry in enumerate(annotations, start=1):
         where = f"{folder / 'annotations.json'}: entry {number}"
         with reading(where, "one of AMBER's", "take the file as it is"):
-            one = _question(entry) if entry["type"] in DIMENSIONS else _scene(entry)
+            one = _entry(_row(entry))
         if one.id in scenes or one.id in questions:
             raise InputError(f"{where}: id {one.id} was there before; take the file as it is")
         if isinstance(one, Question):
@@ -143,7 +144,11 @@ def read_pictures(folder: str | Path) -> dict[int, str]:
             f"{folder} has no {QUERIES[0]} and no {QUERIES[1]}, which say what question is about what picture; "
             "give the folder 'data' of the AMBER repository"
         )
-    return _read(path, lambda entries: {int(one["id"]): str(one["image"]) for one in entries})
+    return _read(path, lambda entries: dict(_picture(_row(one)) for one in entries))
+
+
+def _picture(row: Row) -> tuple[int, str]:
+    return int(row.identifier("id")), row.text("image")
 
 
 def _read(path: Path, make: Callable[[Any], T]) -> T:
@@ -153,28 +158,25 @@ def _read(path: Path, make: Callable[[Any], T]) -> T:
 
 
 def _relation(data: Any) -> dict[str, tuple[str, ...]]:
-    return {word: tuple(_names(others)) for word, others in data.items()}
+    row = _row(data)
+    return {word: tuple(row.names(word)) for word in row.fields}
 
 
-def _scene(entry: Mapping[str, Any]) -> Scene:
-    if entry["type"] != "generative":
-        raise ValueError(f"unknown type {entry['type']}")
-    return Scene(id=_id(entry), truth=tuple(_names(entry["truth"])), hallu=tuple(_names(entry["hallu"])))
+def _row(value: Any) -> Row:
+    if not isinstance(value, dict):
+        raise BadRecordError("it is not a JSON object")
+    return Row("", value)
 
 
-def _question(entry: Mapping[str, Any]) -> Question:
-    if entry["truth"] not in ("yes", "no"):
-        raise ValueError(f"the truth is {entry['truth']!r}, not yes or no")
-    return Question(id=_id(entry), dimension=DIMENSIONS[entry["type"]], truth=entry["truth"])
-
-
-def _id(entry: Mapping[str, Any]) -> int:
-    if type(entry["id"]) is not int:
-        raise ValueError(f"the id is {entry['id']!r}, not a number")
-    return entry["id"]
-
-
-def _names(value: Any) -> Iterator[str]:
-    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-        raise ValueError(f"{value!r} is not a list of words")
-    yield from value
+def _entry(row: Row) -> Scene | Question:
+    kind, name = row.text("type"), row.identifier("id")
+    if not (name.isascii() and name.isdecimal()):
+        raise BadRecordError(f"the id is '{name}', not a number")
+    if kind in DIMENSIONS:
+        truth = row.text("truth")
+        if truth not in ("yes", "no"):
+            raise BadRecordError(f"the truth is '{truth}', not yes or no")
+        return Question(id=int(name), dimension=DIMENSIONS[kind], truth=truth)
+    if kind != "generative":
+        raise BadRecordError(f"unknown type {kind}")
+    return Scene(id=int(name), truth=tuple(row.names("truth")), hallu=tuple(row.names("hallu")))
