@@ -11,7 +11,7 @@ from farsight.metrics import chair
 from farsight.metrics.comparison import compare
 from farsight.metrics.snowball import audit
 from farsight.report import charts
-from farsight.report.audit import audit_page, draw_curves, draw_ranks, summary
+from farsight.report.audit import audit_page, draw_curves, draw_ranks, overview, summary
 from farsight.report.page import Section, Span, Text, page
 
 OBJECTS = {n: ["dog"] for n in range(12)}
@@ -73,6 +73,36 @@ def test_a_single_file_is_compared_with_nothing() -> None:
 def test_the_summary_says_when_nothing_can_be_matched() -> None:
     nothing = audit(chair.score({1: "A dog", 2: "A dog"}, OBJECTS), resamples=20)
     assert "too few captions" in summary("x", nothing)
+
+
+ALL = "100.0 [100.0, 100.0]"
+
+
+@pytest.mark.parametrize(
+    ("caption", "said", "cells"),
+    [
+        ("A cat", "false in 100.0 % of cases up to the first false object and none", [ALL, "-"]),
+        ("A cat, a kite", "up to the first false object and in 100.0 % after it", [ALL, ALL]),
+        ("A dog", "false in 0.0 % of cases up to the first false object and none", ["0.0 [0.0, 0.0]", "-"]),
+        ("Nice", "No caption mentions an object;", ["-", "-"]),
+    ],
+)  # fmt: skip
+def test_the_text_and_the_table_agree_where_there_is_nothing_that_could_be_false(
+    caption: str, said: str, cells: list[str]
+) -> None:
+    scores = {"x": chair.score(dict.fromkeys((1, 2), caption), OBJECTS)}
+    found = audit(scores["x"], resamples=20)
+    table = overview({"x": found}, scores)
+    assert said in summary("x", found)
+    assert table.rows[0][4:6] == cells
+    for rate, cell in ((found.before, cells[0]), (found.after, cells[1])):
+        assert (rate.record()["rate"] is None) == (cell == "-")
+
+
+def test_a_fifth_without_mentions_has_no_rate() -> None:
+    scores = {"x": chair.score(dict.fromkeys((1, 2), "A cat sits on the grass here"), OBJECTS)}
+    table = overview({"x": audit(scores["x"], resamples=20)}, scores)
+    assert table.rows[0][7].split() == ["100.0", "-", "-", "-", "-"]
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])

@@ -46,9 +46,10 @@ class Rate:
         return self.false / max(self.mentions, 1)
 
     def record(self) -> dict[str, Any]:
-        """Give the figures for a JSON file."""
-        ends = {name: None if math.isnan(value) else value for name, value in (("low", self.low), ("high", self.high))}
-        return {"rate": self.rate} | asdict(self) | ends
+        """Give the figures for a JSON file; what cannot be known is None."""
+        figures = {"rate": self.rate if self.mentions else math.nan, "low": self.low, "high": self.high}
+        known = {name: None if math.isnan(value) else value for name, value in figures.items()}
+        return {"rate": None} | asdict(self) | known
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -129,8 +129,7 @@ def summary(name: str, audit: Audit) -> str:
     """Say in two sentences what an audit found."""
     found = (
         f"{name}: {100 * audit.initial:.1f} % of {audit.captions} captions name a false object, "
-        f"{100 * audit.snowball:.1f} % a second one. A mention is false in {100 * audit.before.rate:.1f} % of cases "
-        f"up to the first false object and in {100 * audit.after.rate:.1f} % after it"
+        f"{100 * audit.snowball:.1f} % a second one. {_sides(audit)}"
     )
     if audit.ratio is None:
         return found + "; too few captions go on after a false object to match by rank."
@@ -139,6 +138,18 @@ def summary(name: str, audit: Audit) -> str:
         f"; matched by rank, false objects are {ratio.value:.2f} times as frequent after a false one "
         f"(95 % interval {ratio.low:.2f} to {ratio.high:.2f})."
     )
+
+
+def _sides(audit: Audit) -> str:
+    if not audit.before.mentions:
+        return "No caption mentions an object"
+    before = f"A mention is false in {_percent(audit.before)} % of cases up to the first false object and "
+    return before + (f"in {_percent(audit.after)} % after it" if audit.after.mentions else "none comes after it")
+
+
+def _percent(rate: Rate) -> str:
+    """Give a rate as it stands in tables and texts; "-" where there is nothing that could be false."""
+    return f"{100 * rate.rate:.1f}" if rate.mentions else "-"
 
 
 def _curve(axes: Axes, x: Sequence[int], rates: Sequence[Rate], number: int, name: str) -> None:
@@ -205,7 +216,7 @@ def _overview_row(name: str, audit: Audit, quality: Quality) -> list[str]:
         _with_interval(audit.before),
         _with_interval(audit.after),
         f"{ratio.value:.2f} [{ratio.low:.2f}, {ratio.high:.2f}]" if ratio else "-",
-        " ".join(f"{100 * rate.rate:.1f}" for rate in audit.by_fifth),
+        " ".join(map(_percent, audit.by_fifth)),
         f"{quality.words:.1f}",
         f"{100 * quality.repetition_4:.1f}",
         f"{100 * quality.distinct_2:.1f}",
@@ -213,9 +224,7 @@ def _overview_row(name: str, audit: Audit, quality: Quality) -> list[str]:
 
 
 def _with_interval(rate: Rate) -> str:
-    if not rate.mentions:
-        return "-"
-    return f"{100 * rate.rate:.1f} [{100 * rate.low:.1f}, {100 * rate.high:.1f}]"
+    return f"{_percent(rate)} [{100 * rate.low:.1f}, {100 * rate.high:.1f}]" if rate.mentions else "-"
 
 
 def _differences(differences: Mapping[str, Mapping[str, Difference]]) -> Table:
