@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections import defaultdict
+from collections.abc import Container, Mapping
 from io import BytesIO
 from pathlib import Path
 
@@ -177,8 +178,8 @@ def _line(error: BaseException) -> str:
 def find_images(folder: str | Path) -> dict[str, Path]:
     """Find the pictures of a folder by every name that annotations give them.
 
-    ``COCO_val2014_000000000042.jpg`` is found as its full name, as its stem, and as ``42``, its number in COCO. A name
-    that could be two pictures is left out.
+    ``COCO_val2014_000000000042.jpg`` is found as its full name, as its stem, and as ``42``, its number in COCO. What is
+    the name of one picture and the number of another is the name; what could be two pictures alike is left out.
 
     Raises
     ------
@@ -186,16 +187,42 @@ def find_images(folder: str | Path) -> dict[str, Path]:
         If there is no such folder, or no picture in it.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; give the folder with the pictures")
     Image.init()
     endings = {ending for ending, kind in Image.EXTENSION.items() if kind in FORMATS}
-    found: defaultdict[str, set[Path]] = defaultdict(set)
-    for path in folder.iterdir():
-        if path.suffix.lower() in endings:
-            number = re.search(r"\d+$", path.stem)
-            for name in (path.name, path.stem, *([str(int(number[0]))] if number else [])):
-                found[name].add(path)
-    if not found:
+    found: list[defaultdict[str, set[Path]]] = [defaultdict(set) for _ in range(3)]
+    try:
+        if not folder.is_dir():
+            raise InputError(f"{folder}: no such folder; give the folder with the pictures")
+        for path in folder.iterdir():
+            if path.suffix.lower() in endings:
+                for named, name in zip(found, names_of(path), strict=False):
+                    named[name].add(path)
+    except (OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{folder}: cannot be read ({_line(error)}); give the folder with the pictures") from error
+    if not found[0]:
         raise InputError(f"{folder}: no pictures in it ({', '.join(sorted(endings))})")
-    return {name: paths.pop() for name, paths in found.items() if len(paths) == 1}
+    by_name = {name: paths for named in reversed(found) for name, paths in named.items()}
+    return {name: next(iter(paths)) for name, paths in by_name.items() if len(paths) == 1}
+
+
+def names_of(path: Path) -> tuple[str, ...]:
+    """Give the names by which annotations may call a picture, the most exact first: file name, stem, number in COCO."""
+    number = re.search(r"\d+$", path.stem)
+    return (path.name, path.stem, str(int(number[0]))) if number else (path.name, path.stem)
+
+
+def row_of(path: Path, rows: Container[str], found: Mapping[str, Path]) -> str | None:
+    """Find which of some rows of annotations is a picture's: the one by its most exact name, if there is one.
+
+    Parameters
+    ----------
+    path
+        The picture.
+    rows
+        Names by which there are rows.
+    found
+        The pictures of its folder, as `find_images` gives them: the name of another picture is not this one's.
+    """
+    return next((name for name in names_of(path) if name in rows and found.get(name) == path), None)

@@ -11,6 +11,7 @@ from refusals import refused
 
 from farsight.cli.comparison import mark_objects
 from farsight.cli.truth import read_truth
+from farsight.evaluate.tasks import caption_items
 from farsight.metrics.vocabulary import coco
 
 TEXT = "A dog and two cats near a bench."
@@ -37,6 +38,33 @@ def test_pictures_are_known_by_file_name_or_stem(tmp_path: Path) -> None:
     assert truth.present(Path("c.png")) is None
     assert truth.record(Path("b.png"), TEXT) == {"named": ["cat"], "hallucinated": ["dog", "bench"], "missed": []}
     assert truth.record(Path("c.png"), TEXT) == {}
+
+
+def test_pictures_are_known_by_their_number_in_coco_unless_that_names_another(tmp_path: Path) -> None:
+    """As in farsight eval: an exact name goes first, of pictures and of rows."""
+    file, coco_name = tmp_path / "objects.jsonl", "COCO_val2014_000000000001.jpg"
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    (pictures / coco_name).touch()
+    file.write_text('{"image_id": 1, "objects": ["dog"]}\n{"image_id": "c.png", "objects": ["cat"]}\n')
+    assert read_truth(file, None).present(pictures / coco_name) == {"dog"}
+    (pictures / "1.png").touch()
+    assert read_truth(file, None).present(pictures / coco_name) is None
+    assert read_truth(file, None).present(pictures / "1.png") == {"dog"}
+    file.write_text(file.read_text() + '{"image_id": "1.png", "objects": ["bus"]}\n')
+    assert read_truth(file, None).present(pictures / "1.png") == {"bus"}
+    [item] = caption_items(pictures, file, coco())
+    assert (item.path.name, item.truth) == ("1.png", {"objects": ["bus"]})
+
+
+def test_objects_that_are_about_none_of_the_pictures_are_refused(
+    run: Any, model: Path, picture: Path, tmp_path: Path
+) -> None:
+    objects = tmp_path / "objects.jsonl"
+    objects.write_text(json.dumps({"image_id": "other.png", "objects": ["dog"]}))
+    args = [picture, "--model", model, "-n", 2, "--objects", objects]
+    refused(run("describe", *args), "objects.jsonl: has no row of 'red.png'; its rows are of 'other.png'")
+    refused(run("diagnose", *args, "--out", tmp_path / "out"), "has no row of 'red.png'")
 
 
 @pytest.mark.parametrize("columns", [80, 160])

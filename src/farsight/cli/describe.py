@@ -99,6 +99,8 @@ def describe(
         for path in images:  # before a model is loaded, which may take long
             open_image(path)
         truth = None if objects is None else read_truth(objects, synonyms)
+        if truth is not None:
+            truth.check(images)
         with _progress(f"loading {model}"):
             loaded = options.load(model, device, dtype, attn_implementation)
         job = _Job(loaded, methods, prompt, max_new_tokens, truth)

@@ -74,6 +74,8 @@ def diagnose(
         video = image.is_dir()
         seen = open_frames(image) if video else open_image(image)
         truth = None if objects is None else read_truth(objects, synonyms)
+        if truth is not None:
+            truth.check([image])
         vocabulary = vocabulary_for(model, synonyms) if truth is None else truth.vocabulary
         make_folder(out)  # before a model is loaded, which may take long
         loaded = options.load(model, device, dtype, attn_implementation, videos=video)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from farsight.cli.tables import note
+from farsight.errors import InputError
+from farsight.images import find_images, names_of, row_of
 from farsight.metrics.captions import read_objects
 from farsight.metrics.records import Reader
 from farsight.metrics.vocabulary import Vocabulary, coco, read_vocabulary
@@ -20,10 +23,41 @@ class Truth:
 
     vocabulary: Vocabulary
     objects: Mapping[str, frozenset[str]]
+    source: Path
+    _folders: dict[Path, Mapping[str, Path]] = field(default_factory=dict)
 
     def present(self, path: Path) -> frozenset[str] | None:
-        """The objects in a picture, by its file name or its stem; None where they are not known."""
-        return self.objects.get(path.name, self.objects.get(path.stem))
+        """The objects in a picture, found as `farsight.images.row_of` says; None where they are not known."""
+        row = row_of(path, self.objects, self._folder(path.parent, path))
+        return None if row is None else self.objects[row]
+
+    def check(self, paths: Sequence[Path]) -> None:
+        """See that something is known of these pictures; of which there is nothing, that is said on stderr.
+
+        Raises
+        ------
+        InputError
+            If nothing is known of any.
+        """
+        unknown = [path for path in paths if self.present(path) is None]
+        if len(unknown) == len(paths):
+            rows = ", ".join(f"'{name}'" for name in list(self.objects)[:3])
+            raise InputError(
+                f"{self.source}: has no row of '{unknown[0].name}'; its rows are of {rows} ..., which are file names, "
+                "their stems, or numbers in COCO"
+            )
+        for path in unknown:
+            note(f"{path}: {self.source} has no row of it, so nothing is marked")
+
+    def _folder(self, folder: Path, path: Path) -> Mapping[str, Path]:
+        """The pictures of a folder by name; one whose ending is none of a picture's is there too."""
+        if folder not in self._folders:
+            try:
+                self._folders[folder] = find_images(folder)
+            except InputError:
+                self._folders[folder] = {}
+        found = self._folders[folder]
+        return found if path.name in found else dict.fromkeys(names_of(path), path) | dict(found)
 
     def record(self, path: Path, text: str) -> dict[str, Any]:
         """What a description names, for a JSON file; nothing where the picture's objects are not known."""
@@ -68,4 +102,4 @@ def read_truth(objects: Path, synonyms: str | None) -> Truth:
         If a file is bad; the message names it and the line.
     """
     vocabulary = read_vocabulary_by_name(synonyms)
-    return Truth(vocabulary=vocabulary, objects=read_objects(objects, vocabulary, Reader()))
+    return Truth(vocabulary=vocabulary, objects=read_objects(objects, vocabulary, Reader()), source=objects)
