@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from farsight.errors import InputError
 from farsight.evaluate.finished import DETAILS, detail_rows, read_run
+from farsight.evaluate.page import differences_table, figures_table, headline
 from farsight.evaluate.run_folder import RunFolder
 from farsight.evaluate.scores import PartScores, score_run
 from farsight.evaluate.tasks import Item, Task
@@ -89,3 +92,54 @@ def test_what_is_wrong_with_a_folder_is_said(
         (folder / file).write_text(content)
     with pytest.raises(InputError, match=said):
         read_run(folder)
+
+
+def edits(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """Every place in a document, with other values for it; one of each list."""
+    for other in (None, -1.5, True, "words", [], {}, float("nan")):
+        if path:
+            yield path, other
+    inner = value.items() if isinstance(value, dict) else list(enumerate(value))[:1] if isinstance(value, list) else ()
+    for key, one in inner:
+        yield from edits(one, (*path, key))
+
+
+def edited(value: Any, path: tuple[Any, ...], other: Any) -> Any:
+    value = json.loads(json.dumps(value))
+    place = value
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = other
+    return value
+
+
+def test_whatever_is_edited_by_hand_is_read_or_refused_in_one_line(run: tuple[Path, list[PartScores]]) -> None:
+    """And what is read can be shown."""
+    folder, _ = run
+    results = json.loads((folder / "results.json").read_text())
+    details = [json.loads(line) for line in (folder / DETAILS).read_text().split("\n")[:-1]]
+    tried = [
+        *(("results.json", json.dumps(edited(results, *one))) for one in edits(results)),
+        *(
+            (DETAILS, "".join(f"{json.dumps(row)}\n" for row in (edited(details[0], *one), *details[1:])))
+            for one in edits(details[0])
+        ),
+    ]
+    refused = []
+    for file, content in tried:
+        before = (folder / file).read_bytes()
+        (folder / file).write_text(content)
+        try:
+            found = read_run(folder)
+        except InputError as error:
+            refused.append((file, str(error)))
+        else:
+            for part in found.parts:
+                figures_table(part)
+                headline(part)
+                differences_table(part, found.methods[0])
+        (folder / file).write_bytes(before)
+    assert len(tried) > 400
+    assert len(refused) > len(tried) / 2
+    assert all(file in said and "\n" not in said for file, said in refused)
+    read_run(folder)

@@ -17,7 +17,9 @@ CONFIG = {"model": "m", "methods": {"greedy": {"sigma": 0.8}}}
 
 
 def row(item: int) -> dict[str, Any]:
-    return {"method": "greedy", "item": f"i{item}", "text": f"A line\nand\u2028 é 🐶 {item}"}
+    text = f"A line\nand\u2028 é 🐶 {item}"
+    said = {"text": text, "tokens": 3, "ended": True, "absorbed": None, "failed": None}
+    return {"method": "greedy", "item": f"i{item}", **said}
 
 
 def test_answers_are_there_when_the_folder_is_opened_again(tmp_path: Path) -> None:
@@ -98,3 +100,83 @@ def test_rows_are_one_line_each(tmp_path: Path) -> None:
         folder.append([row(n) for n in range(5)])
     lines = folder.answers.read_bytes().splitlines()
     assert [json.loads(line)["item"] for line in lines] == ["i0", "i1", "i2", "i3", "i4"]
+
+
+@pytest.mark.parametrize("field", ["method", "item", "text", "tokens", "ended", "absorbed", "failed"])
+@pytest.mark.parametrize("value", [5, -1, 2.5, True, "words", None, [], {}, [[1]], float("nan"), "missing"])
+def test_a_row_with_another_type_of_value_is_named(tmp_path: Path, field: str, value: object) -> None:
+    """Or it is one that the field may have."""
+    allowed = {
+        "tokens": lambda: type(value) is int and value >= 0,
+        "ended": lambda: type(value) is bool,
+        "absorbed": lambda: value is None or (type(value) in (int, float) and value == value),
+        "failed": lambda: value is None or (isinstance(value, str) and value != "missing"),
+    }.get(field, lambda: isinstance(value, str) and value != "missing")
+    with opened(tmp_path, CONFIG) as folder:
+        folder.append([row(0)])
+    edited = {name: one for name, one in (row(1) | {field: value}).items() if value != "missing" or name != field}
+    with folder.answers.open("a") as file:
+        file.write(json.dumps(edited) + "\n")
+    if allowed():
+        with opened(tmp_path, CONFIG) as folder:
+            assert len(folder.rows) == 2
+    else:
+        with (
+            pytest.raises(InputError, match=rf"answers\.jsonl:2: is not an answer \(.*{field}"),
+            opened(tmp_path, CONFIG),
+        ):
+            pass
+
+
+def test_an_answer_that_is_there_twice_is_named(tmp_path: Path) -> None:
+    with opened(tmp_path, CONFIG) as folder:
+        folder.append([row(0)])
+    folder.answers.write_bytes(folder.answers.read_bytes() * 2)
+    with pytest.raises(InputError, match=r"answers\.jsonl:2: .*i0 is answered before"), opened(tmp_path, CONFIG):
+        pass
+
+
+@pytest.mark.parametrize("content", ["[]", "5", "null", '{"model": []}', "{", '{"model": ' + "[" * 5000, "1" * 5000])
+def test_a_damaged_configuration_is_one_line(tmp_path: Path, content: str) -> None:
+    with opened(tmp_path, CONFIG):
+        pass
+    (tmp_path / "run.json").write_text(content)
+    with pytest.raises(InputError, match="choose another folder"), opened(tmp_path, CONFIG):
+        pass
+
+
+def test_what_a_kill_left_behind_is_cleared_away_and_nothing_else(tmp_path: Path) -> None:
+    """Pictures that were being drawn, and files that were being written."""
+    left = [tmp_path / ".pictures.ab_3x9yz", tmp_path / ".run.json.0123abcd.tmp", tmp_path / ".a%2Fb.png.0123abcd.tmp"]
+    (left[0] / "fresh").mkdir(parents=True)
+    for one in left[1:]:
+        one.write_text("half")
+    with opened(tmp_path, CONFIG):
+        assert not any(one.exists() for one in left)
+    (tmp_path / ".pictures.backup.tar").write_text("mine")
+    with opened(tmp_path, CONFIG):
+        assert (tmp_path / ".pictures.backup.tar").exists()
+
+
+def test_of_many_starts_on_one_new_folder_one_has_it(tmp_path: Path) -> None:
+    script = (
+        "import sys; from farsight.evaluate.run_folder import claimed; from farsight import InputError\n"
+        "from pathlib import Path\n"
+        "sys.stdin.readline()\n"
+        "try:\n"
+        f"    with claimed(Path({str(tmp_path / 'new' / 'run')!r})): print('mine', flush=True); sys.stdin.readline()\n"
+        "except InputError as error: print(error, flush=True)"
+    )
+    starts = [
+        subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    for one in starts:
+        assert one.stdin is not None
+        one.stdin.write("\n")
+        one.stdin.flush()
+    said = [one.stdout.readline().strip() for one in starts if one.stdout is not None]
+    for one in starts:
+        one.communicate("\n")
+    assert said.count("mine") == 1
+    assert sum("another run is writing to this folder" in one for one in said) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -89,13 +90,44 @@ def test_failed_items_are_counted_and_left_out() -> None:
 
 def test_a_part_without_a_single_picture_says_why() -> None:
     failed = {one.item_id: "damaged" for one in ITEMS if one.kind == "caption"}
-    with pytest.raises(InputError, match="no picture of caption could be read: caption/0: damaged"):
+    with pytest.raises(InputError, match="nothing of caption could be asked: caption/0: damaged; caption/1"):
         score_run(TASK, ["greedy", "other"], rows(failed))
+
+
+def test_too_few_pictures_for_a_comparison_are_named() -> None:
+    """Those that could not be read, and those that something is known of and that are not there."""
+    failed = {f"caption/{number}": f"{number}.png is damaged" for number in range(3)}
+    said = "caption: 3 of 4 could not be asked.*caption/0: 0.png is damaged; .*known are not in the folder: 'nine'"
+    with pytest.raises(InputError, match=said):
+        score_run(replace(TASK, missing=("nine",)), ["greedy", "other"], rows(failed))
+    [captions, _] = score_run(TASK, ["greedy"], {key: row for key, row in rows(failed).items() if key[0] == "greedy"})
+    assert captions.figures["greedy"]["captions"] == 1
+
+
+def test_the_page_shows_pictures_of_which_any_methods_say_different_things() -> None:
+    """Methods that say the same stand together, and a picture of which all say the same is not shown."""
+    said = {"greedy": ["A cat.", "A dog."], "same": ["A cat.", "A dog."], "third": ["A cat.", "A dog and a bus."]}
+    found = {
+        (label, f"caption/{n}"): {"text": text, "failed": None, "absorbed": None, "ended": True, "tokens": 4}
+        for label, texts in said.items()
+        for n, text in enumerate(texts)
+    }
+    task = replace(TASK, items=tuple(ITEMS[:2]))
+    html = run_page("A run", score_run(task, list(said), found), {}, "footer")
+    assert "caption, image 1" in html
+    assert "caption, image 0" not in html
+    assert "greedy, same" in html
+    assert html.count("third") >= 3
+    equal = {key: row | {"text": "A cat."} for key, row in found.items()}
+    html = run_page("A run", score_run(task, list(said), equal), {}, "footer")
+    assert "The methods say the same of every picture." in html
+    assert "caption, image" not in html
 
 
 def test_tables_and_the_page_have_the_figures(scored: dict[str, PartScores]) -> None:
     table = figures_table(scored["caption"])
-    assert [row[:3] for row in table.rows] == [["greedy", "50.0", "40.0"], ["other", "50.0", "40.0"]]
+    assert list(table.columns[:4]) == ["caption", "n", "CHAIR_S", "CHAIR_I"]
+    assert [row[:4] for row in table.rows] == [["greedy", "4", "50.0", "40.0"], ["other", "4", "50.0", "40.0"]]
     assert differences_table(scored["question"], "greedy").rows[0][1].startswith("+25.0 [")
     html = run_page("A run", list(scored.values()), {}, "footer")
     assert headline(scored["question"]) in html

@@ -14,13 +14,35 @@ from pathlib import Path
 from typing import Any
 
 from farsight.errors import InputError
+from farsight.evaluate.page import COLUMNS, DIFFERENCES, HEADLINES
 from farsight.evaluate.scores import PartScores
+from farsight.evaluate.shapes import check
 from farsight.evaluate.tasks import Task
 from farsight.files import decode_json, json_lines, opened, read_json, reading
 from farsight.metrics.paired import Difference
 
 DETAILS = "details.jsonl"
 AGAIN = "start the same 'farsight eval' again"
+_DIFFERENCE = {
+    "name": str, "baseline": float, "other": float, "low": float, "high": float, "p": float, "items": int
+}  # fmt: skip
+RESULTS = {
+    "config": {"methods": {str: {}}, "task": {"name": str}, "model": str},
+    "parts": {
+        str: {
+            "kind": tuple(COLUMNS),
+            "figures": {str: {str: (float, None)}},
+            "differences": {str: {str: _DIFFERENCE}},
+            "failed": {str: str},
+        }
+    },
+}
+"""What ``results.json`` has to have."""
+DETAIL = {
+    "part": str, "method": str, "image_id": str, "picture": str, "caption": str,
+    "mentions": [{"object": str, "start": int, "end": int}], "hallucinated": [{"object": str}],
+}  # fmt: skip
+"""What a row of `DETAILS` has to have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,30 +110,40 @@ def read_run(folder: Path) -> FinishedRun:
     path = folder / "results.json"
     results = read_json(path, AGAIN)
     with reading(path, "a run's results", AGAIN):
+        check(results, RESULTS)
         config = results["config"]
         methods = list(config["methods"])
-        parts = [_part(name, found) for name, found in results["parts"].items()]
+        parts = [_part(name, found, methods) for name, found in results["parts"].items()]
+        if not (methods and parts):
+            raise ValueError("it has no methods or no parts")
         title = f"{config['task']['name']}: {config['model']}"
     items = _items(folder, methods)
     return FinishedRun(name=folder.name, title=title, methods=methods, parts=parts, items=items)
 
 
-def _part(name: str, found: Mapping[str, Any]) -> PartScores:
+def _part(name: str, found: Mapping[str, Any], methods: Sequence[str]) -> PartScores:
+    kind, figures, differences = found["kind"], found["figures"], found["differences"]
+    main = HEADLINES[kind][0]
+    if set(figures) != set(methods) or not all(main in one for one in figures.values()):
+        raise ValueError(f"{name} has not the {main} of each method")
+    wanted = DIFFERENCES[kind].keys()
+    if set(differences) != set(methods[1:]) or not all(wanted <= one.keys() for one in differences.values()):
+        raise ValueError(f"{name} has not all differences of each method to the first")
     known = {field.name for field in fields_of(Difference)}
-    differences = {
+    made = {
         label: {
             figure: Difference(**{key: value for key, value in one.items() if key in known})
-            for figure, one in figures.items()
+            for figure, one in differences[label].items()
         }
-        for label, figures in found["differences"].items()
+        for label in methods[1:]
     }
     return PartScores(
         part=name,
-        kind=found["kind"],
+        kind=kind,
         captions={},
         answers={},
-        figures=found["figures"],
-        differences=differences,
+        figures={label: figures[label] for label in methods},
+        differences=made,
         failed=found["failed"],
     )
 
@@ -125,6 +157,7 @@ def _items(folder: Path, methods: Sequence[str]) -> dict[str, list[Shown]]:
     with opened(path) as file, reading(path, "a run's details", AGAIN):
         for _, line in json_lines(file):
             row = decode_json(line.decode())
+            check(row, DETAIL)
             key = row["part"], row["image_id"]
             pictures[key] = folder / row["picture"]
             found.setdefault(key, {})[row["method"]] = Caption(

@@ -18,6 +18,7 @@ from farsight.report import charts
 from farsight.report.page import Picture, Section, Table, Text, marked, page, picture
 
 CAPTION_COLUMNS = {
+    "captions": "n",
     "chair_s": "CHAIR_S",
     "chair_i": "CHAIR_I",
     "first_3": "first-3",
@@ -30,6 +31,7 @@ CAPTION_COLUMNS = {
     "absorbed": "absorbed",
 }
 QUESTION_COLUMNS = {
+    "questions": "n",
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced",
     "precision": "precision",
@@ -38,10 +40,12 @@ QUESTION_COLUMNS = {
     "yes_ratio": "yes",
     "absorbed": "absorbed",
 }
-EXACT_COLUMNS = {"accuracy": "accuracy", "ended": "ended", "absorbed": "absorbed"}
+EXACT_COLUMNS = {"questions": "n", "accuracy": "accuracy", "ended": "ended", "absorbed": "absorbed"}
 COLUMNS = {"caption": CAPTION_COLUMNS, "question": QUESTION_COLUMNS, "exact": EXACT_COLUMNS}
 PLAIN = {"objects_per_caption", "words_per_caption", "objects", "words"}
 """Figures that are numbers, not shares."""
+COUNTS = {"captions", "questions"}
+"""Figures that are whole numbers."""
 CAPTION_DIFFERENCES = {
     "chair_s": "CHAIR_S",
     "chair_i": "CHAIR_I",
@@ -53,6 +57,8 @@ CAPTION_DIFFERENCES = {
 QUESTION_DIFFERENCES = {"accuracy": "accuracy", "f1": "F1", "yes_ratio": "yes"}
 EXACT_DIFFERENCES = {"accuracy": "accuracy"}
 DIFFERENCES = {"caption": CAPTION_DIFFERENCES, "question": QUESTION_DIFFERENCES, "exact": EXACT_DIFFERENCES}
+HEADLINES = {"caption": ("chair_s", "CHAIR_S"), "question": ("accuracy", "accuracy"), "exact": ("accuracy", "accuracy")}
+"""The main figure of each kind of part, and what it is called."""
 THUMBNAIL = 320
 FRAME = 96
 """Side of a frame of a video in pixels."""
@@ -115,16 +121,21 @@ def run_page(title: str, parts: Sequence[PartScores], images: Mapping[str, Path]
         if part.failed:
             item, reason = next(iter(part.failed.items()))
             words += f" {len(part.failed)} items could not be asked and are left out; the first: {item} ({reason})."
-        sections.append(Section(title=part.part, words=words, tables=tables, pictures=pictures))
-        if part.captions:
-            sections += _shown(part, images, most)
+        shown = _shown(part, images, most)
+        if len(part.captions) > 1:
+            words += (
+                " Below are pictures of which methods say different things."
+                if shown
+                else (" The methods say the same of every picture.")
+            )
+        sections += [Section(title=part.part, words=words, tables=tables, pictures=pictures), *shown]
     return page(title, [headline(part) for part in parts], sections, footer=footer)
 
 
 def headline(part: PartScores, most: int = 3) -> str:
     """Say in a sentence what a part showed: its main figure with the first methods."""
     (first, figures), *others = part.figures.items()
-    name, shown = ("chair_s", "CHAIR_S") if part.kind == "caption" else ("accuracy", "accuracy")
+    name, shown = HEADLINES[part.kind]
     said = [f"{part.part}: {shown} {_cell(name, figures[name])} with {first}"]
     for label, found in others[: most - 1]:
         said.append(f"{_cell(name, found[name])} with {label} ({_difference(name, part.differences[label][name])})")
@@ -132,25 +143,38 @@ def headline(part: PartScores, most: int = 3) -> str:
 
 
 def _shown(part: PartScores, images: Mapping[str, Path], most: int) -> list[Section]:
-    """Show pictures on which the first two methods say different things, most different first."""
-    first, second = (list(part.captions.values()) * 2)[:2]
-    labels = (list(part.captions) * 2)[:2]
-    other = {one.caption.image_id: one for one in second.captions}
-    pairs = [(one, other[one.caption.image_id]) for one in first.captions if one.caption.image_id in other]
+    """Show pictures of which methods say different things, those with the most different false objects first."""
+    said: dict[str, dict[str, CaptionScore]] = {}
+    for label, score in part.captions.items():
+        for one in score.captions:
+            said.setdefault(one.caption.image_id, {})[label] = one
+    if len(part.captions) > 1:
+        said = {image_id: captions for image_id, captions in said.items() if len(_alike(captions)) > 1}
 
-    def difference(pair: tuple[CaptionScore, CaptionScore]) -> tuple[int, int]:
-        false = [{mention.object for mention in one.hallucinated} for one in pair]
-        return -len(false[0] ^ false[1]), -int(pair[0].caption.text != pair[1].caption.text)
+    def difference(image_id: str) -> tuple[int, int]:
+        false = [frozenset(mention.object for mention in one.hallucinated) for one in said[image_id].values()]
+        return len(false[0].intersection(*false)) - len(false[0].union(*false)), -len(_alike(said[image_id]))
 
-    sections = []
-    for one, two in sorted(pairs, key=difference)[:most]:
-        image_id = one.caption.image_id
-        texts = [Text(title=label, spans=marked(said)) for label, said in zip(labels, (one, two), strict=True)]
-        if labels[0] == labels[1]:
-            texts = texts[:1]
-        seen = _thumbnail(image_id, images)
-        sections.append(Section(title=f"{part.part}, image {image_id}", pictures=seen, texts=texts, small=True))
-    return sections
+    return [
+        Section(
+            title=f"{part.part}, image {image_id}",
+            pictures=_thumbnail(image_id, images),
+            texts=[
+                Text(title=", ".join(labels), spans=marked(said[image_id][labels[0]]))
+                for labels in _alike(said[image_id])
+            ],
+            small=True,
+        )
+        for image_id in sorted(said, key=difference)[:most]
+    ]
+
+
+def _alike(captions: Mapping[str, CaptionScore]) -> list[list[str]]:
+    """Put the methods together that say the same, in the order of the run."""
+    groups: dict[str, list[str]] = {}
+    for label, one in captions.items():
+        groups.setdefault(one.caption.text, []).append(label)
+    return list(groups.values())
 
 
 def _thumbnail(image_id: str, images: Mapping[str, Path]) -> list[Picture]:
@@ -177,6 +201,8 @@ def _film(frames: Sequence[Image.Image]) -> Image.Image:
 def _cell(name: str, value: float | None) -> str:
     if value is None:
         return "-"
+    if name in COUNTS:
+        return f"{value:.0f}"
     return f"{value:.2f}" if name in PLAIN else f"{100 * value:.1f}"
 
 

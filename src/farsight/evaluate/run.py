@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
 
+from farsight.errors import InputError
 from farsight.evaluate.engine import Answer, Engine, Failure, Request
 from farsight.evaluate.plan import Batch, Plan, batches
 from farsight.evaluate.run_folder import RunFolder
@@ -35,8 +36,10 @@ def run(plan: Plan, folder: RunFolder, engine: Engine, progress: Progress = lamb
     Raises
     ------
     InputError
-        If the model does not fit in memory with this batch size, or answers cannot be written. What is there stays.
+        If the folder has answers to something else, if the model does not fit in memory with this batch size, or if
+        answers cannot be written. What is there stays.
     """
+    _check(plan, folder)
     asked: dict[int, Batch] = {}
 
     def requests() -> Iterator[Request]:
@@ -58,6 +61,15 @@ def run(plan: Plan, folder: RunFolder, engine: Engine, progress: Progress = lamb
                 if item.item_id in missing
             )
             progress(len(batch.items))
+
+
+def _check(plan: Plan, folder: RunFolder) -> None:
+    items = {item.item_id for item in plan.task.items}
+    for label, item in folder.rows:
+        if label not in plan.methods or item not in items:
+            raise InputError(
+                f"{folder.answers}: has an answer of '{label}' to '{item}', which is not asked; delete its line"
+            )
 
 
 def _missing(batch: Batch, folder: RunFolder) -> set[str]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,8 +17,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from farsight import files
 from farsight.errors import InputError
-from farsight.files import MOST_BYTES, decode_json, read_bytes, read_json, reading, write
+from farsight.evaluate.shapes import check
 
 PICTURES = "pictures"
 """Scenes are drawn there before the run begins."""
@@ -24,9 +27,22 @@ PICTURES = "pictures"
 Key = tuple[str, str]
 """A method's label and an item's identifier."""
 
+ROW = {
+    "method": str,
+    "item": str,
+    "text": str,
+    "tokens": int,
+    "ended": bool,
+    "absorbed": (float, None),
+    "failed": (str, None),
+}
+"""What a row of answers has to have."""
+_LEFT_OVER = re.compile(rf"\.{PICTURES}\.\w{{8}}|\..+\.[0-9a-f]{{8}}\.tmp")
+"""What a kill leaves of pictures that were drawn, and of files that were written."""
+
 
 class RunFolder:
-    """An opened run folder; made by `opened`."""
+    """A folder that this process alone writes to; made by `claimed`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -61,16 +77,41 @@ class RunFolder:
             ) from error
         self._remember(map(json.loads, lines))
 
+    def begin(self, config: Mapping[str, Any]) -> None:
+        """Begin a run, or go on with the one that is there.
+
+        Parameters
+        ----------
+        config
+            All that decides the answers.
+
+        Raises
+        ------
+        InputError
+            If the folder holds another configuration (the message gives the difference), or a file is damaged.
+        """
+        file = self.path / "run.json"
+        if file.exists():
+            _compare(file, config)
+        else:
+            files.write(file, [json.dumps(config, indent=2, sort_keys=True).encode()])
+        self._load()
+
     def _load(self) -> None:
         if not self.answers.exists():
             return
-        data = read_bytes(self.answers, MOST_BYTES)
+        data = files.read_bytes(self.answers, files.MOST_BYTES)
         whole = data.rfind(b"\n") + 1
         if whole < len(data):
             os.truncate(self.answers, whole)
         for number, line in enumerate(data[:whole].splitlines(), start=1):
-            with reading(f"{self.answers}:{number}", "an answer", "delete this line to have it answered again"):
-                self._remember([decode_json(line.decode())])
+            remedy = "delete this line to have it answered again"
+            with files.reading(f"{self.answers}:{number}", "an answer", remedy):
+                row = files.decode_json(line.decode())
+                check(row, ROW)
+                if (row["method"], row["item"]) in self.rows:
+                    raise ValueError(f"{row['item']} is answered before")
+                self._remember([row])
 
     def _remember(self, rows: Iterable[dict[str, Any]]) -> None:
         for row in rows:
@@ -79,45 +120,64 @@ class RunFolder:
 
 @contextmanager
 def opened(path: Path, config: Mapping[str, Any]) -> Iterator[RunFolder]:
-    """Open a run folder, new or to go on with, for this process alone.
+    """Open a run folder, new or to go on with: `claimed` and `RunFolder.begin`."""
+    with claimed(path) as folder:
+        folder.begin(config)
+        yield folder
+
+
+@contextmanager
+def claimed(path: Path) -> Iterator[RunFolder]:
+    """Have a run folder for this process alone, from before anything is made in it.
 
     Parameters
     ----------
     path
-        The folder; made if it is not there.
-    config
-        All that decides the answers. A folder with another one is refused.
+        The folder; made if it is not there. What a killed process has left half done is cleared away.
 
     Raises
     ------
     InputError
-        If another process has it open, if it belongs to another configuration (the message gives the difference), if
-        it is no run folder but has files in it, or if it cannot be written.
+        If another process has it, if it is no run folder but has files in it, or if it cannot be written.
     """
+    lock = FileLock(path / "run.lock")
     try:
         path.mkdir(parents=True, exist_ok=True)
-        strange = [one.name for one in path.iterdir() if one.name not in ("run.lock", PICTURES)]
-        lock = FileLock(path / "run.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise InputError(f"{path}: another run is writing to this folder; wait for it, or choose another") from None
-    except OSError as error:
-        raise InputError(f"{path}: no run can be kept there ({error.strerror or error})") from error
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise InputError(f"{path}: another run is writing to this folder; wait for it, or choose another") from None
+    except (OSError, ValueError) as error:
+        raise _not_there(path, error) from error
     with lock:
-        if (path / "run.json").exists():
-            _check(path / "run.json", config)
-        elif strange:
-            raise InputError(f"{path}: has files ({strange[0]}) but no run.json; choose a new or empty folder")
+        try:
+            _clear(path)
+        except OSError as error:
+            raise _not_there(path, error) from error
+        yield RunFolder(path)
+
+
+def _not_there(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path}: no run can be kept there ({getattr(error, 'strerror', None) or error})")
+
+
+def _clear(path: Path) -> None:
+    """Remove what a kill left behind, from a folder that is a run's."""
+    left = [one for one in path.iterdir() if _LEFT_OVER.fullmatch(one.name)]
+    known = {"run.lock", PICTURES, *(one.name for one in left)}
+    strange = sorted(one.name for one in path.iterdir() if one.name not in known)
+    if strange and not (path / "run.json").exists():
+        raise InputError(f"{path}: has files ({strange[0]}) but no run.json; choose a new or empty folder")
+    for one in left:
+        if one.is_dir() and not one.is_symlink():
+            shutil.rmtree(one)
         else:
-            write(path / "run.json", [json.dumps(config, indent=2, sort_keys=True).encode()])
-        folder = RunFolder(path)
-        folder._load()
-        yield folder
+            one.unlink()
 
 
-def _check(path: Path, config: Mapping[str, Any]) -> None:
-    before = read_json(path, "choose another folder")
+def _compare(path: Path, config: Mapping[str, Any]) -> None:
+    before = files.read_json(path, "choose another folder")
+    if not isinstance(before, dict):
+        raise InputError(f"{path}: is not a run's configuration; choose another folder")
     now = json.loads(json.dumps(config))
     if differences := list(_differences(before, now)):
         shown = "; ".join(differences[:4]) + ("; ..." if len(differences) > 4 else "")
@@ -129,10 +189,15 @@ def _differences(before: Any, now: Any, where: str = "") -> Iterator[str]:
         for key in sorted(before.keys() | now.keys()):
             name = f"{where}.{key}" if where else key
             if key not in now:
-                yield f"{name} was {json.dumps(before[key])}, is not given now"
+                yield f"{name} was {_shown(before[key])}, is not given now"
             elif key not in before:
-                yield f"{name} was not given, is {json.dumps(now[key])}"
+                yield f"{name} was not given, is {_shown(now[key])}"
             else:
                 yield from _differences(before[key], now[key], name)
-    elif before != now:
-        yield f"{where} was {json.dumps(before)}, is {json.dumps(now)}"
+    elif json.dumps(before, sort_keys=True) != json.dumps(now, sort_keys=True):
+        yield f"{where} was {_shown(before)}, is {_shown(now)}"
+
+
+def _shown(value: Any, most: int = 120) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= most else f"{text[:most]}..."

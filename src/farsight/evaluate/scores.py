@@ -9,6 +9,7 @@ from typing import Any
 from farsight.errors import InputError
 from farsight.evaluate import exact
 from farsight.evaluate.exact import ExactScore
+from farsight.evaluate.plan import told_missing
 from farsight.evaluate.run_folder import Key
 from farsight.evaluate.tasks import Item, Task
 from farsight.metrics import chair
@@ -68,7 +69,7 @@ def score_run(task: Task, methods: Sequence[str], rows: Rows, *, seed: int = 0) 
     Raises
     ------
     InputError
-        If every picture of a part failed.
+        If too many items of a part failed; the message names them.
     """
     return [_score_part(task, part, items, methods, rows, seed) for part, items in task.parts.items()]
 
@@ -82,9 +83,8 @@ def _score_part(
         if (reason := next((rows[label, item.item_id]["failed"] for label in methods), None))
     }
     asked = [item for item in items if item.item_id not in failed]
-    if not asked:
-        first, reason = next(iter(failed.items()))
-        raise InputError(f"no picture of {part} could be read: {first}: {reason}")
+    if len({item.image_id for item in asked}) < min(len(methods), 2):
+        raise InputError(_too_few(task, part, len(items), failed))
     said = {label: {item.item_id: rows[label, item.item_id] for item in asked} for label in methods}
     captions: dict[str, ChairScore] = {}
     answers: dict[str, PopeScore] = {}
@@ -113,6 +113,17 @@ def _score_part(
         },
         differences=differences,
         failed=failed,
+    )
+
+
+def _too_few(task: Task, part: str, count: int, failed: Mapping[str, str], most: int = 5) -> str:
+    """Say why there is nothing to score or to compare, and name what is not there."""
+    reasons = "; ".join(f"{item}: {reason}" for item, reason in list(failed.items())[:most])
+    if count == len(failed):
+        return f"nothing of {part} could be asked: {reasons}{told_missing(task)}"
+    return (
+        f"{part}: {len(failed)} of {count} could not be asked, and methods are compared on at least 2 pictures: "
+        f"{reasons}{told_missing(task)}"
     )
 
 
