@@ -17,6 +17,8 @@ from PIL import Image
 from refusals import refused
 from tiny_video_checkpoint import save_tiny_video_model
 
+from farsight.evaluate.run_folder import RunFolder
+from farsight.scenes.draw import draw
 from farsight.scenes.pope import KINDS
 
 
@@ -62,11 +64,9 @@ def test_drawn_objects_are_a_vocabulary_by_name(run: Any, files: dict[str, Path]
     refused(run(*chair(files, model), "--methods", "greedy"), "with --synonyms; correct it\n")
     result = run(*chair(files, model), "--methods", "greedy", "--synonyms", "scenes", "--json")
     assert result.exit_code == 0, result.stderr
-    assert set(json.loads(result.stdout)["config"]["task"]["sources"]) == {
-        "objects.jsonl",
-        "vocabulary.toml",
-        "max_new_tokens",
-    }
+    sources = json.loads(result.stdout)["config"]["task"]["sources"]
+    assert set(sources) == {"objects", "synonyms", "max_new_tokens"}
+    assert list(sources["objects"]) == ["objects"]
 
 
 def test_a_finished_run_only_prints_its_figures_again(run: Any, files: dict[str, Path], model: Path) -> None:
@@ -132,10 +132,131 @@ def test_videos_are_drawn_asked_and_scored(run: Any, tmp_path: Path) -> None:
         (["--task", "videos:tests"], "unknown task 'videos:tests'"),
         (["--methods", "farsigt"], "did you mean 'farsight'"),
         (["--config", "nowhere.yaml"], "nowhere.yaml"),
+        (["--config", "methods.yaml", "--methods", "greedy"], "--methods is of no use: --config has the methods"),
+        (["--json", "--summary"], "--summary is of no use"),
+        (["--images", "mine"], "--images mine: what is to be asked about these pictures? Add --objects FILE"),
+        (["--objects", "o.jsonl"], "task 'chair' needs --images"),
+        (["--questions", "q.jsonl"], "task 'pope' needs --images"),
+        (["--images", "mine", "--objects", "o.jsonl"], "mine: no such folder"),
+        (["--images", "mine", "--questions", "q.jsonl"], "mine: no such folder"),
+        (["--images", ".", "--objects", "o", "--questions", "q"], "--questions is of no use to the task 'chair'"),
+        (["--synonyms", "missing"], "--synonyms is of no use to the task 'scenes:test': leave it out, or pass"),
+        (["--task", "scenes:test", "--images", "."], "--images is of no use to the task 'scenes:test'"),
+        (["--task", "videos:test", "--objects", "o"], "--objects is of no use to the task 'videos:test'"),
+        (
+            ["--task", "chair", "--images", ".", "--objects", "o", "--question-count", 1],
+            "--question-count is of no use",
+        ),
+        (["--task", "pope", "--images", ".", "--questions", "q", "-p", "Hm?"], "--prompt is of no use"),
+        (["--task", "pope", "--images", ".", "--questions", "q", "-n", 4], "--max-new-tokens is of no use"),
+        (["--images", ".", "--questions", "q", "--count", 1, "--question-count", 1], "leave one out"),
     ],
 )
-def test_wrong_options_are_one_line(run: Any, tmp_path: Path, args: list[str], because: str) -> None:
+def test_wrong_options_are_one_line(run: Any, tmp_path: Path, args: list[object], because: str) -> None:
     refused(run("eval", "--out", tmp_path / "run", *args), because)
+
+
+def test_the_task_is_told_from_the_options(run: Any, files: dict[str, Path], model: Path) -> None:
+    args = ["--model", model, "--images", files["images"], "--methods", "greedy", "--json", "--out"]
+    found = run("eval", *args, files["run"], "--objects", files["objects"], "-n", 2)
+    assert json.loads(found.stdout)["config"]["task"]["name"] == "chair"
+    found = run("eval", *args, files["run"].with_name("other"), "--questions", files["questions"])
+    assert json.loads(found.stdout)["config"]["task"]["name"] == "pope"
+    refused(run(*chair(files, model), "--synonyms", "missing"), "missing: cannot be read")
+
+
+def in_folders(files: dict[str, Path], kind: str, contents: dict[str, str]) -> list[object]:
+    """Files of one name in several folders, as options."""
+    paths = [files["images"].parent / folder / f"{kind}.jsonl" for folder in contents]
+    for path, content in zip(paths, contents.values(), strict=True):
+        path.parent.mkdir()
+        path.write_text(content)
+    return [part for path in paths for part in (f"--{kind}", path)]
+
+
+def test_files_of_one_name_from_two_folders_are_two_files(run: Any, files: dict[str, Path], model: Path) -> None:
+    """Questions with the same identifiers too; each is a part with scores and a fingerprint of its own."""
+    asked = files["questions"].read_text()
+    turned = asked.replace('"yes"', '"?"').replace('"no"', '"yes"').replace('"?"', '"no"')
+    given = in_folders(files, "questions", {"coco": asked, "gqa": turned})
+    args = ["eval", "--model", model, "--images", files["images"], "--out", files["run"], "--json", *given]
+    result = run(*args)
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert list(found["parts"]) == ["coco/questions", "gqa/questions"]
+    right = [part["figures"]["greedy"]["accuracy"] for part in found["parts"].values()]
+    assert sum(right) == 1
+    assert list(found["config"]["task"]["sources"]["questions"]) == list(found["parts"])
+    assert (files["run"] / "coco%2Fquestions.png").exists()
+    for path in map(Path, map(str, given[1::2])):
+        before = path.read_text()
+        path.write_text(before.replace('"yes"', '"YES"', 1))
+        refused(run(*args), f"task.sources.questions.{path.parent.name}/questions was")
+        path.write_text(before)
+    refused(run(*args, "--questions", given[1]), "the same file is given twice")
+
+
+def test_objects_of_one_name_from_two_folders_are_two_files(run: Any, files: dict[str, Path], model: Path) -> None:
+    rows = files["objects"].read_text()
+    given = in_folders(files, "objects", {"one": rows, "two": rows.replace("dog", "cat")})
+    args = ["eval", "--model", model, "--images", files["images"], "-n", 2, "--out", files["run"], *given]
+    assert run(*args).exit_code == 0
+    Path(str(given[3])).write_text(rows.replace("dog", "bus"))
+    refused(run(*args), "task.sources.objects.two/objects was")
+    assert len(json.loads((files["run"] / "run.json").read_text())["task"]["sources"]["objects"]) == 2
+
+
+def test_a_picture_that_was_exchanged_is_named(run: Any, files: dict[str, Path], model: Path) -> None:
+    assert run(*chair(files, model)).exit_code == 0
+    before = (files["images"] / "3.png").read_bytes()
+    Image.new("RGB", (30, 20), "white").save(files["images"] / "3.png")
+    refused(run(*chair(files, model)), "pictures.3.png was")
+    (files["images"] / "3.png").unlink()
+    refused(run(*chair(files, model)), "pictures.3.png was")
+    (files["images"] / "3.png").write_bytes(before)
+    assert run(*chair(files, model)).exit_code == 0
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.2, 0.6, 0.95])
+def test_a_broken_and_a_missing_picture_are_named(run: Any, files: dict[str, Path], model: Path, kept: float) -> None:
+    objects = files["objects"].read_text().splitlines(keepends=True)
+    files["objects"].write_text("".join(objects[:2]) + json.dumps({"image_id": "gone", "objects": []}) + "\n")
+    noise = Image.frombytes("RGB", (64, 64), random.Random(0).randbytes(64 * 64 * 3))
+    noise.save(files["images"] / "1.png")
+    data = (files["images"] / "1.png").read_bytes()
+    (files["images"] / "1.png").write_bytes(data[: int(kept * len(data))])
+    result = run(*chair(files, model))
+    assert result.exit_code == 2
+    said = result.stderr.splitlines()[-1]
+    assert said.startswith("error: captions: 1 of 2 could not be asked, and methods are compared on at least 2")
+    assert "captions/1: picture '" in said
+    assert "1.png' is" in said
+    assert said.endswith("not in the folder: 'gone'")
+
+
+def test_pictures_that_were_drawn_for_another_run_are_not_asked_about(run: Any, model: Path, tmp_path: Path) -> None:
+    """As when a run was killed after it had drawn and before it had begun."""
+    draw("test", 2, tmp_path / "run" / "pictures")
+    args = ["eval", "--model", model, "-n", 2, "--question-count", 2, "--out", tmp_path / "run", "--methods", "greedy"]
+    refused(run(*args, "--count", 3), "holds 2 other scenes than the 3 of scenes:test")
+    refused(run(*args, "--count", 2, "--task", "scenes:shifted"), "holds 2 other scenes than the 2 of scenes:shifted")
+    (tmp_path / "run" / ".pictures.abcd1234").mkdir()
+    (tmp_path / "run" / ".run.json.0123abcd.tmp").touch()
+    assert run(*args, "--count", 2).exit_code == 0
+
+
+def test_stopping_says_that_the_same_command_goes_on(
+    run: Any, files: dict[str, Path], model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as pressed:
+        pressed.setattr(RunFolder, "append", stop)
+        result = run(*chair(files, model))
+    assert result.exit_code == 130
+    assert "the same command goes on with it" in result.stderr
+    assert run(*chair(files, model)).exit_code == 0
 
 
 @pytest.mark.slow

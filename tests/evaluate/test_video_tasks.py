@@ -82,7 +82,8 @@ def test_the_files_and_settings_decide_whether_a_run_goes_on(task: Task, videos:
     rows = (videos / "questions.jsonl").read_text().replace('"Yes."', '"No."', 1)
     (videos / "questions.jsonl").write_text(rows)
     other = make_task("videos:validation", TaskOptions(count=2, max_new_tokens=5), videos)
-    assert {name for name in task.sources if task.sources[name] != other.sources[name]} == {"questions.jsonl"}
+    before, now = task.sources["drawn"], other.sources["drawn"]
+    assert {name for name in before if before[name] != now[name]} == {"questions"}
 
 
 def test_a_run_cut_off_ends_with_the_same_bytes_and_is_scored(task: Task, loaded: LoadedModel, tmp_path: Path) -> None:
@@ -102,7 +103,7 @@ def test_a_run_cut_off_ends_with_the_same_bytes_and_is_scored(task: Task, loaded
     assert [part.kind for part in parts] == ["caption"] * 2 + ["question"] * 3 + ["exact"] * 3
     order = parts[PARTS.index("order")]
     assert order.figures["greedy"]["questions"] == 2
-    assert figures_table(order).columns == ["order", "accuracy", "ended", "absorbed"]
+    assert figures_table(order).columns == ["order", "n", "accuracy", "ended", "absorbed"]
     assert differences_table(order, "greedy").columns == ["minus greedy", "accuracy"]
     pictures = {item.image_id: item.path for item in task.items}
     html = run_page("videos", parts, pictures, "")

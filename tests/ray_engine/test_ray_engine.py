@@ -21,13 +21,14 @@ from ray_processes import answering, gone
 
 from farsight import FarSight, InputError, Plain, SettingError
 from farsight.evaluate.engine import Engine
+from farsight.evaluate.fingerprints import weights_fingerprint
 from farsight.evaluate.local import LocalEngine
 from farsight.evaluate.plan import Plan
 from farsight.evaluate.ray_cluster import connected
 from farsight.evaluate.ray_engine import RayEngine
 from farsight.evaluate.run import run
 from farsight.evaluate.run_folder import opened
-from farsight.evaluate.tasks import Task, caption_items, weights_fingerprint
+from farsight.evaluate.tasks import Task, caption_items
 from farsight.inputs.checkpoints import load
 from farsight.metrics.vocabulary import coco
 

@@ -43,6 +43,7 @@ Seed = Annotated[int, typer.Option(help="Seed of the bootstrap.", min=0)]
 def scored(captions: list[Path], objects: list[Path], synonyms: str | None, *, skip_bad: bool) -> dict[str, ChairScore]:
     """Score each file; what was skipped is said on stderr."""
     from farsight.cli.truth import read_vocabulary_by_name
+    from farsight.files import short_names
     from farsight.metrics import chair
     from farsight.metrics.captions import read_objects
     from farsight.metrics.records import Reader
@@ -56,18 +57,6 @@ def scored(captions: list[Path], objects: list[Path], synonyms: str | None, *, s
         scores[name] = chair.score(path, present, vocabulary=vocabulary, skip_bad=skip_bad)
         _tell_skipped(name, list(scores[name].skipped))
     return scores
-
-
-def short_names(paths: list[Path]) -> list[str]:
-    """Name each file by as much of the end of its path as tells them apart."""
-    if len({path.resolve() for path in paths}) < len(paths):
-        raise InputError("the same file is given twice; a comparison needs different ones")
-    parts = [path.resolve().with_suffix("").parts for path in paths]
-    for depth in range(1, max(map(len, parts)) + 1):
-        names = ["/".join(part[-depth:]) for part in parts]
-        if len(set(names)) == len(names):
-            return names
-    return [str(path) for path in paths]
 
 
 def unless_too_few(name: str, compare: Callable[[], T], not_compared: dict[str, str]) -> T | None:

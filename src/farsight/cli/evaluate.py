@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json as json_format
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +16,7 @@ from farsight.cli import engines, options
 if TYPE_CHECKING:
     from farsight.evaluate.engine import Engine
     from farsight.evaluate.plan import Plan
+    from farsight.evaluate.run_folder import RunFolder
     from farsight.evaluate.scores import PartScores
     from farsight.method import Method
 
@@ -21,10 +24,16 @@ _TASK, _RUN = "Task", "Run"
 
 
 def evaluate(
+    context: typer.Context,
     out: Annotated[Path, typer.Option(metavar="RUN", help="Folder of the run. The same command goes on with it.")],
     task: Annotated[
-        str, typer.Option(metavar="NAME", help="scenes:test, scenes:shifted, videos:test, ..., chair, pope.")
-    ] = "scenes:test",
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="scenes:test, scenes:shifted, videos:test, ..., chair, pope. Else told from --objects, --questions; "
+            "scenes:test without them.",
+        ),
+    ] = None,
     methods: Annotated[
         str,
         typer.Option(
@@ -93,16 +102,19 @@ def evaluate(
     """
     from farsight.cli.quiet import quiet
 
+    if config is not None:
+        options.refuse_unused(context, "--config has the methods", "methods")
+    if json:
+        options.refuse_unused(context, "--json prints all there is", "summary")
+
     with quiet():
         from farsight.cli.truth import vocabulary_file
-        from farsight.evaluate.finished import DETAILS, detail_rows
+        from farsight.evaluate.fingerprints import weights_fingerprint
         from farsight.evaluate.plan import Plan
-        from farsight.evaluate.run_folder import PICTURES, opened
+        from farsight.evaluate.run_folder import PICTURES, claimed
         from farsight.evaluate.scores import score_run
         from farsight.evaluate.settings import parse_methods, read_methods
-        from farsight.evaluate.task_names import TaskOptions, make_task
-        from farsight.evaluate.tasks import weights_fingerprint
-        from farsight.files import write, write_lines
+        from farsight.evaluate.task_names import TaskOptions, choose_task, make_task
 
         choice = engines.choose(
             engine,
@@ -118,7 +130,6 @@ def evaluate(
         chosen = parse_methods(methods) if config is None else read_methods(config)
         if controls:
             chosen |= _controls(chosen)
-        choice.check(task, chosen, dtype, attn_implementation)
         asked = TaskOptions(
             images=images,
             objects=tuple(objects or ()),
@@ -129,27 +140,29 @@ def evaluate(
             count=count,
             question_count=question_count,
         )
-        made = make_task(task, asked, out / PICTURES)
-        videos = any(item.medium == "video" for item in made.items)
-        plan = Plan(
-            model=model,
-            task=made,
-            methods=chosen,
-            batch_size=batch_size,
-            weights=weights_fingerprint(options.embedded_path(videos) if model == options.EMBEDDED else Path(model)),
-            device=choice.device_type,
-            dtype=dtype,
-            attn_implementation=attn_implementation,
-            engine=choice.record(),
-        )
-        answering = choice.make(plan, videos=videos)
-        with opened(out, plan.record()) as folder:
+        task = choose_task(task, asked)
+        choice.check(task, chosen, dtype, attn_implementation)
+        with _stopping(out), claimed(out) as folder:
+            made = make_task(task, asked, out / PICTURES)
+            videos = any(item.medium == "video" for item in made.items)
+            plan = Plan(
+                model=model,
+                task=made,
+                methods=chosen,
+                batch_size=batch_size,
+                weights=weights_fingerprint(
+                    options.embedded_path(videos) if model == options.EMBEDDED else Path(model)
+                ),
+                device=choice.device_type,
+                dtype=dtype,
+                attn_implementation=attn_implementation,
+                engine=choice.record(),
+            )
+            answering = choice.make(plan, videos=videos)
+            folder.begin(plan.held_to())
             _ask(plan, folder, answering)
             parts = score_run(made, list(chosen), folder.rows, seed=seed)
-            results = _results(plan, parts)
-            write(out / "results.json", [json_format.dumps(results, indent=2, allow_nan=False).encode()])
-            write_lines(out / DETAILS, detail_rows(made, parts, out))
-            _write_page(plan, parts, out)
+            results = _write(plan, parts, out)
     if json:
         print(json_format.dumps(results, indent=2, allow_nan=False))
         return
@@ -162,6 +175,18 @@ def evaluate(
     _print(plan, parts, out)
 
 
+@contextmanager
+def _stopping(out: Path) -> Iterator[None]:
+    """Say what becomes of a run that is stopped by Ctrl-C."""
+    from farsight.cli.tables import note
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        note(f"stopped: {out} keeps the answers that it has, and the same command goes on with it")
+        raise
+
+
 def _controls(chosen: dict[str, Method]) -> dict[str, Method]:
     from farsight.constant_gate import ConstantGate
 
@@ -169,7 +194,7 @@ def _controls(chosen: dict[str, Method]) -> dict[str, Method]:
     return {label: gate for label, gate in gates.items() if gate not in chosen.values()}
 
 
-def _ask(plan: Plan, folder: Any, engine: Engine) -> None:
+def _ask(plan: Plan, folder: RunFolder, engine: Engine) -> None:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -188,8 +213,15 @@ def _ask(plan: Plan, folder: Any, engine: Engine) -> None:
         run(plan, folder, engine, lambda count: bar.update(shown, advance=count))
 
 
-def _results(plan: Plan, parts: list[PartScores]) -> dict[str, Any]:
-    return {"config": plan.record(), "parts": {part.part: part.record() for part in parts}}
+def _write(plan: Plan, parts: list[PartScores], out: Path) -> dict[str, Any]:
+    from farsight.evaluate.finished import DETAILS, detail_rows
+    from farsight.files import write, write_lines
+
+    results = {"config": plan.record(), "parts": {part.part: part.record() for part in parts}}
+    write(out / "results.json", [json_format.dumps(results, indent=2, allow_nan=False).encode()])
+    write_lines(out / DETAILS, detail_rows(plan.task, parts, out))
+    _write_page(plan, parts, out)
+    return results
 
 
 def _write_page(plan: Plan, parts: list[PartScores], out: Path) -> None:
@@ -203,7 +235,8 @@ def _write_page(plan: Plan, parts: list[PartScores], out: Path) -> None:
     write(out / "report.html", [run_page(f"{plan.task.name}: {plan.model}", parts, pictures, footer)])
     for part in parts:
         if part.differences:
-            write(out / f"{part.part}.png", [image(draw_differences(part))])
+            name = part.part.replace("%", "%25").replace("/", "%2F")
+            write(out / f"{name}.png", [image(draw_differences(part))])
 
 
 def _print(plan: Plan, parts: list[PartScores], out: Path) -> None:

@@ -111,6 +111,19 @@ def embedded_path(videos: bool) -> Path:
     return embedded.embedded_path(videos)
 
 
+def refuse_unused(context: typer.Context, because: str, *names: str) -> None:
+    """Refuse options that are given and of no use: an answer to another question is worse than none.
+
+    Raises
+    ------
+    SettingError
+        With what makes the first of them useless.
+    """
+    for name in names:
+        if (source := context.get_parameter_source(name)) is not None and source.name == "COMMANDLINE":
+            raise SettingError(f"--{name.replace('_', '-')} is of no use: {because}; leave it out")
+
+
 def label(method: Method) -> str:
     """The name of a method and the settings that are not its defaults; of a composed one, those of its parts."""
     from farsight.method import parts

@@ -13,8 +13,8 @@ import typer
 
 from farsight.cli import captions as caption_options
 from farsight.cli import options
-from farsight.cli.captions import short_names
 from farsight.errors import InputError
+from farsight.files import short_names
 
 if TYPE_CHECKING:
     from farsight.metrics.pope.comparison import Comparison

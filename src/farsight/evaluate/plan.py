@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ import transformers
 
 import farsight
 from farsight.errors import InputError
+from farsight.evaluate.fingerprints import picture_fingerprints
 from farsight.evaluate.tasks import Item, Task
 from farsight.method import Method
 from farsight.methods import settings_of
@@ -49,7 +51,7 @@ class Plan:
             if len(self.methods) > 1 and len(ids) < 2:
                 raise InputError(
                     f"{part} is about one picture alone, and methods are compared on at least 2, better on hundreds: "
-                    "give more pictures or questions (--count, --question-count)"
+                    f"give more pictures or questions (--count, --question-count){told_missing(self.task)}"
                 )
 
     @property
@@ -57,8 +59,17 @@ class Plan:
         """How many answers the finished run has."""
         return len(self.methods) * len(self.task.items)
 
+    @cached_property
+    def pictures(self) -> dict[str, str | None]:
+        """Fingerprints of all pictures or videos that are asked about."""
+        return picture_fingerprints(self.task.items)
+
+    def held_to(self) -> dict[str, Any]:
+        """Give all that a run folder holds a run to: the configuration and the pictures."""
+        return self.record() | {"pictures": self.pictures}
+
     def record(self) -> dict[str, Any]:
-        """Give the configuration, which a run folder holds a run to.
+        """Give the configuration.
 
         What answers is part of it only where it may change an answer.
         """
@@ -75,6 +86,12 @@ class Plan:
             "generation": dict(self.generation),
             **({} if self.engine is None else {"engine": dict(self.engine)}),
         }
+
+
+def told_missing(task: Task, most: int = 3) -> str:
+    """Name the pictures that a task lacks, for the end of a sentence."""
+    named = ", ".join(f"'{name}'" for name in task.missing[:most]) + (", ..." if len(task.missing) > most else "")
+    return f"; {len(task.missing)} pictures whose objects are known are not in the folder: {named}" if named else ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,9 +14,9 @@ import torch
 
 from farsight.errors import FarSightError
 from farsight.evaluate.engine import Request, Said
+from farsight.evaluate.fingerprints import weights_fingerprint
 from farsight.evaluate.local import answer_request
 from farsight.evaluate.plan import versions
-from farsight.evaluate.tasks import weights_fingerprint
 from farsight.inputs.checkpoints import LoadedModel
 
 _PACKAGE = str(Path(__file__).resolve().parents[1])

@@ -6,15 +6,13 @@ scenes are drawn into a folder in the formats of the field and then read as any 
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from farsight.errors import InputError
-from farsight.files import opened
-from farsight.images import find_images
+from farsight.images import find_images, row_of
 from farsight.metrics.captions import IMAGE_KEYS, Objects, read_objects
 from farsight.metrics.pope.files import read_questions
 from farsight.metrics.records import Reader, Row
@@ -22,8 +20,6 @@ from farsight.metrics.vocabulary import Vocabulary
 
 DESCRIBE = "Please describe this image in detail."
 CAPTION_TOKENS, QUESTION_TOKENS = 512, 16
-
-_SAMPLE = 4_000_000
 
 Kind = Literal["caption", "question", "exact"]
 """Scored with CHAIR, as POPE, or by whether the answer is the right words."""
@@ -57,8 +53,10 @@ class Task:
     name: str
     items: tuple[Item, ...]
     vocabulary: Vocabulary
-    sources: Mapping[str, str]
-    """Fingerprints of the files that it was made of, by name, and settings: a run goes on only with the same."""
+    sources: Mapping[str, Any]
+    """Settings, and fingerprints of the files that it was made of, by option: a run goes on only with the same."""
+    missing: tuple[str, ...] = ()
+    """Pictures that something is known of and that are not there; nothing is asked about them."""
 
     @property
     def parts(self) -> dict[str, tuple[Item, ...]]:
@@ -87,7 +85,8 @@ def caption_items(
         Folder of the pictures; annotations find them by file name, by stem or by their number in COCO.
     objects
         What is in them; see `farsight.metrics.captions.read_objects`. Pictures that the folder lacks are left out,
-        since annotations mostly cover more than was sampled.
+        since annotations mostly cover more than was sampled. Of two rows of one picture the one by its exact name
+        counts; see `farsight.images.row_of`.
     prompts
         What to ask, or what to ask about each image.
     limit
@@ -100,7 +99,9 @@ def caption_items(
     """
     paths = find_images(images)
     present = read_objects(objects, vocabulary, Reader())
-    chosen = [image_id for image_id in present if image_id in paths][:limit]
+    chosen = [
+        image_id for image_id in present if image_id in paths and row_of(paths[image_id], present, paths) == image_id
+    ][:limit]
     if not chosen:
         raise InputError(f"{images}: has none of the {len(present)} pictures that the objects are known of")
     return [
@@ -157,28 +158,3 @@ def read_prompts(objects: Path) -> dict[str, str]:
         return row.identifier(*IMAGE_KEYS), row.text("prompt")
 
     return dict(Reader().read(objects, parse))
-
-
-def fingerprints(paths: Sequence[Path]) -> dict[str, str]:
-    """Hash files, so that a run is not continued with others of the same name."""
-    found = {}
-    for path in paths:
-        with opened(path) as file:
-            found[path.name] = hashlib.file_digest(file, "sha256").hexdigest()[:16]
-    return found
-
-
-def weights_fingerprint(folder: Path) -> str | None:
-    """Hash the sizes, beginnings and ends of a checkpoint's weights: enough to tell two trainings apart, and quick.
-
-    None for what is no folder, such as a name on the hub.
-    """
-    files = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
-    digest = hashlib.sha256()
-    for path in files:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            digest.update(f"{path.name} {size}".encode() + file.read(_SAMPLE))
-            file.seek(max(0, size - _SAMPLE))
-            digest.update(file.read(_SAMPLE))
-    return digest.hexdigest()[:16] if files else None
