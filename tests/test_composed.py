@@ -11,13 +11,14 @@ from model_state import state
 from test_methods import greedy
 
 import farsight
-from farsight import METHODS, Composed, FarSight, Method, Plain, SettingError, UnsupportedModelError
+from farsight import METHODS, Composed, FarSight, Method, Plain, SettingError
 from farsight.constant_gate import ConstantGate
 from farsight.method import CHANGES
 from farsight.methods import name_of, settings_of
 from farsight.rivals.beam_search import BeamSearch
 from farsight.rivals.dola import DoLa
 from farsight.rivals.edvt import EDVT
+from farsight.rivals.farsight_released import FarSightReleased
 from farsight.rivals.opera import OPERA
 from farsight.rivals.pai import PAI
 from farsight.rivals.vcd import VCD
@@ -35,7 +36,7 @@ def test_every_method_says_what_it_changes(kind: type[Method]) -> None:
 
 
 @pytest.mark.parametrize("build", [models.llava, models.qwen2_vl, models.mistral])
-@pytest.mark.parametrize("horizon", ["generation", "current"])
+@pytest.mark.parametrize("horizon", ["generation", "infinite"])
 def test_farsight_with_beams_is_farsight_with_num_beams(build: Any, horizon: str) -> None:
     model = build()
     registers = FarSight(sigma=0.3, horizon=horizon)
@@ -103,12 +104,12 @@ def test_a_part_that_is_refused_leaves_the_model_as_it_was() -> None:
 
 NONE: list[tuple[Any, str]] = [
     (lambda: FarSight() + FarSight(sigma=0.1), "farsight cannot be composed with itself"),
-    (lambda: FarSight() + ConstantGate(), "farsight and constant both change the attention"),
+    (lambda: FarSight() + ConstantGate(), "farsight and constant both change the gate"),
     (lambda: BeamSearch() + OPERA(), "beam and opera both change the search"),
     (lambda: FarSight() + BeamSearch() + OPERA(), "both change the search"),
     (lambda: VCD() + DoLa(), "vcd and dola both change the logits"),
-    (lambda: FarSight() + PAI(), "farsight and pai both change the attention"),
-    (lambda: FarSight() + EDVT(), "edvt goes with methods that change the logits or the search"),
+    (lambda: PAI() + EDVT(), "both change the scores"),
+    (lambda: FarSightReleased() + EDVT(), "goes with methods that change the logits or the search"),
     (lambda: FarSight() + Plain(), "plain changes nothing"),
     (lambda: Composed(methods=(FarSight(),)), "two or more"),
 ]
@@ -167,11 +168,6 @@ class TestOpera:
             alone = [model.generate(**prompt, **how)[0, -9:] for prompt in prompts]
             together = model.generate(**_batched(prompts), **how)[:, -9:]
         assert torch.equal(together, torch.stack(alone))
-
-    def test_rows_that_are_fed_again_with_each_token_are_refused(self) -> None:
-        model = models.llava()
-        with (FarSight(horizon="current") + SEARCH)(model), pytest.raises(UnsupportedModelError, match="current"):
-            greedy(model)
 
 
 def _doubled(inputs: dict[str, Any]) -> dict[str, Any]:

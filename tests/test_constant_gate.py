@@ -9,9 +9,8 @@ import pytest
 import torch
 
 from farsight import SettingError
-from farsight.attention import observed
+from farsight.attention import locate, watched
 from farsight.constant_gate import ConstantGate
-from farsight.language_model import locate
 
 
 def logits(model: Any) -> torch.Tensor:
@@ -62,7 +61,7 @@ def test_a_gate_of_one_is_the_plain_model_bit_for_bit() -> None:
 
 def test_an_observer_sees_the_gates_of_all_layers() -> None:
     model, seen = models.llava(), []
-    with ConstantGate(value=0.7)(model), observed(lambda module, gate: seen.append(gate)):
+    with ConstantGate(value=0.7)(model), watched(locate(model), lambda call: seen.append(call.factor)):
         logits(model)
     assert len(seen) == len(locate(model).layers)
     assert all(torch.equal(gate, torch.full_like(gate, 0.7)) for gate in seen)

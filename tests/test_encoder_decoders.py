@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
 import pytest
 import torch
@@ -16,8 +15,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from farsight import FarSight, UnsupportedModelError
+from farsight.attention.layers import locate
 from farsight.constant_gate import ConstantGate
-from farsight.language_model import locate
 from farsight.method import Method
 from farsight.methods import METHODS
 
@@ -120,16 +119,6 @@ def test_rows_are_those_of_the_decoder(name: str, rows: str) -> None:
         return torch.where(row < first, -torch.inf, LINEAR(row, slot, head))
 
     assert_near(logits, logits_of_definition(model, inputs, tokens, length_of(inputs) + NEW, registers)[0])
-
-
-@pytest.mark.parametrize(
-    ("settings", "reason"),
-    [({"horizon": "current"}, "cannot take back"), ({"absorb": 0.1}, "has in its encoder")],
-)
-def test_what_has_no_meaning_behind_an_encoder_is_refused(settings: dict[str, Any], reason: str) -> None:
-    model, _ = built("florence2")
-    with pytest.raises(UnsupportedModelError, match=reason), FarSight(**settings)(model):
-        pass
 
 
 def test_the_control_is_there_too() -> None:

@@ -75,15 +75,6 @@ def test_every_step_equals_the_definition(name: str, attention: str, horizon: st
     assert effect > 1e-3
 
 
-@pytest.mark.parametrize("name", [name for name in BUILDERS if name != "bidirectional image block"])
-def test_current_horizon_equals_the_definition_at_the_length_of_every_step(name: str) -> None:
-    model = BUILDERS[name]("eager" if name == "soft-cap" else "sdpa")
-    prompt = prompt_length(model)
-    error, effect = compare(model, FarSight(sigma=SIGMA, horizon="current"), [prompt + step for step in range(NEW)])
-    assert error < 1e-4
-    assert effect > 1e-3
-
-
 @pytest.mark.parametrize("profile", ["none", 0.0, 1e-3, "linear"])
 def test_profiles_of_the_ablation(profile: str | float) -> None:
     model = models.llava()
@@ -171,7 +162,7 @@ def test_registers_on_some_rows_only(rows: str) -> None:
     assert effect > 1e-3
 
 
-@pytest.mark.parametrize("horizon", ["generation", "infinite", "current", 20])
+@pytest.mark.parametrize("horizon", ["generation", "infinite", 20])
 @pytest.mark.parametrize("name", ["llava", "grouped queries", "sliding window"])
 def test_left_padded_batch_equals_each_prompt_alone(name: str, horizon: str | int) -> None:
     model = BUILDERS[name]("sdpa")

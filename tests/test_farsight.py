@@ -14,7 +14,7 @@ from torch import nn
 from transformers import T5Config, T5ForConditionalGeneration
 
 from farsight import FarSight, SettingError, UnsupportedModelError
-from farsight.language_model import locate, visual_token_mask
+from farsight.attention.layers import locate, visual_token_mask
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,6 @@ from farsight.language_model import locate, visual_token_mask
         ({"layers": (-1,)}, "layers"),
         ({"heads": (0.5,)}, "heads"),
         ({"rows": "none"}, "rows"),
-        ({"tolerance": 0.0}, "tolerance"),
     ],
 )
 def test_a_setting_without_meaning_is_refused_in_one_line(settings: dict[str, Any], named: str) -> None:
@@ -142,8 +141,8 @@ def test_registers_that_no_attention_function_reads_are_an_error() -> None:
     """What an eager 4-D mask does to the released code: nothing at all, in silence."""
     model = models.llama()
     with FarSight()(model):
-        model.config._attn_implementation_internal = "sdpa"
-        with pytest.raises(UnsupportedModelError, match=r"layers \[0, 1\].* did not run"):
+        model.model.layers[1].self_attn.forward = lambda hidden_states, **kwargs: (hidden_states, None)
+        with pytest.raises(UnsupportedModelError, match=r"layers \[1\].* did not run"):
             model(torch.tensor([[11, 12, 13]]))
 
 

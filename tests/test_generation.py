@@ -97,7 +97,7 @@ def test_returned_sequences_share_their_prompts_horizon(llava: PreTrainedModel, 
         assert float((torch.stack([step[i] for step in found.logits]) - expected).abs().max()) < 1e-4
 
 
-@pytest.mark.parametrize("horizon", ["generation", "current"])
+@pytest.mark.parametrize("horizon", ["generation", "infinite"])
 def test_beam_search_scores_sequences_by_the_definition(
     llava: PreTrainedModel, inputs: dict[str, Any], horizon: str
 ) -> None:
@@ -113,7 +113,7 @@ def test_beam_search_scores_sequences_by_the_definition(
         )
     generated = found.sequences[:, -NEW:]
     prompt = inputs["input_ids"].shape[1]
-    lengths = [prompt + step for step in range(NEW)] if horizon == "current" else prompt + NEW
+    lengths = prompt + NEW + (200 if horizon == "infinite" else 0)
     expected = logits_by_definition(llava, inputs, generated, lengths, registers=linear(0.3)).log_softmax(-1)
     total = float(expected.gather(1, generated[0][:, None]).sum())
     assert float(found.sequences_scores[0]) == pytest.approx(total, abs=1e-4)
@@ -150,7 +150,7 @@ def test_assisted_decoding_gives_the_tokens_of_greedy_decoding(lookup: bool) -> 
         assert torch.equal(model.generate(ids, max_new_tokens=NEW, do_sample=False, **helper), expected)
 
 
-@pytest.mark.parametrize("horizon", ["generation", "infinite", "current"])
+@pytest.mark.parametrize("horizon", ["generation", "infinite"])
 def test_chunked_prefill(horizon: str) -> None:
     model = models.llama()
     ids = models.prompt(model, after=12)["input_ids"]
@@ -262,51 +262,6 @@ def test_two_threads_on_two_models_and_on_one() -> None:
         assert len(results) == 5
         for result in results:
             torch.testing.assert_close(result, expected[i], atol=1e-5, rtol=0)
-
-
-def test_current_horizon_equals_recompute_everything_over_64_tokens(llava: PreTrainedModel, inputs: Any) -> None:
-    method = FarSight(sigma=0.8, horizon="current")
-    with method(llava):
-        windowed = llava.generate(**inputs, **GREEDY, max_new_tokens=64)
-        everything = llava.generate(**inputs, **GREEDY, max_new_tokens=64, use_cache=False)
-    assert torch.equal(windowed.sequences, everything.sequences)
-    difference = torch.cat(windowed.logits) - torch.cat(everything.logits)
-    assert float(difference.abs().max()) < 1e-4
-
-
-def test_current_horizon_in_batches_and_sampled(llava: PreTrainedModel) -> None:
-    model = models.llama()
-    batch = torch.tensor([[0, 0, 0, 11, 12, 13], [21, 22, 23, 24, 25, 26]])
-    inputs = {"input_ids": batch, "attention_mask": batch.ne(0).long()}
-    for sampling in ({"do_sample": False}, {"do_sample": True, "top_k": 4}):
-        kwargs = {**GREEDY, **sampling, "max_new_tokens": 40}
-        with FarSight(sigma=0.8, horizon="current")(model):
-            torch.manual_seed(0)
-            windowed = model.generate(**inputs, **kwargs)
-            torch.manual_seed(0)
-            everything = model.generate(**inputs, **kwargs, use_cache=False)
-        assert torch.equal(windowed.sequences, everything.sequences)
-        torch.testing.assert_close(torch.cat(windowed.logits), torch.cat(everything.logits), atol=1e-4, rtol=0)
-
-
-def test_current_horizon_of_a_sliding_window() -> None:
-    model = models.mistral(sliding_window=24)
-    ids = models.prompt(model, after=10)["input_ids"]
-    method = FarSight(sigma=0.8, horizon="current")
-    windowed = logits(model, {"input_ids": ids}, method, max_new_tokens=40)
-    everything = logits(model, {"input_ids": ids}, method, max_new_tokens=40, use_cache=False)
-    torch.testing.assert_close(windowed, everything, atol=1e-4, rtol=0)
-
-
-def test_what_the_current_horizon_cannot_do_is_refused(llava: PreTrainedModel, inputs: dict[str, Any]) -> None:
-    current = FarSight(sigma=0.8, horizon="current")
-    with pytest.raises(UnsupportedModelError, match="StaticCache"):
-        logits(llava, inputs, current, cache_implementation="static")
-    with pytest.raises(UnsupportedModelError, match="assisted"):
-        logits(models.llama(), {"input_ids": inputs["input_ids"]}, current, prompt_lookup_num_tokens=2)
-    gemma = models.gemma3()
-    with pytest.raises(UnsupportedModelError, match="image tokens again"):
-        logits(gemma, models.prompt(gemma), current)
 
 
 def test_a_plain_forward_has_the_length_of_its_own_sequence(llava: PreTrainedModel, inputs: dict[str, Any]) -> None:

@@ -7,11 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farsight.errors import SettingError
 from farsight.registers import (
     PAPER_SIGMA,
     alibi_slopes,
-    current_window,
     log_constant_mass,
     log_profile_mass,
     log_register_mass,
@@ -88,19 +86,3 @@ def test_slopes_are_alibis_for_powers_of_two_and_interleaved_otherwise() -> None
 def test_positions_count_real_tokens_only() -> None:
     mask = torch.tensor([[0, 0, 1, 1], [1, 1, 1, 0]])
     assert token_positions(mask).tolist() == [[-1, -1, 0, 1], [0, 1, 2, 2]]
-
-
-@pytest.mark.parametrize(("sigma", "tolerance"), [(0.8, 1e-6), (0.8, 1e-3), (0.05, 1e-6), (3.0, 1e-6)])
-def test_window_is_the_smallest_that_keeps_the_tolerance(sigma: float, tolerance: float) -> None:
-    def lacking(window: int) -> float:
-        return math.exp(-sigma * window) / math.expm1(sigma)
-
-    window = current_window(sigma, tolerance)
-    assert lacking(window) <= tolerance
-    assert window == 0 or lacking(window - 1) > tolerance
-
-
-def test_window_of_the_paper_is_18_rows() -> None:
-    assert current_window(0.8, 1e-6) == 18
-    with pytest.raises(SettingError, match="tolerance"):
-        current_window(0.8, 0.0)

@@ -9,9 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from farsight.attention.gate import register_gate
 from PIL import Image, ImageDraw, ImageFont
 
-from farsight.attention.gate import register_gate
 from farsight.registers import log_register_mass
 
 TOKENS, SIGMA, SCALE = 8, 0.35, 2

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from farsight.attention import ConstantLayerGate, registers_in
+from farsight.attention import AttentionLayer, LayerCall, Tap, locate, tapped
 from farsight.errors import SettingError
-from farsight.language_model import AttentionLayer, locate
 from farsight.method import Method
 from farsight.setting_checks import as_tuples, check_by_head
 
@@ -37,7 +36,7 @@ class ConstantGate(Method):
 
     name: ClassVar[str] = "constant"
     paper: ClassVar[str] = "a control, from no paper"
-    changes: ClassVar[str] = "attention"
+    changes: ClassVar[str] = "gate"
 
     value: float | tuple[float, ...] | tuple[tuple[float, ...], ...] = 0.9
 
@@ -53,14 +52,17 @@ class ConstantGate(Method):
         values = self.value if isinstance(self.value, tuple) else (self.value,) * len(layers)
         if len(values) != len(layers):
             raise SettingError(f"value has {len(values)} layers, this model has {len(layers)}")
-        gates = [_gate(layer, value) for layer, value in zip(layers, values, strict=True)]
-        with registers_in(language_model, gates):
+        taps = [(layer, _Constant(layer, value)) for layer, value in zip(layers, values, strict=True)]
+        with tapped(language_model, taps):
             yield
 
 
-def _gate(layer: AttentionLayer, value: object) -> ConstantLayerGate:
-    if not isinstance(value, tuple):
-        return ConstantLayerGate(index=layer.index, value=float(value))  # type: ignore[arg-type]
-    if len(value) != layer.heads:
-        raise SettingError(f"value has {len(value)} heads, layer {layer.index} has {layer.heads}")
-    return ConstantLayerGate(index=layer.index, value=torch.tensor(value, dtype=torch.float64).unsqueeze(1))
+class _Constant(Tap):
+    def __init__(self, layer: AttentionLayer, value: float | tuple[float, ...]) -> None:
+        if isinstance(value, tuple) and len(value) != layer.heads:
+            raise SettingError(f"value has {len(value)} heads, layer {layer.index} has {layer.heads}")
+        self.value = torch.tensor(value, dtype=torch.float64).reshape(-1, 1)
+
+    def gate(self, lse: Tensor, call: LayerCall) -> Tensor:
+        """Multiply every row of a head by the same number."""
+        return self.value.to(lse).expand_as(lse)

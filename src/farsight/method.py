@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, ClassVar
-from weakref import WeakKeyDictionary
+from typing import ClassVar
 
 from torch import nn
 
+from farsight.block import Block, block_on
 from farsight.errors import SettingError
 
-CHANGES = ("attention", "positions", "logits", "search")
-"""What methods can change, in the order in which methods that are used together are applied."""
-_active: WeakKeyDictionary[nn.Module, Method] = WeakKeyDictionary()
-_enabled: WeakKeyDictionary[nn.Module, ExitStack] = WeakKeyDictionary()
+CHANGES = ("scores", "gate", "logits", "search")
+"""What methods can change, in the order in which methods that are used together are applied: attention scores before
+the softmax, how much of each row of attention is kept after it, the logits, and the search over them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,28 +55,19 @@ class Method(ABC):
         """Use both methods at once."""
         return Composed(methods=(self, other)) if isinstance(other, Method) else NotImplemented
 
-    @contextmanager
-    def __call__(self, model: nn.Module) -> Iterator[nn.Module]:
+    def __call__(self, model: nn.Module) -> Block:
         """Apply the method to ``model`` for the length of a ``with`` block.
+
+        Other threads may generate inside the block; it is left when they have finished.
 
         Raises
         ------
         SettingError
-            If a method is already active on this model.
+            If a method is already active on this model or a part of it.
         UnsupportedModelError
             If the method cannot be exact on this model; the message says why.
         """
-        if (active := _active.get(model)) is not None:
-            raise SettingError(
-                f"{type(model).__name__} is already enabled with {active}; "
-                f"leave that block or call farsight.disable(model) before enabling {self}"
-            )
-        _active[model] = self
-        try:
-            with self.applied(model):
-                yield model
-        finally:
-            del _active[model]
+        return Block(self, model)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,22 +156,6 @@ def _check_pair(one: Method, other: Method) -> None:
             )
 
 
-@contextmanager
-def replaced(module: nn.Module, name: str, replacement: Callable[..., Any]) -> Iterator[None]:
-    """Shadow a method on one instance; on leaving the instance has what it had, which is usually nothing."""
-    attributes = vars(module)
-    missing = object()
-    before = attributes.get(name, missing)
-    attributes[name] = replacement
-    try:
-        yield
-    finally:
-        if before is missing:
-            attributes.pop(name, None)
-        else:
-            attributes[name] = before
-
-
 def enable(model: nn.Module, method: Method) -> None:
     """Apply ``method`` to ``model`` until ``disable``: the same as a ``with`` block, for code that cannot have one.
 
@@ -192,17 +166,24 @@ def enable(model: nn.Module, method: Method) -> None:
     UnsupportedModelError
         If the method cannot be exact on this model.
     """
-    stack = ExitStack()
-    stack.enter_context(method(model))
-    _enabled[model] = stack
+    method(model).enable()
 
 
 def disable(model: nn.Module) -> None:
-    """Undo ``enable``. A model on which nothing was enabled is left alone."""
-    if (stack := _enabled.pop(model, None)) is not None:
-        stack.close()
+    """Undo ``enable``, when the calls that other threads have in progress are finished.
+
+    A model on which nothing was enabled is left alone.
+
+    Raises
+    ------
+    SettingError
+        If the method was entered by a ``with`` block, or if this thread is inside a call of the model.
+    """
+    if (block := block_on(model)) is not None:
+        block.disable()
 
 
 def active_method(model: nn.Module) -> Method | None:
     """The method that is active on ``model`` now, or None."""
-    return _active.get(model)
+    block = block_on(model)
+    return block.method if block is not None and isinstance(block.method, Method) else None

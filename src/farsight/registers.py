@@ -6,7 +6,7 @@ Row ``i`` of a causal attention matrix has one register in every future slot; th
     output_i = sigmoid(lse_i - log R_i) * attention_i,    R_i = sum_{k=1}^{m_i} exp(-k * sigma)
 
 with ``attention_i`` the unchanged causal attention, ``lse_i`` the log of its softmax denominator and ``m_i`` the
-number of future slots. This module computes ``log R_i``; `farsight.attention` multiplies by the gate.
+number of future slots. This module computes ``log R_i`` and the gate.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ import math
 
 import torch
 from torch import Tensor
-
-from farsight.errors import SettingError
 
 PAPER_SIGMA = math.log(256, 1024)
 """Decay rate of the paper, ``log_alpha(seq)`` with ``seq = 256`` and ``alpha = 1024``: 0.8."""
@@ -130,10 +128,19 @@ def token_positions(attention_mask: Tensor) -> Tensor:
     return attention_mask.ne(0).cumsum(-1) - 1
 
 
-def current_window(sigma: float, tolerance: float) -> int:
-    """How many old rows to feed again under the ``"current"`` horizon: the smallest ``w`` with
-    ``exp(-sigma * w) / (exp(sigma) - 1) <= tolerance``, what a row ``w`` tokens from the end lacks of its limit.
+def register_gate(lse: Tensor, log_mass: Tensor) -> Tensor:
+    """Share of a row's attention that the registers leave to real tokens, ``Z / (Z + R)``.
+
+    Parameters
+    ----------
+    lse
+        Log-sum-exp of each row's allowed scores, ``(batch, heads, queries)``, at least fp32.
+    log_mass
+        ``log R`` of each row's registers, broadcast against ``lse``; very negative where a row has none.
+
+    Returns
+    -------
+    Tensor
+        In (0, 1], the shape of ``lse``; exactly 1 where there are no registers.
     """
-    if not tolerance > 0:
-        raise SettingError(f"tolerance must be > 0, got {tolerance}")
-    return max(0, math.ceil(-(math.log(tolerance) + math.log(math.expm1(sigma))) / sigma))
+    return torch.sigmoid(lse - log_mass)

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from farsight import UnsupportedModelError
-from farsight.attention import sdpa
-from farsight.attention.eager import eager_attention
-from farsight.attention.flash import flash
-from farsight.attention.flex import flex
-from farsight.attention.gate import apply_gate, register_gate
-from farsight.attention.sdpa import sdpa_attention
-from farsight.registers import log_register_mass
+from farsight.attention.kernels import sdpa
+from farsight.attention.kernels.eager import eager_attention
+from farsight.attention.kernels.flash import flash
+from farsight.attention.kernels.flex import flex
+from farsight.attention.kernels.sdpa import sdpa_attention
+from farsight.attention.tap import apply_gate
+from farsight.registers import log_register_mass, register_gate
 
 MODULE = nn.Module()
 SCALE = 0.3
@@ -116,7 +116,7 @@ def test_an_operator_that_answers_differently_is_replaced_with_one_warning(monke
 @pytest.mark.parametrize("how", ["causal", "masked", "one row", "a static cache"])
 @pytest.mark.parametrize("kv_heads", [4, 2])
 def test_sdpa_adds_what_places_add_to_the_scores(how: str, kv_heads: int) -> None:
-    """T5 adds a bias for each distance, and registers' score scale is on all of the score."""
+    """T5 adds a bias for each distance, which is a part of the score."""
     queries, keys = {"one row": (1, 5), "a static cache": (5, 8)}.get(how, (5, 5))
     query, key, value = tensors(4, kv_heads, queries, keys, torch.float32)
     places = torch.randn(1, 4, queries, keys, generator=torch.Generator().manual_seed(1))
@@ -124,11 +124,9 @@ def test_sdpa_adds_what_places_add_to_the_scores(how: str, kv_heads: int) -> Non
     if how == "masked":
         mask[1, :, 1:, 0] = False
     given = mask if how in ("masked", "one row") else None
-    found = sdpa_attention(
-        MODULE, query, key, value, given, scaling=SCALE, score_scale=0.5, position_bias=places, is_causal=True
-    )
+    found = sdpa_attention(MODULE, query, key, value, given, scaling=SCALE, position_bias=places, is_causal=True)
     key, value = (x.double().repeat_interleave(4 // kv_heads, 1) for x in (key, value))
-    scores = (torch.einsum("bhid,bhjd->bhij", query.double(), key) * SCALE + places.double()) * 0.5
+    scores = torch.einsum("bhid,bhjd->bhij", query.double(), key) * SCALE + places.double()
     scores = scores.masked_fill(~mask, -torch.inf)
     torch.testing.assert_close(found.output.double(), scores.softmax(-1) @ value, atol=1e-5, rtol=0)
     torch.testing.assert_close(found.lse.double(), scores.logsumexp(-1), atol=1e-5, rtol=0)

@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from farsight import FarSight, UnsupportedModelError
-from farsight.language_model import LanguageModel, locate
+from farsight.attention.layers import LanguageModel, locate
 
 NEW = 5
 METHOD = FarSight(sigma=SIGMA)

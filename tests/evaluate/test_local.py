@@ -8,7 +8,7 @@ from PIL import Image
 from tiny_checkpoint import save_tiny_llava
 
 from farsight import FarSight, InputError, Plain
-from farsight.attention import observed
+from farsight.attention import locate, watched
 from farsight.constant_gate import ConstantGate
 from farsight.evaluate.local import answer
 from farsight.inputs.checkpoints import LoadedModel, load
@@ -48,7 +48,10 @@ def test_absorbed_is_what_the_gates_took_from_the_rows_that_were_read(
     method, gates = FarSight(sigma=0.05, horizon=500), []
     [said] = answer(loaded, method, pictures[:1], PROMPTS[:1], max_new_tokens=6)
     inputs = prompt_inputs(loaded, pictures[0], PROMPTS[0])
-    with method(loaded.model), observed(lambda _, gate: gates.append(gate[0, :, -1].mean())):
+    with (
+        method(loaded.model),
+        watched(locate(loaded.model), lambda call: gates.append(call.factor[0, :, -1].mean())),
+    ):
         loaded.model.generate(**inputs, max_new_tokens=6, do_sample=False)
     assert said.absorbed == pytest.approx(1 - float(torch.stack(gates).mean()), abs=1e-5)
 

@@ -15,7 +15,6 @@ from transformers import DynamicCache
 from farsight import Method, SettingError, UnsupportedModelError
 from farsight.rivals.avisc import AvisC
 from farsight.rivals.branch_state import BranchState
-from farsight.rivals.contrast import Passes, contrasted
 from farsight.rivals.icd import ICD
 from farsight.rivals.m3id import M3ID
 from farsight.rivals.pai import PAI
@@ -204,8 +203,8 @@ def test_a_cache_that_the_branch_has_not_seen_is_refused() -> None:
 
 def test_two_branches_beside_one_model_are_refused() -> None:
     model = models.llava()
-    with contrasted(model, VCD(), Passes()):
-        with pytest.raises(SettingError, match="another contrastive"), contrasted(model, M3ID(), Passes()):
+    with VCD()(model):
+        with pytest.raises(SettingError, match="already enabled with VCD"), M3ID()(model):
             pass
         contrasts.generated(model, models.prompt(model))
     with M3ID()(model):

@@ -1,13 +1,22 @@
-"""The register gate on every attention implementation that Transformers has.
+"""Attention of the language model: where its layers are, and the taps with which methods change it or look at it.
 
-One file per kernel (`eager`, `sdpa`, `flex`, `flash`), each returning plain attention and its log-sum-exp; `gate`
-multiplies; `rows` knows the register mass of each row; `interface` registers names; `switch` puts registers in.
+`tap` is the one interceptor; `layers` knows where things are in a model; `kernels` has one file per attention
+implementation; `names` stands in Transformers' registries.
 """
 
-from farsight.attention.gate import ConstantLayerGate, LayerGate
-from farsight.attention.interface import refusal
-from farsight.attention.observer import observed
-from farsight.attention.rows import LayerRegisters, Rows
-from farsight.attention.switch import registers_in
+from farsight.attention.layer_call import LayerCall
+from farsight.attention.layers import AttentionLayer, LanguageModel, chosen_layers, locate, visual_token_mask
+from farsight.attention.tap import Tap, refusal, tapped, watched
 
-__all__ = ["ConstantLayerGate", "LayerGate", "LayerRegisters", "Rows", "observed", "refusal", "registers_in"]
+__all__ = [
+    "AttentionLayer",
+    "LanguageModel",
+    "LayerCall",
+    "Tap",
+    "chosen_layers",
+    "locate",
+    "refusal",
+    "tapped",
+    "visual_token_mask",
+    "watched",
+]

@@ -14,8 +14,8 @@ from farsight.cli import options
 from farsight.errors import FarSightError
 
 if TYPE_CHECKING:
+    from farsight.attention.layers import AttentionLayer
     from farsight.inputs.checkpoints import LoadedModel
-    from farsight.language_model import AttentionLayer
 
 
 def doctor(
@@ -45,7 +45,7 @@ def _examine(loaded: LoadedModel) -> dict[str, Any]:
     import torch
     import transformers
 
-    from farsight.language_model import locate
+    from farsight.attention.layers import locate
     from farsight.methods import METHODS
 
     report: dict[str, Any] = {

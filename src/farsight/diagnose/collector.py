@@ -16,11 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from farsight.attention import observed
+from farsight.attention import LanguageModel, LayerCall, watched
+from farsight.attention.layers import new_rows
 from farsight.diagnose.layout import Layout
 from farsight.errors import UnsupportedModelError
-from farsight.language_model import LanguageModel, new_rows
-from farsight.rivals.watched import WatchedCall, watched
 
 ELEMENTS = 2**22
 """Weights that are held at once: 16 MiB in fp32."""
@@ -64,7 +63,7 @@ class Collector:
     Parameters
     ----------
     language_model
-        As `farsight.language_model.locate` gives it.
+        As `farsight.attention.layers.locate` gives it.
     layout
         The prompt.
     answer_tokens
@@ -85,7 +84,6 @@ class Collector:
         self.is_visual = torch.zeros(slots, dtype=torch.bool, device=device).index_fill_(0, self.visual, True)
         self.places = {layer.index: place for place, layer in enumerate(language_model.layers)}
         self.seen = [0] * layers
-        self.gates: dict[int, Tensor] = {}
         self._parameters = list(inspect.signature(language_model.module.forward).parameters)
         self._offset, self._forwards, self._cache, self._own = 0, 0, None, True
 
@@ -109,7 +107,7 @@ class Collector:
         """Collect in a ``with`` block in which one call of ``generate`` is made."""
         hook = self.language_model.module.register_forward_pre_hook(self._before, with_kwargs=True)
         try:
-            with watched(self.language_model, self.language_model.layers, self._see), observed(self._see_gate):
+            with watched(self.language_model, self._see):
                 yield
         finally:
             hook.remove()
@@ -144,13 +142,8 @@ class Collector:
         self._own = cache is self._cache  # a second pass beside the model's own has another cache
         first = self.language_model.layers[0].index
         self._offset = 0 if cache is None else int(cache.get_seq_length(first))
-        self.gates.clear()
 
-    def _see_gate(self, module: nn.Module, gate: Tensor) -> None:
-        self.gates[id(module)] = gate
-
-    def _see(self, call: WatchedCall) -> None:
-        gate = self.gates.pop(id(call.module), None)
+    def _see(self, call: LayerCall) -> None:
         place = self.places[call.index]
         queries, keys = call.query.shape[2], call.key.shape[2]
         total = self._offset + queries
@@ -164,15 +157,13 @@ class Collector:
         self.found.value_norm[place, :, first:total] = norms.repeat_interleave(groups, dim=0)
         step = max(1, ELEMENTS // (call.query.shape[1] * keys))
         for start in range(fresh, queries, step):
-            self._add(call, gate, place, start, min(start + step, queries), first, total)
+            self._add(call, place, start, min(start + step, queries), first, total)
 
-    def _add(
-        self, call: WatchedCall, gate: Tensor | None, place: int, start: int, stop: int, first: int, total: int
-    ) -> None:
+    def _add(self, call: LayerCall, place: int, start: int, stop: int, first: int, total: int) -> None:
         """Add rows ``start`` to ``stop`` of a call whose columns are slots ``first`` to ``total``."""
         found, dtype = self.found, self.found.kept.dtype
         rows = slice(self._offset + start, self._offset + stop)
-        weights, kept, lse = _rows(call, gate, start, stop, dtype)
+        weights, kept, lse = _rows(call, start, stop, dtype)
         weights = weights[..., : total - first]
         allowed = call.allowed(start, stop)[0, ..., : total - first].to(dtype).mean(0)
         allowed = allowed / allowed.sum(-1, keepdim=True)
@@ -195,28 +186,15 @@ class Collector:
             found.maps[place, steps][:, inside] = mean[predicting - rows.start :, self.visual[inside] - first]
 
 
-def _rows(
-    call: WatchedCall, gate: Tensor | None, start: int, stop: int, dtype: torch.dtype
-) -> tuple[Tensor, Tensor, Tensor]:
+def _rows(call: LayerCall, start: int, stop: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
     """Weights ``(heads, rows, keys)`` as they were applied, their sums and ``log Z``, ``(heads, rows)``."""
-    edits = call.implementation.startswith("edited_") and call.weights is not None
-    own = None if edits else call.scored(start, stop, _score_scale(call.module))
-    lse = own.lse[0].to(dtype) if own is not None else None
+    scored = None if call.edited else call.scored(start, stop)
     if call.weights is not None:
         weights = call.weights[0, :, start:stop].to(dtype)
         kept = weights.sum(-1)
-        return weights, kept, torch.full_like(kept, torch.nan) if lse is None else lse
-    assert own is not None
-    assert lse is not None
-    if gate is not None:
-        kept = gate[0, :, start:stop].to(dtype)
-    elif call.sink is not None:
-        kept = torch.sigmoid(lse - call.sink.to(lse).reshape(-1, 1))
     else:
-        kept = torch.ones_like(lse)
-    return own.weights[0].to(dtype) * kept.unsqueeze(-1), kept, lse
-
-
-def _score_scale(module: nn.Module) -> float:
-    registers = getattr(module, "farsight_registers", None)
-    return 1.0 if registers is None else float(registers.score_scale)
+        assert scored is not None
+        kept = call.kept(start, stop, scored.lse)[0].to(dtype)
+        weights = scored.weights[0].to(dtype) * kept.unsqueeze(-1)
+    lse = torch.full_like(kept, torch.nan) if scored is None else scored.lse[0].to(dtype)
+    return weights, kept, lse

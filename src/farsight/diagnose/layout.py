@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from farsight.attention.layers import visual_token_mask
 from farsight.errors import InputError, UnsupportedModelError
 from farsight.inputs.checkpoints import LoadedModel
 from farsight.inputs.prompts import prompt_inputs, video_inputs
-from farsight.language_model import visual_token_mask
 
 Visual = Image.Image | Sequence[Image.Image]
 """A picture, or the frames of a video."""

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
+from farsight.attention.layers import locate
 from farsight.diagnose.collector import Collected, Collector
 from farsight.diagnose.layout import Layout
 from farsight.inputs.checkpoints import LoadedModel
-from farsight.language_model import locate
 from farsight.method import Composed, Method, Plain, parts
 
 GREEDY: dict[str, Any] = {"do_sample": False, "num_beams": 1, "temperature": None, "top_p": None, "top_k": None}
@@ -55,7 +55,7 @@ def replayed(
 
 def attention_part(method: Method) -> Method:
     """The parts of a method that change what is attended to."""
-    kept = [part for part in parts(method) if any(change in part.changes for change in ("attention", "positions"))]
+    kept = [part for part in parts(method) if any(change in part.changes for change in ("scores", "gate"))]
     if not kept:
         return Plain()
     return kept[0] if len(kept) == 1 else Composed(methods=tuple(kept))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -11,12 +12,12 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from farsight.attention import observed
+from farsight.attention import LayerCall, locate, watched
 from farsight.errors import InputError
 from farsight.evaluate.engine import Answer, Failure, Request, Said, Visual, end_tokens, read
 from farsight.inputs.checkpoints import LoadedModel
 from farsight.inputs.prompts import picture_inputs, video_inputs
-from farsight.method import Method
+from farsight.method import Method, parts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +112,7 @@ def answer(
     length = inputs["input_ids"].shape[1]
     absorbed = _Absorbed()
     how = {"do_sample": False, "num_beams": 1, "temperature": None, "top_p": None, "top_k": None, **(generation or {})}
-    with method(loaded.model), observed(absorbed):
+    with method(loaded.model), absorbed.watching(loaded.model, method):
         output: Tensor = loaded.model.generate(**inputs, max_new_tokens=max_new_tokens, **how)  # type: ignore[operator]
     ends = end_tokens(loaded.model.generation_config)
     return [
@@ -128,11 +129,19 @@ class _Absorbed:
         self.layers: list[int] = []
         self.place: dict[int, int] = {}
 
-    def __call__(self, module: nn.Module, gate: Tensor) -> None:
+    def watching(self, model: nn.Module, method: Method) -> AbstractContextManager[None]:
+        """Look on inside a block of ``method``, if it takes anything away."""
+        if not any("gate" in part.changes for part in parts(method)):
+            return nullcontext()
+        return watched(locate(model, encoder_decoder=True), self._see)
+
+    def _see(self, call: LayerCall) -> None:
         """Take the newest row of each forward of each layer."""
-        step = self.place.get(id(module), 0)
-        self.place[id(module)] = step + 1
-        share = 1 - gate[:, :, -1].float().mean(1)
+        if call.factor is None:
+            return
+        step = self.place.get(call.index, 0)
+        self.place[call.index] = step + 1
+        share = 1 - call.factor[:, :, -1].float().mean(1)
         if step == len(self.steps):
             self.steps.append(share)
             self.layers.append(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,12 +11,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from farsight.errors import SettingError, UnsupportedModelError
-from farsight.language_model import LanguageModel, locate
+from farsight.attention import LayerCall, Tap, locate, tapped
+from farsight.errors import UnsupportedModelError
 from farsight.rivals.contrast import ContrastiveMethod, OwnForward, Passes, contrasted
 from farsight.rivals.plausibility import contrast, plausible
-from farsight.rivals.prompt import Prompt, visual_tokens
-from farsight.rivals.scores import edited
+from farsight.rivals.prompt import Prompt
 from farsight.setting_checks import check_share, check_strength
 
 
@@ -68,16 +68,17 @@ class AvisC(ContrastiveMethod):
     def applied(self, model: nn.Module) -> Iterator[None]:
         """Find blind tokens in the model's own pass and run them alone beside it; see `Method`."""
         language_model = locate(model)
-        with edited(language_model):  # refuses on entering what cannot show its weights
-            pass
-        passes = _Blind(self, language_model)
-        with contrasted(model, self, passes):
-            yield
+        passes = _Blind(self)
+        hook = language_model.module.register_forward_pre_hook(passes.discard, with_kwargs=True)
+        try:
+            taps = [(layer, passes.tap) for layer in language_model.layers]
+            with tapped(language_model, taps), contrasted(model, self, passes):
+                yield
+        finally:
+            hook.remove()
 
     def branch_prompt(self, model: nn.Module, prompt: Prompt) -> Prompt:
         """The same prompt: its embeddings are changed on the way in."""
-        if not bool(visual_tokens(model, prompt.ids).any()):
-            raise SettingError("avisc looks for blind image tokens, and this prompt has none: pass one with an image")
         return prompt
 
     def combined(self, own: Tensor, branch: Tensor, step: Tensor) -> Tensor:
@@ -85,52 +86,73 @@ class AvisC(ContrastiveMethod):
         return plausible(contrast(own, branch, self.alpha), own, self.beta)
 
 
+class _Last(threading.local):
+    """What one thread's pass over its prompt is to show, has shown, and leaves out of the branch."""
+
+    def __init__(self) -> None:
+        self.row: tuple[int, int] | None = None
+        self.seen: dict[int, Tensor] = {}
+        self.discarded: Tensor | None = None
+        self.in_branch: Tensor | None = None
+
+
 class _Blind(Passes):
     """Sees the attention of the prompt's last row, and leaves only blind tokens to the branch."""
 
-    def __init__(self, method: AvisC, language_model: LanguageModel) -> None:
+    def __init__(self, method: AvisC) -> None:
         self.method = method
-        self.language_model = language_model
-        self.discarded = torch.empty(0)
+        self.here = _Last()
+        self.tap = _Look(self.here)
 
     @contextmanager
     def own(self, forward: OwnForward) -> Iterator[None]:
+        here = self.here
         if forward.start:
             yield
             return
-        seen: dict[int, Tensor] = {}
-        row, slots = forward.prompt_length - 1, forward.visual.shape[1]
-
-        def look(index: int, weights: Tensor) -> None:
-            keys = weights[:, :, row, :slots].mean(dim=1)
-            seen[index] = nn.functional.pad(keys, (slots - keys.shape[1], 0))
-
-        with edited(self.language_model, seen=look):
+        here.seen, here.row = {}, (forward.prompt_length - 1, forward.visual.shape[1])
+        try:
             yield
-        attention = torch.stack([seen[index] for index in sorted(seen)], dim=1)
-        self.discarded = forward.visual & ~blind_tokens(
+        finally:
+            here.row = None
+        attention = torch.stack([here.seen[index] for index in sorted(here.seen)], dim=1)
+        here.discarded = forward.visual & ~blind_tokens(
             attention, forward.visual, layer_gamma=self.method.layer_gamma, lamb=self.method.lamb
         )
 
     @contextmanager
     def branch_prompt(self, expansion: int) -> Iterator[None]:
-        discarded = self.discarded[::expansion]
-
-        def discard(
-            _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-        ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-            if kwargs.get("deepstack_visual_embeds") is not None:
-                raise UnsupportedModelError(
-                    "avisc cannot take single image tokens out of a model that puts image features into its layers too"
-                )
-            embeddings = kwargs["inputs_embeds"]
-            return args, {**kwargs, "inputs_embeds": embeddings.masked_fill(discarded[:, :, None], 0.0)}
-
-        hook = self.language_model.module.register_forward_pre_hook(discard, with_kwargs=True)
+        assert self.here.discarded is not None
+        self.here.in_branch = self.here.discarded[::expansion]
         try:
             yield
         finally:
-            hook.remove()
+            self.here.in_branch = None
+
+    def discard(
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        """Take the embeddings of tokens that are not blind out of the branch's prompt."""
+        if (discarded := self.here.in_branch) is None:
+            return None
+        if kwargs.get("deepstack_visual_embeds") is not None:
+            raise UnsupportedModelError(
+                "avisc cannot take single image tokens out of a model that puts image features into its layers too"
+            )
+        embeddings = kwargs["inputs_embeds"]
+        return args, {**kwargs, "inputs_embeds": embeddings.masked_fill(discarded[:, :, None], 0.0)}
+
+
+class _Look(Tap):
+    def __init__(self, here: _Last) -> None:
+        self.here = here
+
+    def see(self, call: LayerCall) -> None:
+        """The attention of the prompt's last row, averaged over heads, ``(batch, slots)``."""
+        if self.here.row is not None:
+            row, slots = self.here.row
+            keys = call.rows(row, row + 1)[:, :, 0, :slots].mean(dim=1)
+            self.here.seen[call.index] = nn.functional.pad(keys, (slots - keys.shape[1], 0))
 
 
 def blind_tokens(attention: Tensor, visual: Tensor, *, layer_gamma: float, lamb: float) -> Tensor:

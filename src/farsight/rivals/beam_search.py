@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+import inspect
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import nn
+from transformers import GenerationMixin
 
+from farsight.call import replaced
 from farsight.errors import UnsupportedModelError
-from farsight.method import Method, replaced
+from farsight.method import Method
 from farsight.setting_checks import check_whole
+
+_AFTER_INPUTS = list(inspect.signature(GenerationMixin.generate).parameters)[2:]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,5 +54,22 @@ class BeamSearch(Method):
             yield
 
 
-def _searched(generate: object, num_beams: int, /, *args: object, **kwargs: object) -> object:
-    return generate(*args, **{**kwargs, "num_beams": num_beams, "do_sample": False})  # type: ignore[operator]
+def _searched(generate: Callable[..., Any], num_beams: int, /, *args: Any, **kwargs: Any) -> Any:
+    return generate(*args[:1], **with_beams(args, kwargs, num_beams))
+
+
+def with_beams(args: tuple[Any, ...], kwargs: Mapping[str, Any], num_beams: int) -> dict[str, Any]:
+    """The arguments of `generate` after its inputs, with beams.
+
+    Where a generation config is among them the beams are put into a copy of it: Transformers wants settings in one of
+    the two places.
+    """
+    given = dict(zip(_AFTER_INPUTS, args[1:], strict=False)) | dict(kwargs)
+    beams = {"num_beams": num_beams, "do_sample": False}
+    if (config := given.get("generation_config")) is None:
+        return given | beams
+    config = copy.deepcopy(config)
+    config.update(**beams)
+    for name in beams:
+        given.pop(name, None)
+    return given | {"generation_config": config}

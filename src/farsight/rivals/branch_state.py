@@ -11,6 +11,8 @@ from transformers import Cache
 
 from farsight.method import Method
 
+_ASIDE = "farsight_branch"
+
 
 @dataclass(kw_only=True, eq=False)
 class BranchState:
@@ -44,7 +46,16 @@ class BranchState:
     def behind(cls, cache: Cache | None) -> BranchState | None:
         """The state that follows ``cache``, if there is one."""
         layers: list[Any] = [] if cache is None else cache.layers
+        if cache is not None and (aside := vars(cache).pop(_ASIDE, None)) is not None:
+            layers.append(aside)
         return next((layer for layer in layers if isinstance(layer, cls)), None)
+
+    @classmethod
+    def set_aside(cls, cache: Cache) -> None:
+        """Give a cache back with the model's own layers alone; a next turn finds the state again."""
+        if (state := cls.behind(cache)) is not None:
+            cache.layers.remove(state)  # type: ignore[arg-type]
+            vars(cache)[_ASIDE] = state
 
     def follow(self, cache: Cache) -> None:
         """Put this state behind the layers of ``cache``, in place of another one."""

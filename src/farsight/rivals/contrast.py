@@ -9,28 +9,27 @@ from the prompt's last one on; inside the prompt the model's own logits stay.
 from __future__ import annotations
 
 import inspect
+import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, ClassVar
-from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
 from transformers import Cache, DynamicCache, GenerationMixin
 
+from farsight.attention import visual_token_mask
+from farsight.call import calls_of, replaced
 from farsight.errors import SettingError, UnsupportedModelError
-from farsight.language_model import visual_token_mask
-from farsight.method import Method, replaced
+from farsight.method import Method
 from farsight.rivals.branch_state import BranchState
 from farsight.rivals.prompt import Prompt, visual_tokens
 
 _TEXT = {"input_ids", "attention_mask", "position_ids", "past_key_values", "inputs_embeds", "labels", "use_cache"}
 _CONTROL = {"logits_to_keep", "return_dict", "output_attentions", "output_hidden_states", "cache_position"}
-
-_contrasted: WeakSet[nn.Module] = WeakSet()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,7 +45,10 @@ class OwnForward:
 
 
 class Passes:
-    """What surrounds the two passes of a method that changes more than logits; here nothing."""
+    """What surrounds the two passes of a method that changes more than logits; here nothing.
+
+    One object serves every thread: what belongs to a pass is kept in a `threading.local`.
+    """
 
     def own(self, forward: OwnForward) -> AbstractContextManager[None]:
         """Surround a forward of the model itself."""
@@ -89,11 +91,10 @@ def contrasted(model: nn.Module, method: ContrastiveMethod, passes: Passes) -> I
 
     Raises
     ------
-    SettingError
-        If a branch runs beside this model already: two of them would contrast each other's passes.
     UnsupportedModelError
         If nothing in ``model`` generates, if it is an encoder-decoder model, or if the method needs an image and the
-        model does not say which token stands for one.
+        model does not say which token stands for one; after a call of ``generate``, if that ran no forward of the model
+        itself (but of a part of it), so that nothing was contrasted.
     """
     generating = next((module for module in model.modules() if isinstance(module, GenerationMixin)), None)
     if generating is None:
@@ -102,12 +103,10 @@ def contrasted(model: nn.Module, method: ContrastiveMethod, passes: Passes) -> I
         raise UnsupportedModelError(
             f"{type(model).__name__} is an encoder-decoder model, which this method does not support"
         )
-    if generating in _contrasted:
-        raise SettingError(f"{method.name} cannot run beside another contrastive method: use one of them")
     if method.needs_image:
         visual_token_mask(generating, torch.empty(1, 0, dtype=torch.long))
     forward = generating.forward
-    branch = _Branch(generating, method, passes, forward)
+    branch = _Branch(model, generating, method, passes, forward)
 
     @wraps(forward)
     def combined_forward(*args: Any, **kwargs: Any) -> Any:
@@ -116,15 +115,12 @@ def contrasted(model: nn.Module, method: ContrastiveMethod, passes: Passes) -> I
     generate = generating.generate
 
     @wraps(generate)
-    def noted_generate(*args: Any, **kwargs: Any) -> Any:
-        with branch.during_generate({"inputs": args[0]} | kwargs if args else kwargs):
-            return generate(*args, **kwargs)
+    def checked_generate(*args: Any, **kwargs: Any) -> Any:
+        return branch.generate(generate, *args, **kwargs)
 
     with ExitStack() as stack:
         stack.enter_context(replaced(generating, "forward", combined_forward))
-        stack.enter_context(replaced(generating, "generate", noted_generate))
-        _contrasted.add(generating)
-        stack.callback(_contrasted.discard, generating)
+        stack.enter_context(replaced(generating, "generate", checked_generate))
         yield
 
 
@@ -132,27 +128,48 @@ class _Branch:
     """The branch of one ``with`` block."""
 
     def __init__(
-        self, model: nn.Module, method: ContrastiveMethod, passes: Passes, own_forward: Callable[..., Any]
+        self,
+        whole: nn.Module,
+        model: nn.Module,
+        method: ContrastiveMethod,
+        passes: Passes,
+        own_forward: Callable[..., Any],
     ) -> None:
+        self.calls = calls_of(whole)
+        self.here = threading.local()
         self.model: Any = model
         self.method = method
         self.passes = passes
         self.own_forward = own_forward
         self.parameters = list(inspect.signature(own_forward).parameters)
-        self.request: Prompt | None = None
 
-    @contextmanager
-    def during_generate(self, inputs: dict[str, Any]) -> Iterator[None]:
-        """Remember the prompt of a call of ``generate``, before Transformers encodes and expands it."""
-        before = self.request
-        ids = inputs.get("input_ids", inputs.get("inputs"))
-        if ids is None:
+    @property
+    def request(self) -> Prompt | None:
+        """The prompt of this thread's call of ``generate``, before Transformers encodes and expands it."""
+        if (call := self.calls.call) is None:
+            return None
+        if call.ids is None:
             raise SettingError(f"{self.method.name} must see the prompt's tokens: pass input_ids to generate")
-        self.request = self._prompt(ids, inputs)
+        if "prompt" not in call.memory:
+            call.memory["prompt"] = self._prompt(call.ids, call.request)
+        prompt: Prompt = call.memory["prompt"]
+        return prompt
+
+    def generate(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Check that something was contrasted, and give the cache back as the model's own."""
+        before, self.here.ran = getattr(self.here, "ran", False), False
         try:
-            yield
+            output = original(*args, **kwargs)
+            if not self.here.ran:
+                raise UnsupportedModelError(
+                    f"{type(self.model).__name__} generates with a part of itself, whose logits {self.method.name} "
+                    "does not see: use farsight, beam, dola or deco"
+                )
         finally:
-            self.request = before
+            self.here.ran = before
+        if isinstance(cache := getattr(output, "past_key_values", None), Cache):
+            BranchState.set_aside(cache)
+        return output
 
     def _prompt(self, ids: Tensor, inputs: dict[str, Any]) -> Prompt:
         mask = inputs.get("attention_mask")
@@ -171,6 +188,7 @@ class _Branch:
 
     def forward(self, inputs: dict[str, Any]) -> Any:
         """Run both passes and give the model's own output with combined logits."""
+        self.here.ran = True
         cache = inputs.get("past_key_values")
         self._check(inputs, cache)
         start = 0 if cache is None else int(cache.get_seq_length())
@@ -180,9 +198,12 @@ class _Branch:
     def _prompt_forward(self, inputs: dict[str, Any]) -> Any:
         """Both passes over a prompt and whatever text already follows it (candidates, or all of it without a cache)."""
         ids: Tensor = inputs["input_ids"]
-        length = ids.shape[1] if self.request is None else self.request.mask.shape[1]
+        length = ids.shape[1] if (request := self.request) is None else request.mask.shape[1]
         own = self._own_prompt(ids, inputs, length)
         visual = visual_tokens(self.model, ids[:, :length])
+        if self.method.needs_image and (without := (~visual.any(dim=1)).nonzero().flatten().tolist()):
+            which = "the prompt has none" if len(ids) == 1 else f"prompts {without} of the batch have none"
+            raise SettingError(f"{self.method.name} needs an image, and {which}: pass each prompt with its image")
         with self.passes.own(OwnForward(visual=visual, start=0, prompt_length=length)):
             output = self.own_forward(**{**inputs, "return_dict": True})
         state, logits = self._started(own, visual, len(ids) // len(own.ids))
@@ -198,7 +219,7 @@ class _Branch:
         """Both passes over tokens that follow what is in the cache."""
         ids: Tensor = inputs["input_ids"]
         state = self._followed(cache, start, ids)
-        length = state.visual.shape[1] if self.request is None else self.request.mask.shape[1]
+        length = state.visual.shape[1] if (request := self.request) is None else request.mask.shape[1]
         with self.passes.own(OwnForward(visual=state.visual, start=start, prompt_length=length)):
             output = self.own_forward(**{**inputs, "return_dict": True})
         logits = self._continued(state, ids, inputs.get("attention_mask"))
@@ -240,8 +261,7 @@ class _Branch:
         """Rows of the prompt before beams and returned sequences repeat them."""
         if ids.shape[1] < length:
             raise UnsupportedModelError(f"{self.method.name} needs the prompt in one piece: unset prefill_chunk_size")
-        request = self.request
-        if request is None:
+        if (request := self.request) is None:
             return self._prompt(ids, inputs)
         repeats = len(ids) // len(request.ids)
         mask = inputs.get("attention_mask")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -11,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from farsight.attention import locate
 from farsight.errors import SettingError, UnsupportedModelError
-from farsight.language_model import locate
 from farsight.setting_checks import as_tuples, is_whole
 
 _NORMS = ("norm", "final_layernorm", "final_layer_norm", "ln_f")
@@ -131,8 +132,13 @@ def early_exits(found: Exit, layers: Sequence[int], combine: Combine, *, final_n
     """
     forward = _Forward()
 
+    names = list(inspect.signature(found.model.forward).parameters)
+
     def begin(module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
-        forward.begin(kwargs.get("logits_to_keep", 0))
+        given = {**dict(zip(names, args, strict=False)), **kwargs}
+        if given.get("labels") is not None:
+            raise SettingError("a loss would be that of the plain logits: compute it outside of the method's block")
+        forward.begin(given.get("logits_to_keep", 0))
 
     def read(layer: int) -> Callable[..., None]:
         def hook(module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
@@ -146,7 +152,7 @@ def early_exits(found: Exit, layers: Sequence[int], combine: Combine, *, final_n
     def end(module: nn.Module, args: Any, output: Any) -> Any:
         if not hasattr(output, "logits") or forward.head is None:
             raise UnsupportedModelError("earlier layers are read in forwards that give logits, with return_dict=True")
-        if not forward.checked:
+        if not forward.checked and not torch.compiler.is_compiling():
             _check(found, forward, output.logits)
             forward.checked = True
 

@@ -11,12 +11,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from farsight.attention import LayerCall, Tap, locate, tapped
+from farsight.call import replaced
 from farsight.errors import SettingError, UnsupportedModelError
-from farsight.language_model import locate
-from farsight.method import Method, replaced
-from farsight.registers import PAPER_SIGMA, log_register_mass, token_positions
-from farsight.rivals.scores import AttentionCall, edited
+from farsight.method import Method
+from farsight.registers import PAPER_SIGMA, log_register_mass, register_gate, token_positions
 from farsight.setting_checks import check_positive, check_switch
+
+_NOTHING = -1e30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +46,7 @@ class FarSightReleased(Method):
 
     name: ClassVar[str] = "farsight-released"
     paper: ClassVar[str] = "the released code of Tang et al., CVPR 2025"
-    changes: ClassVar[str] = "attention"
+    changes: ClassVar[str] = "gate"
     goes_with: ClassVar[tuple[str, ...]] = ("logits", "search")
     extra_forwards: ClassVar[float] = 0.0  # but each forward computes the whole sequence
 
@@ -58,41 +60,51 @@ class FarSightReleased(Method):
     @contextmanager
     def applied(self, model: nn.Module) -> Iterator[None]:
         """Put the registers into the language model of ``model``, and turn its cache off; see `Method`."""
-        language_model = locate(model)
+        if not hasattr(model, "generate"):
+            raise UnsupportedModelError(
+                f"{type(model).__name__} has no generate whose cache could be turned off: put the method on the model "
+                "that generates"
+            )
+        language_model, tap = locate(model), _Released(self)
+        taps = [(layer, tap) for layer in language_model.layers]
         uncached = partial(_without_cache, model.generate)
-        with replaced(model, "generate", uncached), edited(language_model, edit=self._with_registers):
+        with replaced(model, "generate", uncached), tapped(language_model, taps):
             yield
 
-    def _with_registers(self, layer: int, scores: Tensor, call: AttentionCall) -> Tensor:
-        """Add the log of each row's register mass to its scores, as one more column."""
-        heads, queries, keys = scores.shape[1:]
-        if keys != queries:
+
+class _Released(Tap):
+    def __init__(self, method: FarSightReleased) -> None:
+        self.method = method
+
+    def gate(self, lse: Tensor, call: LayerCall) -> Tensor:
+        """``Z / (Z + R)``, with the register mass ``R`` of each row at the length so far."""
+        heads, queries = lse.shape[1:]
+        if call.key.shape[2] != queries:
             raise UnsupportedModelError(
                 "the released code's registers change with every token, so cached keys would be wrong: "
-                "pass use_cache=False, or use FarSight(horizon='current')"
+                "pass use_cache=False, or use FarSight"
             )
-        real = _real_tokens(scores, call)
+        real = _real_tokens(call)
         rows = token_positions(real).unsqueeze(1)
         length = real.sum(-1).view(-1, 1, 1)
-        dtype = torch.promote_types(scores.dtype, torch.float32)
-        rate = self.sigma * (1 - 0.25 * rows.to(dtype) / (length - 1).clamp(min=1))
-        if self.alibi:
-            slopes = 2.0 ** (-8.0 * torch.arange(1, heads + 1, device=scores.device, dtype=dtype) / heads)
+        rate = self.method.sigma * (1 - 0.25 * rows.to(lse) / (length - 1).clamp(min=1))
+        if self.method.alibi:
+            slopes = 2.0 ** (-8.0 * torch.arange(1, heads + 1, device=lse.device, dtype=lse.dtype) / heads)
             rate = rate + slopes.view(1, -1, 1)
-        future = torch.where(real.unsqueeze(1), length - 1 - rows, 0).to(dtype).expand(-1, rate.shape[1], -1)
-        mass = log_register_mass(future, rate).clamp(min=torch.finfo(scores.dtype).min)
-        return torch.cat((scores.to(dtype), mass.expand(-1, heads, -1).unsqueeze(-1)), dim=-1)
+        future = torch.where(real.unsqueeze(1), length - 1 - rows, 0).to(lse).expand(-1, rate.shape[1], -1)
+        return register_gate(lse, log_register_mass(future, rate).clamp(min=_NOTHING))
 
 
-def _real_tokens(scores: Tensor, call: AttentionCall) -> Tensor:
+def _real_tokens(call: LayerCall) -> Tensor:
     """Which slots are no padding, ``(batch, slots)``: those that their own row may read."""
-    if (allowed := call.allowed) is None:
+    if not call.is_causal and call.mask is None:
         raise UnsupportedModelError("this model's attention is not causal, so it has no slots for registers")
+    allowed = call.allowed(0, call.query.shape[2])
     if allowed.triu(1).any():
         raise UnsupportedModelError(
             "the released code knows causal attention only, this model reads image tokens both ways: use FarSight"
         )
-    return allowed.expand(scores.shape[0], -1, -1, -1).diagonal(dim1=-2, dim2=-1)[:, 0]
+    return allowed.expand(call.query.shape[0], -1, -1, -1).diagonal(dim1=-2, dim2=-1)[:, 0]
 
 
 def _without_cache(generate: Any, /, *args: Any, **kwargs: Any) -> Any:

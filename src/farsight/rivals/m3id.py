@@ -8,9 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from farsight.errors import SettingError
 from farsight.rivals.contrast import ContrastiveMethod
-from farsight.rivals.prompt import Prompt, visual_tokens, without_image
+from farsight.rivals.prompt import Prompt, without_image
 from farsight.setting_checks import check_share, check_strength
 
 
@@ -48,8 +47,6 @@ class M3ID(ContrastiveMethod):
 
     def branch_prompt(self, model: nn.Module, prompt: Prompt) -> Prompt:
         """Take the image out."""
-        if not bool(visual_tokens(model, prompt.ids).any()):
-            raise SettingError("m3id contrasts with no image, and this prompt has none: pass one with an image")
         return without_image(model, prompt)
 
     def combined(self, own: Tensor, branch: Tensor, step: Tensor) -> Tensor:

@@ -13,12 +13,14 @@ from torch import Tensor, nn
 from transformers import PrefixConstrainedLogitsProcessor
 from transformers.generation import GenerateBeamDecoderOnlyOutput
 
+from farsight.attention import LanguageModel, locate, tapped, visual_token_mask
+from farsight.call import Calls, calls_of, replaced
 from farsight.errors import SettingError, UnsupportedModelError
-from farsight.language_model import LanguageModel, locate, part_of_batch, visual_token_mask
-from farsight.method import Method, replaced
+from farsight.method import Method
 from farsight.rivals.beam_cache import BeamCache, prompt_layers
+from farsight.rivals.beam_search import with_beams
 from farsight.rivals.finished import Finished
-from farsight.rivals.newest_row import newest_row
+from farsight.rivals.newest_row import NewestRow
 from farsight.rivals.opera_search import Found, Search, Settings, as_scores, of_rows
 from farsight.setting_checks import check_positive, check_strength, check_whole
 
@@ -67,7 +69,7 @@ class OPERA(Method):
     name: ClassVar[str] = "opera"
     paper: ClassVar[str] = "Huang et al., CVPR 2024, arXiv 2311.17911"
     changes: ClassVar[str] = "search"
-    goes_with: ClassVar[tuple[str, ...]] = ("attention",)
+    goes_with: ClassVar[tuple[str, ...]] = ("scores", "gate")
     extra_forwards: ClassVar[float] = 0.0  # but each is over every beam with every candidate
 
     num_beams: int = 5
@@ -93,17 +95,20 @@ class OPERA(Method):
             raise UnsupportedModelError(f"{type(model).__name__} has no generate to search with")
         language_model = locate(model)
         generate: Any = model.generate
-        with replaced(model, "generate", partial(self._generate, generate, model, language_model)):
-            yield
+        row, last = NewestRow(), language_model.layers[-1]
+        search = partial(_search, Settings(**_values(self)), language_model, row, calls_of(model))
+        with tapped(language_model, [(last, row)]):
+            with replaced(model, "generate", partial(self._generate, generate, model, search)):
+                yield
 
     def _generate(
-        self, original: Callable[..., Any], model: Any, language_model: LanguageModel, /, *args: Any, **kwargs: Any
+        self, original: Callable[..., Any], model: Any, search: Callable[..., Any], /, *args: Any, **kwargs: Any
     ) -> Any:
         _refuse(model, args, kwargs)
-        how = {**kwargs, "num_beams": self.num_beams, "do_sample": False}
+        how = with_beams(args, kwargs, self.num_beams)
         if self.penalty_weights > 0 or self.max_rollbacks > 0:
-            how["custom_generate"] = partial(_search, Settings(**_values(self)), language_model)
-        return original(*args, **how)
+            how["custom_generate"] = search
+        return original(*args[:1], **how)
 
 
 _LEAST = {
@@ -143,6 +148,8 @@ def _refuse(model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
 def _search(
     settings: Settings,
     language_model: LanguageModel,
+    row: NewestRow,
+    calls: Calls,
     model: Any,
     input_ids: Tensor,
     logits_processor: Any,
@@ -162,30 +169,31 @@ def _search(
     image = _image_tokens(model, language_model, settings, input_ids, cache)
     logits = as_scores(outputs.logits[:, -1]).to(input_ids.device)
     found = []
-    with newest_row(language_model, language_model.layers[-1]) as row:
-        for prompt, first in enumerate(range(0, total, beams)):
-            rows = slice(first, first + beams)
-            search = Search(
-                settings=settings,
-                model=model,
-                row=row,
-                cache=BeamCache(cache=cache, prompt=layers[prompt], beams=beams),
-                inputs=of_rows(model_kwargs, first, beams, total),
-                image=image[first],
-                outputs=outputs,
-                processors=logits_processor,
-                stopping=stopping_criteria,
-                beams_to_consider=max(2, 1 + (0 if ends is None else len(ends))) * beams,
-                finished=Finished(
-                    beams=beams,
-                    length_penalty=generation_config.length_penalty,
-                    early_stopping=generation_config.early_stopping,
-                    longest=generation_config.max_length - prompt_slots,
-                ),
-                keep_scores=generation_config.return_dict_in_generate,
-            )
-            with part_of_batch(first, beams, total):
-                found.append(search.run(input_ids[rows], logits[rows]))
+    assert calls.call is not None
+    for prompt, first in enumerate(range(0, total, beams)):
+        rows = slice(first, first + beams)
+        search = Search(
+            settings=settings,
+            model=model,
+            row=row,
+            cache=BeamCache(cache=cache, prompt=layers[prompt], beams=beams),
+            inputs=of_rows(model_kwargs, first, beams, total),
+            image=image[first],
+            outputs=outputs,
+            processors=logits_processor,
+            stopping=stopping_criteria,
+            beams_to_consider=max(2, 1 + (0 if ends is None else len(ends))) * beams,
+            finished=Finished(
+                beams=beams,
+                length_penalty=generation_config.length_penalty,
+                early_stopping=generation_config.early_stopping,
+                longest=generation_config.max_length - prompt_slots,
+            ),
+            keep_scores=generation_config.return_dict_in_generate,
+        )
+        calls.call.part = (first, beams, total)
+        found.append(search.run(input_ids[rows], logits[rows]))
+    calls.call.part = None
     return _output(found, generation_config, beams)
 
 

@@ -209,7 +209,6 @@ class Search:
         self.cache.widen(shape[1])
         tokens = torch.cat((beams.tokens.repeat_interleave(shape[1], dim=0), candidates.reshape(-1, 1)), dim=1)
         logits = self._forward(tokens, new, 1)
-        assert self.row.weights is not None
         row = local_row(self.row.weights).to(logits)
         columns = extended_columns(beams.columns.repeat_interleave(shape[1], dim=0), row, self.settings.scale_factor)
         seen = image_share(row, self.image, new)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,12 +11,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from farsight.attention import LayerCall, Tap, chosen_layers, locate, tapped
 from farsight.errors import SettingError
-from farsight.language_model import locate
 from farsight.rivals.contrast import ContrastiveMethod, OwnForward, Passes, contrasted
 from farsight.rivals.plausibility import plausible
-from farsight.rivals.prompt import Prompt, visual_tokens, without_image
-from farsight.rivals.scores import AttentionCall, edited
+from farsight.rivals.prompt import Prompt, without_image
 from farsight.setting_checks import check_share, check_strength, check_whole
 
 
@@ -48,7 +48,7 @@ class PAI(ContrastiveMethod):
 
     name: ClassVar[str] = "pai"
     paper: ClassVar[str] = "Liu et al., ECCV 2024, arXiv 2407.21771"
-    changes: ClassVar[str] = "attention and logits"
+    changes: ClassVar[str] = "scores and logits"
     extra_forwards: ClassVar[float] = 1.0
 
     alpha: float = 0.2
@@ -77,13 +77,12 @@ class PAI(ContrastiveMethod):
         if not layers or end > max(found) + 1:
             raise SettingError(f"start_layer and end_layer must lie in this model's layers, 0 to {max(found) + 1}")
         passes = _Amplified(self.alpha)
-        with edited(language_model, layers, edit=passes.edit), contrasted(model, self, passes):
+        taps = [(layer, passes.tap) for layer in chosen_layers(language_model, layers)]
+        with tapped(language_model, taps), contrasted(model, self, passes):
             yield
 
     def branch_prompt(self, model: nn.Module, prompt: Prompt) -> Prompt:
         """Take the image out."""
-        if not bool(visual_tokens(model, prompt.ids).any()):
-            raise SettingError("pai amplifies attention to the image, and this prompt has none: pass one with an image")
         return without_image(model, prompt)
 
     def combined(self, own: Tensor, branch: Tensor, step: Tensor) -> Tensor:
@@ -96,24 +95,31 @@ class _Amplified(Passes):
     """Amplifies attention to visual tokens in the model's own pass."""
 
     def __init__(self, alpha: float) -> None:
-        self.alpha = alpha
-        self.forward: OwnForward | None = None
+        self.tap = _Amplifier(alpha)
 
     @contextmanager
     def own(self, forward: OwnForward) -> Iterator[None]:
-        self.forward = forward
+        here = self.tap.here
+        before, here.forward = getattr(here, "forward", None), forward
         try:
             yield
         finally:
-            self.forward = None
+            here.forward = before
 
-    def edit(self, _: int, scores: Tensor, call: AttentionCall) -> Tensor:
+
+class _Amplifier(Tap):
+    def __init__(self, alpha: float) -> None:
+        self.alpha = alpha
+        self.here = threading.local()
+
+    def edit(self, scores: Tensor, call: LayerCall) -> Tensor:
         """``s + alpha * |s|`` where a row that predicts a generated token meets a visual key."""
-        if self.forward is None:
+        forward: OwnForward | None = getattr(self.here, "forward", None)
+        if forward is None:
             return scores
         rows, keys = scores.shape[-2:]
-        slots = self.forward.start + rows
-        visual = nn.functional.pad(self.forward.visual, (0, slots - self.forward.visual.shape[1]))[:, slots - keys :]
-        predicts = torch.arange(self.forward.start, slots, device=scores.device) >= self.forward.prompt_length - 1
+        slots = forward.start + rows
+        visual = nn.functional.pad(forward.visual, (0, slots - forward.visual.shape[1]))[:, slots - keys :]
+        predicts = torch.arange(forward.start, slots, device=scores.device) >= forward.prompt_length - 1
         amplified = predicts[:, None] & visual.to(scores.device)[:, None, None]
         return torch.where(amplified, scores + self.alpha * scores.abs(), scores)

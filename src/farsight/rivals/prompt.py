@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from farsight.attention import visual_token_mask
 from farsight.errors import SettingError, UnsupportedModelError
-from farsight.language_model import visual_token_mask
 
 _BRACKETS = ("vision_start_token", "vision_end_token", "image_start_token", "image_end_token", "boi_token", "eoi_token")
 

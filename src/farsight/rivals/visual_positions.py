@@ -18,10 +18,10 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
+from farsight.attention import AttentionLayer, LayerCall, Tap, locate, tapped, visual_token_mask
+from farsight.attention.kernels.attended import repeat_heads
 from farsight.errors import SettingError, UnsupportedModelError
-from farsight.language_model import AttentionLayer, locate, visual_token_mask
 from farsight.method import Method
-from farsight.rivals.scores import AttentionCall, edited
 from farsight.setting_checks import check_share
 
 _TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3}
@@ -44,8 +44,8 @@ class VisualPositions(Method):
         If that is not a number in [0, 1].
     """
 
-    changes: ClassVar[str] = "positions"
-    goes_with: ClassVar[tuple[str, ...]] = ("logits", "search")
+    changes: ClassVar[str] = "scores"
+    goes_with: ClassVar[tuple[str, ...]] = ("gate", "logits", "search")
     extra_forwards: ClassVar[float] = 0.0
 
     strength: float = 1.0
@@ -78,20 +78,28 @@ class VisualPositions(Method):
         positions = _Positions(model=model)
         with ExitStack() as stack:
             positions.install(stack, language_model.layers)
-            stack.enter_context(edited(language_model, edit=partial(self._edit, positions)))
+            tap = _Moved(self, positions)
+            stack.enter_context(tapped(language_model, [(layer, tap) for layer in language_model.layers]))
             yield
 
-    def _edit(self, positions: _Positions, layer: int, scores: Tensor, call: AttentionCall) -> Tensor:
-        if (seen := positions.of(layer, call)) is None:
+
+class _Moved(Tap):
+    def __init__(self, method: VisualPositions, positions: _Positions) -> None:
+        self.method, self.positions = method, positions
+
+    def edit(self, scores: Tensor, call: LayerCall) -> Tensor:
+        """Scores of text rows against visual keys that stand elsewhere."""
+        if (seen := self.positions.of(call.index, call)) is None:
             return scores
         rotation, visual = seen
         queries = scores.shape[2]
         dtype = torch.promote_types(call.query.dtype, torch.float32)
         query = rotation.last(queries).undo(call.query.to(dtype))
-        replaced = call.scores(query, self.moved(call.key.to(dtype), rotation, visual))
+        key = repeat_heads(call.key, query.shape[1] // call.key.shape[1]).to(dtype)
+        moved = call.scores(query, self.method.moved(key, rotation, visual))
         text = ~visual[:, -queries:]
         pairs = text[:, None, :, None] & visual[:, None, None, :]
-        return torch.where(pairs, torch.lerp(scores.to(dtype), replaced, float(self.strength)), scores.to(dtype))
+        return torch.where(pairs, torch.lerp(scores.to(dtype), moved, float(self.method.strength)), scores.to(dtype))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -241,7 +249,7 @@ class _Positions:
         if layer not in self._checked and self._running.forwards:
             self._running.forwards[-1].unrotated[layer] = output
 
-    def of(self, layer: int, call: AttentionCall) -> tuple[Rotation, Tensor] | None:
+    def of(self, layer: int, call: LayerCall) -> tuple[Rotation, Tensor] | None:
         """Rotation and visual slots of the keys of a call; None where there is nothing visual."""
         slots = self._running.forwards[-1]
         rotation, keys = slots.rotations[slots.layers[layer]], call.key.shape[2]

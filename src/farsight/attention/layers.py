@@ -7,21 +7,15 @@ from __future__ import annotations
 
 import inspect
 import re
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AttentionInterface
 
-from farsight.errors import UnsupportedModelError
+from farsight.errors import SettingError, UnsupportedModelError
 
-_part: ContextVar[tuple[int, int, int] | None] = ContextVar("part", default=None)
 _PLACEHOLDERS = ("image", "video")
 _PREFIX_MODELS = ("paligemma",)
 """Their prompt reads both ways and what follows it causally: the mask says so, the layers call themselves not causal"""
@@ -212,109 +206,15 @@ def new_rows(inputs: Mapping[str, Any]) -> tuple[int, int, torch.device] | None:
     return None
 
 
-@contextmanager
-def part_of_batch(first: int, count: int, total: int) -> Iterator[None]:
-    """Say that forwards in this block hold sequences ``first`` to ``first + count`` of a generate call of ``total``."""
-    token = _part.set((first, count, total))
-    try:
-        yield
-    finally:
-        _part.reset(token)
-
-
-def rows_for_batch(rows: Tensor, batch: int) -> Tensor:
-    """Repeat and pick the rows of a call's prompts for a forward of ``batch`` sequences, ``(1 or batch, ...)``.
-
-    Beams and returned sequences repeat each prompt in place; one row serves every batch.
+def chosen_layers(language_model: LanguageModel, indices: Sequence[int] | None) -> list[AttentionLayer]:
+    """The attention layers with these indices; all for None.
 
     Raises
     ------
-    UnsupportedModelError
-        If the forward's sequences cannot be those of the call.
+    SettingError
+        If one does not exist.
     """
-    if (part := _part.get()) is not None and len(rows) > 1:
-        first, count, total = part
-        rows = rows.repeat_interleave(total // len(rows), dim=0)[first : first + count]
-    if len(rows) in (1, batch):
-        return rows
-    if batch % len(rows):
-        raise UnsupportedModelError(f"a forward of {batch} sequences in a generate call of {len(rows)} prompts")
-    return rows.repeat_interleave(batch // len(rows), dim=0)
-
-
-class StandInName(str):
-    """A name of an attention implementation that also equals the one it stands for.
-
-    Some models ask whether the implementation is ``"sdpa"`` or ``"eager"`` before they build a mask (of the keys that
-    a sparse indexer chose, say); what holds for the plain one holds for its stand-in. A registry is still looked up by
-    the new name.
-
-    Parameters
-    ----------
-    name
-        The new name.
-    plain
-        The one it stands for.
-    """
-
-    plain: str
-
-    def __new__(cls, name: str, plain: str = "") -> StandInName:
-        made = super().__new__(cls, name)
-        made.plain = plain
-        return made
-
-    def __eq__(self, other: object) -> bool:
-        return str.__eq__(self, other) or (isinstance(other, str) and str.__eq__(self.plain, other))
-
-    def __ne__(self, other: object) -> bool:
-        return not self == other
-
-    __hash__ = str.__hash__
-
-
-@cache
-def _asks_for_the_name(kind: type[nn.Module]) -> bool:
-    """Whether the code of a module does one thing for one attention implementation and another for the next."""
-    try:
-        return re.search(r"\._attn_implementation\s*(==|!=|in\b|not in\b)", inspect.getsource(kind)) is not None
-    except (OSError, TypeError):
-        return False
-
-
-@contextmanager
-def implementations_named(
-    language_model: LanguageModel, names: Sequence[str], like: str | None = None
-) -> Iterator[None]:
-    """Let the language model's configs name other attention implementations for the length of a ``with`` block.
-
-    Parameters
-    ----------
-    language_model
-        Whose.
-    names
-        The new names, one for each of its configs.
-    like
-        What the model is told they are, if it asks; None for what each config named before.
-    """
-    before = [(config, config._attn_implementation) for config in language_model.configs]
-    kinds: set[Any] = {type(module) for module in language_model.module.modules()}
-    asks = any(_asks_for_the_name(kind) for kind in kinds)
-    try:
-        for (config, old), name in zip(before, names, strict=True):
-            plain = like or getattr(old, "plain", old) or "eager"
-            config._attn_implementation_internal = StandInName(name, plain) if asks else name
-        yield
-    finally:
-        for config, old in before:
-            config._attn_implementation_internal = old
-
-
-def attention_function(implementation: str, module: nn.Module) -> Callable[..., Any]:
-    """What a layer runs under the name of an implementation: Transformers' function, or its own file's eager one."""
-    functions = AttentionInterface()
-    if implementation in functions:
-        function: Callable[..., Any] = functions[implementation]
-    else:
-        function = sys.modules[type(module).__module__].eager_attention_forward
-    return function
+    available = [layer.index for layer in language_model.layers]
+    if missing := sorted(set(indices or ()) - set(available)):
+        raise SettingError(f"layers {missing} are out of range: this model has {available[0]} to {available[-1]}")
+    return [layer for layer in language_model.layers if indices is None or layer.index in indices]

@@ -12,9 +12,13 @@ from architectures import ROWS, Row
 from inputs import prompt
 from tiny_model import tiny_model
 
-from farsight.language_model import LanguageModel, locate
-from farsight.rivals.scores import edited
-from farsight.rivals.watched import watched
+from farsight.attention import LanguageModel, Tap, locate, tapped, watched
+
+
+class Unchanged(Tap):
+    def edit(self, scores: Any, call: Any) -> Any:
+        return scores
+
 
 Block = Callable[[LanguageModel], AbstractContextManager[Any]]
 
@@ -22,8 +26,8 @@ Block = Callable[[LanguageModel], AbstractContextManager[Any]]
 @pytest.mark.parametrize(
     "block",
     [
-        lambda language_model: watched(language_model, language_model.layers, lambda call: None),
-        lambda language_model: edited(language_model, seen=lambda index, weights: None),
+        lambda language_model: watched(language_model, lambda call: None),
+        lambda language_model: tapped(language_model, [(layer, Unchanged()) for layer in language_model.layers]),
     ],
     ids=["watched", "edited"],
 )

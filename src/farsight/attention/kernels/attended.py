@@ -31,7 +31,6 @@ class Kernel(Protocol):
         attention_mask: Tensor | None,
         *,
         scaling: float,
-        score_scale: float = 1.0,
         is_causal: bool = True,
         softcap: float | None = None,
         sliding_window: int | None = None,

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from farsight.attention.kernel import Attended, needs_gradient
+from farsight.attention.kernels.attended import Attended, needs_gradient
 from farsight.errors import UnsupportedModelError
 
 # The option that makes a function return (output, log-sum-exp, ...): FlashAttention 4, then 3 and 2.
@@ -25,7 +25,6 @@ def flash(
     attention_mask: Tensor | None,
     *,
     scaling: float,
-    score_scale: float = 1.0,
     is_causal: bool = True,
     softcap: float | None = None,
     sliding_window: int | None = None,
@@ -41,10 +40,9 @@ def flash(
     """
     from transformers.modeling_flash_attention_utils import _upad_input, lazy_import_flash_attention
 
-    if position_bias is not None or (softcap is not None and score_scale != 1.0):
+    if position_bias is not None:
         raise UnsupportedModelError(
-            f"{implementation} takes no position bias, and no score_scale beside a soft-cap: "
-            "load the model with attn_implementation='eager'"
+            f"{implementation} takes no position bias: load the model with attn_implementation='eager'"
         )
     if indices is not None or block_indices is not None:
         raise UnsupportedModelError(
@@ -59,7 +57,7 @@ def flash(
     target = query.dtype if query.dtype in (torch.float16, torch.bfloat16) else torch.bfloat16
     # flash functions take (batch, length, heads, head_dim)
     query, key, value = (states.transpose(1, 2).to(target) for states in (query, key, value))
-    options: dict[str, Any] = {"softmax_scale": scaling * score_scale, "causal": is_causal}
+    options: dict[str, Any] = {"softmax_scale": scaling, "causal": is_causal}
     if sliding_window is not None and key.shape[1] > sliding_window:
         options["window_size"] = (sliding_window - 1, sliding_window - 1)
     if softcap is not None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention.flex_attention import AuxRequest, BlockMask, create_mask, flex_attention
 
-from farsight.attention.kernel import Attended, repeat_heads
+from farsight.attention.kernels.attended import Attended, repeat_heads
 
 
 def flex(
@@ -21,7 +21,6 @@ def flex(
     attention_mask: Tensor | BlockMask | None,
     *,
     scaling: float,
-    score_scale: float = 1.0,
     softcap: float | None = None,
     position_bias: Tensor | None = None,
     **_: Any,
@@ -35,8 +34,6 @@ def flex(
             score = softcap * torch.tanh(score / softcap)
         if position_bias is not None:
             score = score + position_bias[batch, head, q_index, kv_index]
-        if score_scale != 1.0:
-            score = score * score_scale
         if bias is not None:
             score = score + bias[batch, 0, q_index, kv_index]
         return score
@@ -47,7 +44,7 @@ def flex(
         query,
         repeat_heads(key, groups),
         repeat_heads(value, groups),
-        score_mod=score_mod if (softcap, position_bias, bias) != (None, None, None) or score_scale != 1 else None,
+        score_mod=score_mod if (softcap, position_bias, bias) != (None, None, None) else None,
         block_mask=block_mask,
         scale=scaling,
         return_aux=AuxRequest(lse=True),

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend
 
-from farsight.attention.kernel import Attended, needs_gradient, repeat_heads
+from farsight.attention.kernels.attended import Attended, needs_gradient, repeat_heads
 from farsight.errors import UnsupportedModelError
 
 try:
@@ -36,7 +36,6 @@ def sdpa_attention(
     attention_mask: Tensor | None,
     *,
     scaling: float,
-    score_scale: float = 1.0,
     is_causal: bool = True,
     softcap: float | None = None,
     position_bias: Tensor | None = None,
@@ -61,8 +60,8 @@ def sdpa_attention(
         key, value = key[:, :, :queries], value[:, :, :queries]
     bias = _additive(attention_mask, query)
     if position_bias is not None:
-        bias, causal = _with_places(bias, position_bias[..., : key.shape[2]] * score_scale, causal), False
-    output, lse = _fused(query, key, value, bias, causal, scaling * score_scale)
+        bias, causal = _with_places(bias, position_bias[..., : key.shape[2]], causal), False
+    output, lse = _fused(query, key, value, bias, causal, scaling)
     if output.shape[1] != heads:  # queries of one head group were packed as rows
         output = output.reshape(output.shape[0], heads, queries, value.shape[-1])
         lse = lse.reshape(lse.shape[0], heads, queries)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from farsight.attention.kernel import Attended, repeat_heads
+from farsight.attention.kernels.attended import Attended, repeat_heads
 
 
 def eager_attention(
@@ -18,7 +18,6 @@ def eager_attention(
     attention_mask: Tensor | None,
     *,
     scaling: float,
-    score_scale: float = 1.0,
     softcap: float | None = None,
     position_bias: Tensor | None = None,
     **_: Any,
@@ -34,8 +33,6 @@ def eager_attention(
         scores = torch.tanh(scores / softcap) * softcap
     if position_bias is not None:
         scores = scores + position_bias
-    if score_scale != 1.0:
-        scores = scores * score_scale
     if attention_mask is not None:
         scores = scores + attention_mask[..., : key.shape[-2]]
     scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
