@@ -16,9 +16,9 @@ from transformers import PreTrainedModel
 
 from farsight import FarSight, UnsupportedModelError
 from farsight.attention.layers import locate
-from farsight.constant_gate import ConstantGate
 from farsight.method import Method
 from farsight.methods import METHODS
+from farsight.methods.constant_gate import ConstantGate
 
 T5 = {
     "model_type": "t5", "vocab_size": 128, "d_model": 64, "d_kv": 16, "d_ff": 48, "num_layers": 2,

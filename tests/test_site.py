@@ -82,7 +82,7 @@ def test_blocks_for_the_site_are_uncovered_with_the_pages_they_do_not_name(tmp_p
 def test_the_facts_of_a_method_are_those_of_its_class() -> None:
     lines = module("method_pages").facts(METHODS["vcd"]).splitlines()
     rows = dict(line.strip("| ").split(" | ", 1) for line in lines[2:])
-    assert rows["class"] == "{py:class}`farsight.rivals.vcd.VCD`"
+    assert rows["class"] == "{py:class}`farsight.methods.vcd.VCD`"
     assert rows["changes"] == "logits"
     assert rows["extra passes"].startswith("1 ")
     assert rows["time"].endswith(" times that of greedy decoding ([how](../benchmarks.md))")

@@ -16,14 +16,40 @@ if TYPE_CHECKING:
     from farsight.farsight import FarSight
     from farsight.method import Composed, Method, Plain, active_method, disable, enable
     from farsight.methods import METHODS
+    from farsight.methods.avisc import AvisC
+    from farsight.methods.beam_search import BeamSearch
+    from farsight.methods.constant_gate import ConstantGate
+    from farsight.methods.deco import DeCo
+    from farsight.methods.dola import DoLa
+    from farsight.methods.edvt import EDVT
+    from farsight.methods.farsight_released import FarSightReleased
+    from farsight.methods.fixvpe import FixVPE
+    from farsight.methods.icd import ICD
+    from farsight.methods.m3id import M3ID
+    from farsight.methods.opera import OPERA
+    from farsight.methods.pai import PAI
+    from farsight.methods.vcd import VCD
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "EDVT",
+    "ICD",
+    "M3ID",
     "METHODS",
+    "OPERA",
+    "PAI",
+    "VCD",
+    "AvisC",
+    "BeamSearch",
     "Composed",
+    "ConstantGate",
+    "DeCo",
+    "DoLa",
     "FarSight",
     "FarSightError",
+    "FarSightReleased",
+    "FixVPE",
     "InputError",
     "Method",
     "Plain",
@@ -36,11 +62,24 @@ __all__ = [
 
 # PyTorch and Transformers take seconds to import, which `farsight --help` must not wait for.
 _HOMES = {
+    "AvisC": "methods.avisc",
+    "BeamSearch": "methods.beam_search",
     "Composed": "method",
-    "METHODS": "methods",
+    "ConstantGate": "methods.constant_gate",
+    "DeCo": "methods.deco",
+    "DoLa": "methods.dola",
+    "EDVT": "methods.edvt",
     "FarSight": "farsight",
+    "FarSightReleased": "methods.farsight_released",
+    "FixVPE": "methods.fixvpe",
+    "ICD": "methods.icd",
+    "M3ID": "methods.m3id",
+    "METHODS": "methods",
     "Method": "method",
+    "OPERA": "methods.opera",
+    "PAI": "methods.pai",
     "Plain": "method",
+    "VCD": "methods.vcd",
     "active_method": "method",
     "disable": "method",
     "enable": "method",

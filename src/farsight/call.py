@@ -37,7 +37,7 @@ class Call:
     prompt_slots: int = 0
     new_tokens: int = 0
     mask: Tensor | None = None
-    device: torch.device = torch.device("cpu")
+    device: torch.device | None = None
     prepared: bool = False
     assisted: bool = False
     started: bool = False

@@ -268,7 +268,7 @@ class _Rows:
         return f"decoder_{argument}" if self.language_model.behind_encoder else argument
 
     def _visual(self, ids: Tensor | None, slots: int) -> Tensor | None:
-        """Image tokens of a prompt, ``(batch, slots)``, where they matter; those of an encoder-decoder are elsewhere."""
+        """Image tokens of a prompt, ``(batch, slots)``, where they matter (an encoder-decoder has none here)."""
         if self.rows != "text" or self.language_model.behind_encoder:
             return None
         if ids is None or ids.shape[1] != slots:
@@ -278,9 +278,9 @@ class _Rows:
         return visual_token_mask(self.model, ids)
 
     def used(self, forward: Forward, call: LayerCall) -> Tensor | None:
-        """How many slots ahead of each row its own mask already allows, ``(batch, 1 or heads, queries)``; None for none.
+        """How many slots ahead of each row its own mask already allows, ``(batch, 1 or heads, queries)``.
 
-        Found once per mask of a forward. (A single row is the newest of its sequence and has nothing ahead.)
+        None for none. Found once per mask of a forward. (A single row is the newest and has nothing ahead.)
         """
         queries, keys, mask = call.query.shape[2], call.key.shape[2], call.mask
         if queries == 1 or (mask is None and call.is_causal):

@@ -21,7 +21,7 @@ def slots_ahead(
     prompt_slots: int,
     new_tokens: int,
     visual: Tensor | None,
-    device: torch.device,
+    device: torch.device | None,
 ) -> Tensor:
     """Register slots ahead of every slot of a sequence to be, ``(batch or 1, slots)``; 0 where a row owns none.
 
@@ -46,14 +46,15 @@ def slots_ahead(
     else:
         positions = token_positions(torch.nn.functional.pad(mask.to(device), (0, slots - prompt_slots), value=1))
         real = mask.ne(0).sum(-1, keepdim=True).to(device)
+    owned: Tensor | None = None
     if rows == "text" and visual is not None:
         owned = ~torch.nn.functional.pad(visual.to(device), (0, slots - prompt_slots))
         if len(owned) >= len(positions):
             positions = rows_for_batch(positions, len(owned))
             real = rows_for_batch(real, len(owned))
         owned = rows_for_batch(owned, len(positions))
-    else:
-        owned = positions >= real - 1 if rows == "generated" else None
+    elif rows == "generated":
+        owned = positions >= real - 1
     ahead = _until(horizon, positions, real + new_tokens)
     return ahead if owned is None else torch.where(owned, ahead, 0.0)
 

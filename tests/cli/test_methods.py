@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from farsight import METHODS, FarSight
-from farsight.rivals.opera import OPERA
+from farsight.methods.opera import OPERA
 
 
 def test_every_method_is_listed_with_its_paper_and_parameters(run: Any) -> None:

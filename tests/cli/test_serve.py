@@ -158,8 +158,8 @@ def test_a_page_that_was_led_here_under_another_name_gets_nothing(server: str) -
 def test_a_search_is_not_streamed(model: Path) -> None:
     from fastapi import HTTPException
 
+    from farsight.methods.beam_search import BeamSearch
     from farsight.openai_server import _Chat
-    from farsight.rivals.beam_search import BeamSearch
 
     loaded = load(model, device="cpu")
     body = {"messages": [{"role": "user", "content": "Hello?"}], "stream": True}

@@ -10,7 +10,7 @@ from tiny_model import CLASSES
 
 import farsight.attention.names
 from farsight import FarSight, Plain
-from farsight.constant_gate import ConstantGate
+from farsight.methods.constant_gate import ConstantGate
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,10 @@ from farsight.diagnose.collector import Collected
 from farsight.diagnose.layout import Layout
 from farsight.diagnose.replay import generated, replayed
 from farsight.inputs.checkpoints import LoadedModel
-from farsight.rivals.beam_search import BeamSearch
-from farsight.rivals.farsight_released import FarSightReleased
-from farsight.rivals.pai import PAI
-from farsight.rivals.vcd import VCD
+from farsight.methods.beam_search import BeamSearch
+from farsight.methods.farsight_released import FarSightReleased
+from farsight.methods.pai import PAI
+from farsight.methods.vcd import VCD
 
 NEW = 7
 

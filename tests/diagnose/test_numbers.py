@@ -130,7 +130,7 @@ def test_objects_are_true_or_false_where_it_is_known(loaded: LoadedModel) -> Non
 
 
 def test_edited_scores_have_no_log_z_of_their_own(loaded: LoadedModel) -> None:
-    from farsight.rivals.edvt import EDVT
+    from farsight.methods.edvt import EDVT
 
     assert not has_log_z(seen(loaded, EDVT()))
     assert has_log_z(seen(loaded))

@@ -9,10 +9,10 @@ from tiny_checkpoint import save_tiny_llava
 
 from farsight import FarSight, InputError, Plain
 from farsight.attention import locate, watched
-from farsight.constant_gate import ConstantGate
 from farsight.evaluate.local import answer
 from farsight.inputs.checkpoints import LoadedModel, load
 from farsight.inputs.prompts import prompt_inputs
+from farsight.methods.constant_gate import ConstantGate
 
 PROMPTS = ["Describe.", "Is there a red ball in this picture, on the left?", "What is this?"]
 

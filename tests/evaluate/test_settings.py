@@ -8,7 +8,7 @@ import pytest
 
 from farsight import FarSight, InputError, Plain, SettingError
 from farsight.evaluate.settings import parse_method, parse_methods, read_methods
-from farsight.rivals.beam_search import BeamSearch
+from farsight.methods.beam_search import BeamSearch
 
 
 def test_names_and_parameters_make_methods_by_label() -> None:

@@ -10,7 +10,7 @@ from farsight import FarSight
 from farsight.errors import SettingError
 from farsight.lmms_eval.arguments import choose_base, choose_method, with_device_map
 from farsight.method import Composed, Plain
-from farsight.rivals.vcd import VCD
+from farsight.methods.vcd import VCD
 
 
 class TakesNoMore:

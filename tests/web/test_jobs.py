@@ -14,7 +14,7 @@ from farsight.errors import SettingError
 from farsight.farsight import FarSight
 from farsight.inputs.checkpoints import load
 from farsight.method import Composed, Plain, active_method
-from farsight.rivals.opera import OPERA
+from farsight.methods.opera import OPERA
 from farsight.web.cancelling import CancelledError, stops
 from farsight.web.choices import METHOD_NAMES, chosen_method
 from farsight.web.comparing import Question, compared

@@ -51,7 +51,7 @@ class LayerCall:
     """For a `Tap.see`: log of the softmax denominator, ``(batch, heads, queries)``, the model's own sink included;
     None where the kernel gives none"""
     factor: Tensor | None = None
-    """For a `Tap.see`: what each row kept after gates and the model's own sink, ``(batch, heads, queries)``; None: all"""
+    """For a `Tap.see`: what rows kept after gates and the model's own sink, ``(batch, heads, queries)``; None: all"""
     weights: Tensor | None = None
     """For a `Tap.see`: ``(batch, heads, queries, keys)`` as they were applied, where the kernel gives them"""
 

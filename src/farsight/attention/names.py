@@ -100,7 +100,8 @@ def named(language_model: LanguageModel, attend: Callable[[str], Callable[..., A
     attend
         Gives the function to register beside an implementation; asked once for each name.
     """
-    asks = any(_asks_for_the_name(kind) for kind in {type(module) for module in language_model.module.modules()})
+    kinds: set[Any] = {type(module) for module in language_model.module.modules()}
+    asks = any(_asks_for_the_name(kind) for kind in kinds)
     entered: list[_Named] = []
     try:
         for config in language_model.configs:

@@ -32,7 +32,7 @@ _KNOWN |= {"s_aux", "sinks", "softcap", "position_bias", "sliding_window", "cach
 
 
 class Tap:
-    """Something done to the attention of the layers that carry it. A subclass overrides what it does, one or several."""
+    """Something done to the attention of the layers that carry it; a subclass overrides what it does."""
 
     def edit(self, scores: Tensor, call: LayerCall) -> Tensor:
         """Change the scores ``(batch, heads, queries, keys)`` before the softmax.

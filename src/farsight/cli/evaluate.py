@@ -188,7 +188,7 @@ def _stopping(out: Path) -> Iterator[None]:
 
 
 def _controls(chosen: dict[str, Method]) -> dict[str, Method]:
-    from farsight.constant_gate import ConstantGate
+    from farsight.methods.constant_gate import ConstantGate
 
     gates = {f"constant(value={value})": ConstantGate(value=value) for value in (0.9, 1.1)}
     return {label: gate for label, gate in gates.items() if gate not in chosen.values()}

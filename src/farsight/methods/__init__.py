@@ -1,0 +1,12 @@
+"""Every method, one file each, and the registry by which commands and tables know them."""
+
+from farsight.methods.registry import (
+    METHODS,
+    changed_settings,
+    defaults_of,
+    make_method,
+    name_of,
+    settings_of,
+)
+
+__all__ = ["METHODS", "changed_settings", "defaults_of", "make_method", "name_of", "settings_of"]

@@ -1,0 +1,68 @@
+"""A constant gate: the control that tells what registers do from merely weaker attention."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from farsight.attention import AttentionLayer, LayerCall, Tap, locate, tapped
+from farsight.errors import SettingError
+from farsight.method import Method
+from farsight.setting_checks import as_tuples, check_by_head
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConstantGate(Method):
+    """Multiply the attention of every row by the same number.
+
+    Registers multiply a row by ``Z / (Z + R)``, which depends on its scores and its place. If a constant did the same,
+    the method's effect would be nothing but weaker attention.
+
+    Parameters
+    ----------
+    value
+        The factor: a number, one per layer, or one per layer and head (such as the mean gates of registers).
+
+    Raises
+    ------
+    SettingError
+        If the value has no meaning, or does not fit the model's layers and heads.
+    """
+
+    name: ClassVar[str] = "constant"
+    paper: ClassVar[str] = "a control, from no paper"
+    changes: ClassVar[str] = "gate"
+
+    value: float | tuple[float, ...] | tuple[tuple[float, ...], ...] = 0.9
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "value", as_tuples(self.value))
+        check_by_head("value", self.value)
+
+    @contextmanager
+    def applied(self, model: nn.Module) -> Iterator[None]:
+        """Put the gates into the language model of ``model``; see `Method`."""
+        language_model = locate(model, encoder_decoder=True)
+        layers = language_model.layers
+        values: tuple[Any, ...] = self.value if isinstance(self.value, tuple) else (self.value,) * len(layers)
+        if len(values) != len(layers):
+            raise SettingError(f"value has {len(values)} layers, this model has {len(layers)}")
+        taps = [(layer, _Constant(layer, value)) for layer, value in zip(layers, values, strict=True)]
+        with tapped(language_model, taps):
+            yield
+
+
+class _Constant(Tap):
+    def __init__(self, layer: AttentionLayer, value: float | tuple[float, ...]) -> None:
+        if isinstance(value, tuple) and len(value) != layer.heads:
+            raise SettingError(f"value has {len(value)} heads, layer {layer.index} has {layer.heads}")
+        self.value = torch.tensor(value, dtype=torch.float64).reshape(-1, 1)
+
+    def gate(self, lse: Tensor, call: LayerCall) -> Tensor:
+        """Multiply every row of a head by the same number."""
+        return self.value.to(lse).expand_as(lse)

@@ -1,0 +1,131 @@
+"""Every method by name: the rows of a comparison, the choices of the command line."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
+
+from farsight.errors import SettingError
+from farsight.farsight import FarSight
+from farsight.method import Composed, Method, Plain, parts
+from farsight.methods.avisc import AvisC
+from farsight.methods.beam_search import BeamSearch
+from farsight.methods.constant_gate import ConstantGate
+from farsight.methods.deco import DeCo
+from farsight.methods.dola import DoLa
+from farsight.methods.edvt import EDVT
+from farsight.methods.farsight_released import FarSightReleased
+from farsight.methods.fixvpe import FixVPE
+from farsight.methods.icd import ICD
+from farsight.methods.m3id import M3ID
+from farsight.methods.opera import OPERA
+from farsight.methods.pai import PAI
+from farsight.methods.vcd import VCD
+
+LOAD = "load"
+"""A setting that is no parameter: the file that has them, for methods that read one."""
+METHODS: dict[str, type[Method]] = {
+    method.name: method
+    for method in (
+        Plain,
+        FarSight,
+        FarSightReleased,
+        BeamSearch,
+        OPERA,
+        VCD,
+        ICD,
+        M3ID,
+        PAI,
+        AvisC,
+        DoLa,
+        DeCo,
+        FixVPE,
+        EDVT,
+        ConstantGate,
+    )
+}
+
+
+def make_method(name: str, settings: Mapping[str, Any]) -> Method:
+    """Make the method called ``name`` with these settings.
+
+    Raises
+    ------
+    SettingError
+        If there is no such method or setting, with the nearest that there is; or if a value has no meaning.
+    """
+    if name not in METHODS:
+        raise SettingError(
+            f"unknown method '{name}'{_nearest(name, list(METHODS))}; choose one of {', '.join(METHODS)}"
+        )
+    if LOAD in settings:
+        return _loaded(name, settings)
+    known = [field.name for field in fields(METHODS[name])]
+    for setting in settings:
+        if setting not in known:
+            has = f"it has {', '.join(known)}" if known else "it has none"
+            raise SettingError(f"method '{name}' has no setting '{setting}'{_nearest(setting, known)}; {has}")
+    return METHODS[name](**settings)
+
+
+def _loaded(name: str, settings: Mapping[str, Any]) -> Method:
+    kind: Any = METHODS[name]
+    if not hasattr(kind, LOAD):
+        raise SettingError(f"method '{name}' reads no file of settings; leave out {LOAD}")
+    if len(settings) > 1:
+        other = next(setting for setting in settings if setting != LOAD)
+        raise SettingError(f"a file has all settings of '{name}': leave out {other}, or {LOAD}")
+    path = settings[LOAD]
+    if not isinstance(path, str | Path):
+        raise SettingError(f"{LOAD} must be the name of a file, got {path!r}")
+    made: Method = kind.load(path)
+    return made
+
+
+def settings_of(method: Method) -> dict[str, Any]:
+    """Settings of a method as JSON can write them, its name first; of a composed one, those of all its parts."""
+    if isinstance(method, Composed):
+        return {"name": name_of(method), "methods": [settings_of(part) for part in method.methods]}
+
+    return {"name": method.name} | {field.name: _as_json(getattr(method, field.name)) for field in fields(method)}
+
+
+def defaults_of(kind: type[Method]) -> dict[str, Any]:
+    """Give the parameters of a method with their defaults, as JSON can write them; None for one that must be given."""
+    return {field.name: None if field.default is MISSING else _as_json(field.default) for field in fields(kind)}
+
+
+def name_of(method: Method) -> str:
+    """Name a method: ``farsight``, or ``farsight+beam`` if it is composed."""
+    return "+".join(part.name for part in parts(method))
+
+
+def changed_settings(method: Method) -> str:
+    """The settings of a method that are not its defaults: ``sigma=0.1, rows=generated``."""
+    values = {field.name: (getattr(method, field.name), field.default) for field in fields(method)}
+    return ", ".join(f"{name}={_brief(value)}" for name, (value, default) in values.items() if value != default)
+
+
+def _brief(value: Any) -> str:
+    """A value as labels show it: tables of many numbers by their range."""
+    if not isinstance(value, tuple) or not any(isinstance(row, tuple) for row in value):
+        return str(value)
+    numbers = [number for row in value for number in (row if isinstance(row, tuple) else (row,))]
+    return str(value) if len(numbers) <= 4 else f"{len(numbers)} from {min(numbers):.3g} to {max(numbers):.3g}"
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, tuple | list | set | frozenset | range):
+        return [_as_json(item) for item in value]
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f", did you mean '{near[0]}'?" if near else ""

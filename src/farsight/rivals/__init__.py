@@ -1,1 +1,0 @@
-"""Other training-free methods, one file each."""
