@@ -16,7 +16,7 @@ from farsight.methods import METHODS
         (["--sigma", "-1"], "sigma must be"),
         (["--sigma", "nan"], "sigma must be"),
         (["--sigma", "wide"], "'--sigma'"),
-        (["--horizon", "far"], "horizon must be one of generation, infinite, current"),
+        (["--horizon", "far"], "horizon must be one of generation, infinite"),
         (["--horizon", "0"], "horizon must be"),
         (["--horizon", "nan"], "horizon must be"),
         (["--profile", "round"], "profile must be"),

@@ -56,18 +56,11 @@ Sigma = Annotated[
 ]
 Horizon = Annotated[
     str | None,
-    typer.Option(metavar="H", help="generation, infinite, current, or a length in tokens.", rich_help_panel=_METHOD),
+    typer.Option(metavar="H", help="generation, infinite, or a length in tokens.", rich_help_panel=_METHOD),
 ]
 Strength = Annotated[
     float | None, typer.Option(metavar="X", help="Factor on the register mass.", rich_help_panel=_METHOD)
 ]
-Absorb = Annotated[
-    float | None,
-    typer.Option(
-        metavar="SHARE", help="What registers absorb of the prompt, such as 0.05; sets the strength.",
-        rich_help_panel=_METHOD,
-    ),
-]  # fmt: skip
 Profile = Annotated[
     str | None,
     typer.Option(metavar="P", help="linear, none, or a constant register score.", rich_help_panel=_METHOD),

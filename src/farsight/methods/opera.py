@@ -193,8 +193,12 @@ def _search(
         )
         calls.call.part = (first, beams, total)
         found.append(search.run(input_ids[rows], logits[rows]))
+    output = _output(found, generation_config, beams)
+    if generation_config.return_dict_in_generate and len(output.sequences) == 1:
+        calls.call.part = (0, 1, total)
+        output.past_key_values = search.cache_of(found[0].texts[0])
     calls.call.part = None
-    return _output(found, generation_config, beams)
+    return output
 
 
 def _image_tokens(

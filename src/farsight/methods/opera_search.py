@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -10,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from farsight.errors import UnsupportedModelError
 from farsight.methods.beam_cache import BeamCache, NewStates, joined
 from farsight.methods.finished import Finished, Hypothesis
 from farsight.methods.newest_row import NewestRow
@@ -219,13 +219,19 @@ class Search:
         beams = self.settings.num_beams
         known = repeated(self._inputs_of_length(length), len(tokens) // beams, beams)
         inputs = self.model.prepare_inputs_for_generation(tokens, next_sequence_length=new, **known)
-        if inputs["input_ids"].shape[1] != new:
-            raise UnsupportedModelError(
-                "another method feeds old tokens again with each new one (FarSight with horizon='current'), which a "
-                "search that takes tokens back cannot follow: use horizon='generation'"
-            )
         output = self.model(**inputs, return_dict=True)
         return as_scores(output.logits[:, -1])
+
+    def cache_of(self, text: Hypothesis) -> Any:
+        """Compute the cache of one text again, without its last token: what greedy decoding leaves."""
+        cache, new = self.cache.cache, len(text.parents) - 1
+        cache.layers = [copy.copy(layer) for layer in self.cache.prompt]
+        if new:
+            known = of_rows(self._inputs_of_length(new), 0, 1, self.settings.num_beams)
+            tokens = text.tokens[None, :-1]
+            inputs = self.model.prepare_inputs_for_generation(tokens, next_sequence_length=new, **known)
+            self.model(**inputs, return_dict=True)
+        return cache
 
     def _inputs_of_length(self, length: int) -> dict[str, Any]:
         """Masks and positions grow with the text, as in Transformers' own loops."""
