@@ -209,7 +209,7 @@ def _recomputed(calls: Calls, language_model: LanguageModel) -> Iterator[None]:
     known: dict[int, tuple[ref[Tensor], Forward]] = {}
 
     def before_layer(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if not module.training or not torch.is_grad_enabled():
+        if not module.training:
             return
         given = (
             (kwargs.get("position_embeddings") or [None])[0],

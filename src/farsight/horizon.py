@@ -107,6 +107,10 @@ def used_ahead(mask: Tensor, first: int) -> Tensor | None:
     UnsupportedModelError
         If allowed slots ahead of a row have gaps between them.
     """
+    if torch.compiler.is_compiling():  # no branches in there, and gaps are not looked for
+        ahead = allowed_in(mask).triu(first + 1)
+        rows = first + torch.arange(mask.shape[2], device=mask.device)
+        return (ahead & allowed_in(mask).any(2)[..., rows].unsqueeze(-1)).sum(-1)
     counts, blocks = [], False
     for start in range(0, mask.shape[2], _MASK_ROWS):
         part = mask[:, :, start : start + _MASK_ROWS]

@@ -16,8 +16,8 @@ import math
 import torch
 from torch import Tensor
 
-PAPER_SIGMA = math.log(256, 1024)
-"""Decay rate of the paper, ``log_alpha(seq)`` with ``seq = 256`` and ``alpha = 1024``: 0.8."""
+PAPER_SIGMA = 0.8
+"""Decay rate of the paper: ``log_alpha(seq)`` with ``seq = 256`` and ``alpha = 1024``."""
 
 
 _NO_REGISTERS = -1e20

@@ -46,8 +46,8 @@ def test_a_method_on_a_part_works_on_the_whole_or_says_that_it_does_not(method: 
 def test_a_loop_of_ones_own_needs_a_horizon_that_it_can_know(rows: str) -> None:
     model = models.llama()
     ids = models.prompt(model)["input_ids"]
+    past = model(ids, use_cache=True).past_key_values
     with torch.no_grad(), FarSight(rows=rows)(model), pytest.raises(SettingError, match="set horizon='infinite'"):
-        past = model(ids, use_cache=True).past_key_values
         model(ids[:, :1], past_key_values=past)
     with torch.no_grad(), FarSight(sigma=0.1, rows=rows, horizon="infinite")(model):
         past = model(ids, use_cache=True).past_key_values
@@ -77,12 +77,11 @@ def test_an_implementation_set_inside_a_block_is_followed_or_an_error(method: Me
         expected = torch.cat(greedy(model).logits)
     with method(model):
         model.set_attn_implementation("eager")
-        try:
-            found = torch.cat(greedy(model).logits)
-        except FarSightError as error:
-            assert "inside a method's block" in str(error)
+        if method.name in ("plain", "beam", "dola", "deco", "vcd", "icd", "m3id"):  # they leave attention alone
+            torch.testing.assert_close(torch.cat(greedy(model).logits), expected, atol=1e-4, rtol=1e-4)
         else:
-            torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+            with pytest.raises(FarSightError, match="inside a method's block"):
+                greedy(model)
     configs = [model.config, model.config.text_config, model.config.vision_config]
     assert {config._attn_implementation for config in configs} == {"eager"}
 

@@ -195,5 +195,3 @@ def test_a_generate_inside_a_generate_has_a_call_of_its_own(method: Method) -> N
         )
     torch.testing.assert_close(torch.cat(output.logits), expected[0], atol=1e-5, rtol=0)
     torch.testing.assert_close(found[0], expected[1], atol=1e-5, rtol=0)
-
-

@@ -7,12 +7,14 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from farsight.attention import locate
+from farsight.call import replaced
 from farsight.errors import SettingError, UnsupportedModelError
 from farsight.setting_checks import as_tuples, is_whole
 
@@ -134,7 +136,7 @@ def early_exits(found: Exit, layers: Sequence[int], combine: Combine, *, final_n
 
     names = list(inspect.signature(found.model.forward).parameters)
 
-    def begin(module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
+    def begin(args: Any, kwargs: dict[str, Any]) -> None:
         given = {**dict(zip(names, args, strict=False)), **kwargs}
         if given.get("labels") is not None:
             raise SettingError("a loss would be that of the plain logits: compute it outside of the method's block")
@@ -149,7 +151,7 @@ def early_exits(found: Exit, layers: Sequence[int], combine: Combine, *, final_n
     def at_head(module: nn.Module, args: Any, output: Tensor) -> None:
         forward.head = args[0], output
 
-    def end(module: nn.Module, args: Any, output: Any) -> Any:
+    def end(output: Any) -> Any:
         if not hasattr(output, "logits") or forward.head is None:
             raise UnsupportedModelError("earlier layers are read in forwards that give logits, with return_dict=True")
         if not forward.checked and not torch.compiler.is_compiling():
@@ -171,8 +173,14 @@ def early_exits(found: Exit, layers: Sequence[int], combine: Combine, *, final_n
             stack.callback(found.layers[layer].register_forward_pre_hook(read(layer), with_kwargs=True).remove)
         stack.callback(found.norm.register_forward_pre_hook(read(found.depth), with_kwargs=True).remove)
         stack.callback(found.head.register_forward_hook(at_head).remove)
-        stack.callback(found.model.register_forward_pre_hook(begin, with_kwargs=True).remove)
-        stack.callback(found.model.register_forward_hook(end).remove)
+        own_forward = found.model.forward
+
+        @wraps(own_forward)
+        def contrasting(*args: Any, **kwargs: Any) -> Any:
+            begin(args, kwargs)
+            return end(own_forward(*args, **kwargs))
+
+        stack.enter_context(replaced(found.model, "forward", contrasting))
         yield
 
 

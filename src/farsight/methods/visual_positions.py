@@ -96,7 +96,7 @@ class _Moved(Tap):
         dtype = torch.promote_types(call.query.dtype, torch.float32)
         query = rotation.last(queries).undo(call.query.to(dtype))
         key = repeat_heads(call.key, query.shape[1] // call.key.shape[1]).to(dtype)
-        moved = call.scores(query, self.method.moved(key, rotation, visual))
+        moved = call.scores(query, self.method.moved(key, rotation, visual)).to(dtype)  # autocast: half precision
         text = ~visual[:, -queries:]
         pairs = text[:, None, :, None] & visual[:, None, None, :]
         return torch.where(pairs, torch.lerp(scores.to(dtype), moved, float(self.method.strength)), scores.to(dtype))

@@ -183,8 +183,12 @@ def _written_out(
     if causal:
         rows = torch.arange(scores.shape[-2], device=scores.device)
         scores = scores.masked_fill(rows[:, None] < rows, float("-inf"))
-    weights = torch.softmax(scores, dim=-1).nan_to_num(0.0)
-    return (weights @ value.to(accurate)).to(query.dtype), torch.logsumexp(scores, dim=-1)
+    # a row that may read nothing gives nothing, and its gradient is 0 and not NaN
+    empty = scores.isneginf().all(-1, keepdim=True)
+    scores = scores.masked_fill(empty, 0.0)
+    weights = torch.softmax(scores, dim=-1).masked_fill(empty, 0.0)
+    lse = torch.logsumexp(scores, dim=-1).masked_fill(empty.squeeze(-1), float("-inf"))
+    return (weights @ value.to(accurate)).to(query.dtype), lse
 
 
 _verdicts: dict[str, bool] = {}
