@@ -119,7 +119,7 @@ def test_calibrated_registers_absorb_the_wanted_share(run: Any, model: Path, pic
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "cannot be read"),
+        ("{", "is not JSON"),
         ("[]", "is no calibration"),
         ('{"format": "farsight calibration", "version": 2}', "has version 2"),
         ('{"format": "farsight calibration", "version": 1}', "lacks"),

@@ -31,7 +31,7 @@ def test_json_has_what_the_classes_say(run: Any) -> None:
     rows = {row["name"]: row for row in json.loads(run("methods", "--json").stdout)}
     assert set(rows) == set(METHODS)
     assert rows["farsight"]["parameters"]["sigma"] == FarSight().sigma
-    assert rows["farsight"]["changes"] == ["attention"]
+    assert rows["farsight"]["changes"] == ["gate"]
     assert rows["farsight"]["extra_forwards"] == 0
     assert rows["opera"] == {
         "name": "opera",

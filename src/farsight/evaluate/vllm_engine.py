@@ -141,7 +141,7 @@ def additional_config(method: Method) -> dict[str, Any]:
             f"method 'farsight' with horizon={method.horizon} is no constant per head, which is what vLLM can serve: "
             "write farsight(horizon=infinite), or pass --engine local"
         )
-    settings = {name: value for name, value in settings_of(method).items() if name not in ("name", "tolerance")}
+    settings = {name: value for name, value in settings_of(method).items() if name != "name"}
     try:
         Sinks.read({NAME: settings})
     except SettingError as error:

@@ -19,7 +19,7 @@ NAME = "farsight"
 
 _NO_REGISTERS = -1e4
 """A sink logit that takes nothing: finite, because not every kernel starts from an infinite one."""
-_SERVED_ALIKE = {"horizon": "infinite", "profile": "linear", "rows": "all", "score_scale": 1.0, "absorb": None}
+_SERVED_ALIKE = {"horizon": "infinite", "profile": "linear", "rows": "all", "score_scale": 1.0}
 """Settings of `farsight.FarSight` that are one constant per head with this value only."""
 
 Strength = float | tuple[float, ...] | tuple[tuple[float, ...], ...]
