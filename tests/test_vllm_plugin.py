@@ -85,7 +85,6 @@ def test_settings_are_read_as_json_has_them() -> None:
         ({"strength": "much"}, "strength must be"),
         ({"horizon": "generation"}, "horizon='generation' is no constant per head"),
         ({"rows": "generated"}, "rows='generated' is no constant per head"),
-        ({"absorb": 0.1}, "absorb=0.1 is no constant per head"),
     ],
 )
 def test_settings_without_meaning_are_refused(settings: Any, problem: str) -> None:
