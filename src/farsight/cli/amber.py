@@ -12,6 +12,7 @@ import typer
 
 from farsight.cli import captions as caption_options
 from farsight.cli import options
+from farsight.cli.terminal import note, say
 from farsight.errors import InputError
 from farsight.files import short_names
 
@@ -92,7 +93,7 @@ def amber(
             "comparisons": {name: one.record() for name, one in comparisons.items()},
             "not_compared": not_compared,
         }
-        print(json_format.dumps(record, indent=2, ensure_ascii=False, allow_nan=False))
+        say(json_format.dumps(record, indent=2, ensure_ascii=False, allow_nan=False))
         return
     _print_scores(scores)
     if comparisons:
@@ -117,8 +118,6 @@ def _scored(path: Path, truth: Amber, vectors: WordVectors | None, *, lenient: b
 
 def _tell(scores: dict[str, AmberScore], vectors: WordVectors | None, words: int, *, lenient: bool) -> None:
     """Say on stderr what was left out, and what may be counted against a model unjustly."""
-    from farsight.cli.tables import note
-
     if vectors is not None and len(vectors.vectors) < words:
         note(f"{vectors.name} has vectors for {len(vectors.vectors)} of AMBER's {words} words")
     for name, score in scores.items():
@@ -201,7 +200,7 @@ def _print_groups(name: str, score: DiscriminativeScore) -> None:
 
 
 def _print_comparisons(baseline: str, comparisons: dict[str, Comparison]) -> None:
-    from farsight.cli.tables import difference, note, print_table
+    from farsight.cli.tables import difference, print_table
 
     found: list[dict[str, Any]] = [dict(one.differences) for one in comparisons.values()]
     rows = [

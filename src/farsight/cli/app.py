@@ -22,6 +22,7 @@ from farsight.cli.methods import methods
 from farsight.cli.pope import pope, pope_questions
 from farsight.cli.scenes import scenes, train
 from farsight.cli.serve import serve
+from farsight.cli.terminal import abandon, note, prepare, say
 from farsight.cli.web import web
 from farsight.errors import FarSightError
 
@@ -32,19 +33,27 @@ class _OneLineErrors(TyperGroup):
     def main(self, args: Sequence[str] | None = None, standalone_mode: bool = True, **extra: Any) -> Any:  # type: ignore[override]
         if not standalone_mode:
             return super().main(args, standalone_mode=False, **extra)
+        prepare()
         try:
             code = super().main(args, standalone_mode=False, **extra)
+            sys.stdout.flush()
         except FarSightError as error:
             _fail(str(error))
         except typer.TyperException as error:
             _fail(error.format_message())
         except (KeyboardInterrupt, typer.Abort):
             sys.exit(130)
+        except OSError as error:
+            if error.filename is None:  # not of a file that was opened: of what is printed
+                abandon(sys.stdout)
+            _fail(f"{error.filename or 'the output'}: {error.strerror or error}; choose another place")
+        except MemoryError:
+            _fail("this needs more memory than there is; give less at once")
         sys.exit(code if isinstance(code, int) else 0)
 
 
 def _fail(message: str) -> NoReturn:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    note(f"error: {message}")
     sys.exit(2)
 
 
@@ -73,7 +82,7 @@ app.command()(train)
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"farsight {__version__}")
+        say(f"farsight {__version__}")
         raise typer.Exit
 
 
@@ -89,4 +98,4 @@ def farsight(
     Start with: farsight describe --compare PICTURE
     """
     if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+        say(context.get_help())

@@ -10,6 +10,7 @@ import typer
 
 from farsight.cli import captions as caption_options
 from farsight.cli import options
+from farsight.cli.terminal import say
 
 if TYPE_CHECKING:
     from farsight.metrics.chair import ChairScore
@@ -64,11 +65,11 @@ def audit(
         write(out / "audit.png", [image(report.draw_curves(audits))])
         write(out / "audit.json", [record])
     if json:
-        print(record)
+        say(record)
         return
     _print(audits, scores, differences, baseline)
     if out is not None:
-        print(f"wrote {out / 'audit.html'}, audit.png and audit.json")
+        say(f"wrote {out / 'audit.html'}, audit.png and audit.json")
 
 
 def _print(
@@ -96,4 +97,4 @@ def _print(
             title=name,
         )
     for name, found in audits.items():
-        print(summary(name, found))
+        say(summary(name, found))

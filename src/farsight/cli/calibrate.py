@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from farsight.cli import options
-from farsight.errors import InputError, SettingError
+from farsight.cli.terminal import say
+from farsight.errors import InputError
 
 PROMPT = "Describe this image in detail."
 
@@ -35,10 +36,6 @@ def calibrate(
 
     farsight eval --methods "greedy,farsight(load=strengths.json)" --out run
     """
-    if max_new_tokens <= 0:
-        raise SettingError(f"--max-new-tokens must be at least 1, not {max_new_tokens}")
-    if not prompt.strip():
-        raise InputError("--prompt is empty; say what to ask about the pictures")
     from farsight.calibration import check_share
 
     check_share(absorb)
@@ -65,11 +62,11 @@ def calibrate(
         )
         found.save(out)
     if json:
-        print(json_format.dumps(vars(found), indent=2, allow_nan=False))
+        say(json_format.dumps(vars(found), indent=2, allow_nan=False))
         return
     strengths = [one for layer in found.strength for one in layer]
-    print(
+    say(
         f"{found.pictures} pictures: registers absorb {100 * found.absorbed:.2f} % with strengths of "
         f"{min(strengths):.3g} to {max(strengths):.3g}"
     )
-    print(f"wrote {out}; use it as FarSight.load('{out}') or farsight(load={out})")
+    say(f"wrote {out}; use it as FarSight.load('{out}') or farsight(load={out})")

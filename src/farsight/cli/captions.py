@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, TypeVar
 
 import typer
 
+from farsight.cli.terminal import new_console, note
 from farsight.errors import InputError
 
 if TYPE_CHECKING:
@@ -61,7 +61,6 @@ def scored(captions: list[Path], objects: list[Path], synonyms: str | None, *, s
 
 def unless_too_few(name: str, compare: Callable[[], T], not_compared: dict[str, str]) -> T | None:
     """Compare, or say on stderr and keep in mind why that cannot be done: the figures stand without."""
-    from farsight.cli.tables import note
     from farsight.metrics.paired import TooFewItemsError
 
     try:
@@ -100,8 +99,6 @@ def compared(
 
 def tell_shared(differences: Mapping[str, Mapping[str, Difference]]) -> None:
     """Say on stderr what differences rest on."""
-    from farsight.cli.tables import note
-
     for name, found in differences.items():
         items = found["chair_s"].items
         note(f"{name}: differences on the {items} pictures that both have, with 95 % paired bootstrap intervals")
@@ -120,8 +117,6 @@ def check_output(out: Path | None, read: list[Path]) -> None:
 
 
 def _tell_skipped(name: str, skipped: list[str]) -> None:
-    from farsight.cli.tables import note
-
     if skipped:
         note(f"{name}: {len(skipped)} bad rows left out; the first: {skipped[0]}")
 
@@ -129,12 +124,11 @@ def _tell_skipped(name: str, skipped: list[str]) -> None:
 @contextmanager
 def _open_with_progress(path: Path) -> Iterator[BinaryIO]:
     from rich import progress
-    from rich.console import Console
     from rich.markup import escape
 
     from farsight.files import opened
 
-    console = Console(file=sys.stderr)
+    console = new_console(errors=True)
     with opened(path) as file:
         if not console.is_terminal:
             yield file

@@ -10,6 +10,7 @@ import typer
 
 from farsight.cli import captions as caption_options
 from farsight.cli import options
+from farsight.cli.terminal import say
 
 PROMPT = "Please describe this image in detail."
 
@@ -69,7 +70,7 @@ def chair(
         rows = ({"file": name} | one.record() for name, score in scores.items() for one in score.captions)
         write_lines(details, (json_format.dumps(row, ensure_ascii=False) for row in rows))
     if json:
-        print(json_format.dumps(_record(scores, qualities, differences, not_compared), indent=2))
+        say(json_format.dumps(_record(scores, qualities, differences, not_compared), indent=2))
         return
     _print_scores(scores, qualities)
     if differences:

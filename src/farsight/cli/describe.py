@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as json_format
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from farsight.cli import options
-from farsight.errors import InputError, SettingError
+from farsight.cli.terminal import new_console, say
+from farsight.errors import SettingError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -65,10 +65,6 @@ def describe(
 
     farsight describe *.jpg --model llava-hf/llava-1.5-7b-hf --json > descriptions.json
     """
-    if max_new_tokens <= 0:
-        raise SettingError(f"--max-new-tokens must be at least 1, not {max_new_tokens}")
-    if not prompt.strip():
-        raise InputError("--prompt is empty; say what to ask about the picture")
     settings = {
         "sigma": sigma,
         "horizon": options.number_or_word(horizon),
@@ -105,7 +101,7 @@ def describe(
         if explain:
             job.vocabulary = vocabulary_for(model, synonyms) if truth is None else truth.vocabulary
         if json:
-            print(json_format.dumps(job.records(images), indent=2, ensure_ascii=False, allow_nan=False))
+            say(json_format.dumps(job.records(images), indent=2, ensure_ascii=False, allow_nan=False))
         elif compare:
             job.compare(images)
         else:
@@ -130,19 +126,19 @@ class _Job:
         from farsight.description import generate
         from farsight.images import open_image
 
-        console = _console()
+        console = new_console()
         for number, path in enumerate(images):
             _title(console, path, first=number == 0)
             image = open_image(path)
-            said = generate(self.loaded, self.methods[0], image, self.prompt, self.max_new_tokens, show=_write)
-            _write("\n" if said.text else "(the model said nothing)\n")
-            console.print(f"{options.label(self.methods[0])}: {said.pace}", style="dim", markup=False, highlight=False)
+            said = generate(self.loaded, self.methods[0], image, self.prompt, self.max_new_tokens, show=_stream)
+            say("" if said.text else "(the model said nothing)")
+            console.print(f"{options.label(self.methods[0])}: {said.pace}", style="dim")
             self._explain(console, path)
 
     def compare(self, images: list[Path]) -> None:
         from farsight.cli.comparison import Side, has_colour, side_by_side
 
-        console = _console()
+        console = new_console()
         colour = has_colour(console)
         labels = [options.label(method) for method in self.methods]
         for number, (path, said) in enumerate(self._said(images)):
@@ -216,31 +212,22 @@ class _Job:
             yield path, said
 
 
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console(file=sys.stdout, highlight=False, soft_wrap=False)
-
-
 def _title(console: Console, path: Path, *, first: bool) -> None:
     if not first:
         console.print()
-    console.print(str(path), style="bold", markup=False, highlight=False)
-    sys.stdout.flush()
+    console.print(str(path), style="bold")
 
 
-def _write(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()
+def _stream(text: str) -> None:
+    say(text, end="")
 
 
 @contextmanager
 def _progress(what: str) -> Iterator[None]:
     """Show on a terminal that something is under way."""
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console(file=sys.stderr)
+    console = new_console(errors=True)
     if not console.is_terminal:
         yield
         return

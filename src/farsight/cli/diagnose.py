@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from farsight.cli import options
-from farsight.errors import InputError, SettingError
+from farsight.cli.terminal import say
 
 PROMPT = "Describe this image in detail."
 
@@ -49,11 +49,6 @@ def diagnose(
 
     farsight diagnose examples/park.png --objects examples/objects.jsonl --synonyms scenes --out diagnosis
     """
-    if max_new_tokens <= 0:
-        raise SettingError(f"--max-new-tokens must be at least 1, not {max_new_tokens}")
-    if not prompt.strip():
-        raise InputError("--prompt is empty; say what to ask about the picture")
-
     from farsight.cli.explain import vocabulary_for
     from farsight.cli.quiet import quiet
     from farsight.cli.truth import read_truth
@@ -89,7 +84,7 @@ def diagnose(
             present=None if truth is None else truth.present(image),
         )
     if json:
-        print(json_format.dumps(written, indent=2, ensure_ascii=False, allow_nan=False))
+        say(json_format.dumps(written, indent=2, ensure_ascii=False, allow_nan=False))
         return
-    print("\n".join(summary(found)))
-    print(f"wrote {out / 'report.html'}, figures as PNG and PDF, arrays as .npz, diagnosis.json")
+    say("\n".join(summary(found)))
+    say(f"wrote {out / 'report.html'}, figures as PNG and PDF, arrays as .npz, diagnosis.json")

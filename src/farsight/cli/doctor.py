@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json as json_format
 import platform
-import sys
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from farsight import __version__
 from farsight.cli import options
+from farsight.cli.terminal import new_console, say
 from farsight.errors import FarSightError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def doctor(
     with quiet():
         report = _examine(options.load(model, device, dtype, attn_implementation))
     if json:
-        print(json_format.dumps(report, indent=2))
+        say(json_format.dumps(report, indent=2))
     else:
         _show(report)
     if not report["switchable"]:
@@ -116,11 +116,10 @@ def _window(layer: AttentionLayer) -> int | None:
 
 
 def _show(report: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(file=sys.stdout, highlight=False)
+    console = new_console()
     facts = Table.grid(padding=(0, 2))
     for name, value in report["versions"].items():
         facts.add_row(name, Text(value))

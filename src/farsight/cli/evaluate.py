@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as json_format
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from farsight.cli import engines, options
+from farsight.cli.terminal import new_console, note, say
 
 if TYPE_CHECKING:
     from farsight.evaluate.engine import Engine
@@ -71,7 +71,14 @@ def evaluate(
     ] = None,
     max_new_tokens: Annotated[
         int | None,
-        typer.Option("--max-new-tokens", "-n", metavar="N", min=1, help="Of a caption.", rich_help_panel=_TASK),
+        typer.Option(
+            "--max-new-tokens",
+            "-n",
+            metavar="N",
+            help="Of a caption.",
+            rich_help_panel=_TASK,
+            callback=options.check_new_tokens,
+        ),
     ] = None,
     batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Prompts at once.", rich_help_panel=_RUN)] = 16,
     controls: Annotated[
@@ -164,13 +171,13 @@ def evaluate(
             parts = score_run(made, list(chosen), folder.rows, seed=seed)
             results = _write(plan, parts, out)
     if json:
-        print(json_format.dumps(results, indent=2, allow_nan=False))
+        say(json_format.dumps(results, indent=2, allow_nan=False))
         return
     if summary:
         from farsight.evaluate.page import headline
 
-        print("\n".join(headline(part) for part in parts))
-        print(f"wrote {out / 'report.html'}")
+        say("\n".join(headline(part) for part in parts))
+        say(f"wrote {out / 'report.html'}")
         return
     _print(plan, parts, out)
 
@@ -178,8 +185,6 @@ def evaluate(
 @contextmanager
 def _stopping(out: Path) -> Iterator[None]:
     """Say what becomes of a run that is stopped by Ctrl-C."""
-    from farsight.cli.tables import note
-
     try:
         yield
     except KeyboardInterrupt:
@@ -195,7 +200,6 @@ def _controls(chosen: dict[str, Method]) -> dict[str, Method]:
 
 
 def _ask(plan: Plan, folder: RunFolder, engine: Engine) -> None:
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -208,7 +212,7 @@ def _ask(plan: Plan, folder: RunFolder, engine: Engine) -> None:
     from farsight.evaluate.run import run
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=Console(file=sys.stderr)) as bar:
+    with Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=new_console(errors=True)) as bar:
         shown = bar.add_task("answers", total=plan.answers)
         run(plan, folder, engine, lambda count: bar.update(shown, advance=count))
 
@@ -240,7 +244,7 @@ def _write_page(plan: Plan, parts: list[PartScores], out: Path) -> None:
 
 
 def _print(plan: Plan, parts: list[PartScores], out: Path) -> None:
-    from farsight.cli.tables import note, print_table
+    from farsight.cli.tables import print_table
     from farsight.evaluate.page import differences_table, figures_table
 
     baseline = next(iter(plan.methods))
@@ -251,4 +255,4 @@ def _print(plan: Plan, parts: list[PartScores], out: Path) -> None:
         if part.failed:
             item, reason = next(iter(part.failed.items()))
             note(f"{part.part}: {len(part.failed)} items could not be asked and are left out: {item}: {reason}")
-    print(f"wrote {out / 'report.html'}, results.json, details.jsonl and answers.jsonl")
+    say(f"wrote {out / 'report.html'}, results.json, details.jsonl and answers.jsonl")

@@ -52,7 +52,7 @@ def print_explained(console: Console, rows: Sequence[dict[str, Any]], title: str
     from rich.text import Text
 
     if not rows:
-        console.print(f"{title}: no word that names an object", style="dim", markup=False, highlight=False)
+        console.print(f"{title}: no word that names an object", style="dim")
         return
     known = any("present" in row for row in rows)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json as json_format
-import sys
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from farsight.cli import options
+from farsight.cli.terminal import new_console, say
 
 if TYPE_CHECKING:
     from farsight.method import Method
@@ -27,7 +27,7 @@ def methods(json: options.Json = False) -> None:
 
     rows = [_row(kind) for kind in METHODS.values()]
     if json:
-        print(json_format.dumps(rows, indent=2, ensure_ascii=False, allow_nan=False))
+        say(json_format.dumps(rows, indent=2, ensure_ascii=False, allow_nan=False))
     else:
         _print(rows)
 
@@ -53,7 +53,6 @@ def _short(value: Any) -> str:
 
 def _print(rows: list[dict[str, Any]]) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -74,7 +73,7 @@ def _print(rows: list[dict[str, Any]]) -> None:
             *(Text(cell) for cell in (row["name"], row["paper"], changes, f"{row['extra_forwards']:g}", parameters))
         )
         table.add_section()
-    console = Console(file=sys.stdout, highlight=False)
+    console = new_console()
     console.print(table)
     console.print(
         "Extra forwards: passes per new token beyond greedy decoding's one, with these parameters.", style="dim"

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from farsight.errors import SettingError
+from farsight.files import parse_literal
 
 if TYPE_CHECKING:
     from farsight.inputs.checkpoints import LoadedModel
     from farsight.method import Method
 
 EMBEDDED = "embedded"
+MOST_INDICES = 10_000
+"""Layers or heads that a model could have."""
 
 _MODEL, _METHOD, _OUTPUT = "Model", "Method", "Output"
 
@@ -39,8 +42,42 @@ AttnImplementation = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="eager, sdpa, flex_attention, flash_attention_2, ...", rich_help_panel=_MODEL),
 ]
-Prompt = Annotated[str, typer.Option("--prompt", "-p", metavar="TEXT", help="What to ask about each picture.")]
-MaxNewTokens = Annotated[int, typer.Option("--max-new-tokens", "-n", metavar="N", help="Stop after so many tokens.")]
+MOST_NEW_TOKENS = 1_000_000
+"""Of an answer: more than any model's context."""
+
+
+def _check_prompt(prompt: str) -> str:
+    if not prompt.strip():
+        raise SettingError("--prompt is empty; say what to ask about the pictures")
+    return prompt
+
+
+def check_new_tokens(count: int | None) -> int | None:
+    """Refuse a number of tokens that no answer has.
+
+    Raises
+    ------
+    SettingError
+        If it is less than 1 or more than `MOST_NEW_TOKENS`.
+    """
+    if count is not None and not 0 < count <= MOST_NEW_TOKENS:
+        limit = "at least 1" if count <= 0 else f"at most {MOST_NEW_TOKENS}"
+        raise SettingError(f"--max-new-tokens must be {limit}, not {count}")
+    return count
+
+
+Prompt = Annotated[
+    str,
+    typer.Option(
+        "--prompt", "-p", metavar="TEXT", help="What to ask about each picture.", callback=_check_prompt
+    ),
+]  # fmt: skip
+MaxNewTokens = Annotated[
+    int,
+    typer.Option(
+        "--max-new-tokens", "-n", metavar="N", help="Stop after so many tokens.", callback=check_new_tokens
+    ),
+]  # fmt: skip
 MethodName = Annotated[
     str,
     typer.Option(
@@ -155,12 +192,8 @@ def number_or_word(text: str | None) -> int | float | str | None:
     """``--horizon 512`` is a number, ``--horizon infinite`` a word."""
     if text is None:
         return None
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+    value = parse_literal(text.strip())
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else text
 
 
 def index_list(option: str, text: str | None) -> tuple[int, ...] | None:
@@ -176,9 +209,12 @@ def index_list(option: str, text: str | None) -> tuple[int, ...] | None:
     chosen: set[int] = set()
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()) or (dash and int(last) < int(first)):
+        ends = [first, last] if dash else [first]
+        if not all(end.isdecimal() for end in ends):
             raise SettingError(f"{option} '{text}' is not a list of indices; write it like 0,1 or 0-3")
-        if dash and int(last) - int(first) > 10_000:
+        if any(len(end) > len(str(MOST_INDICES)) for end in ends) or int(ends[-1]) > MOST_INDICES:
             raise SettingError(f"{option} '{text}' is longer than any model; write it like 0,1 or 0-3")
-        chosen.update(range(int(first), int(last if dash else first) + 1))
+        if int(ends[-1]) < int(first):
+            raise SettingError(f"{option} '{text}' is not a list of indices; write it like 0,1 or 0-3")
+        chosen.update(range(int(first), int(ends[-1]) + 1))
     return tuple(sorted(chosen))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from farsight.cli import options
+from farsight.cli.terminal import new_console
 from farsight.errors import InputError, SettingError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def perplexities(
     InputError
         If a picture is not in it, or if the model cannot be loaded.
     """
-    from rich.console import Console
+    from rich.markup import escape
     from rich.progress import track
 
     from farsight.cli.quiet import quiet
@@ -49,7 +49,7 @@ def perplexities(
                 one.caption.image_id: perplexity(
                     loaded, open_image(paths[one.caption.image_id]), prompt, one.caption.text
                 )
-                for one in track(score.captions, f"perplexity of {name}", console=Console(file=sys.stderr))
+                for one in track(score.captions, escape(f"perplexity of {name}"), console=new_console(errors=True))
             }
             for name, score in scores.items()
         }

@@ -13,6 +13,7 @@ import typer
 
 from farsight.cli import captions as caption_options
 from farsight.cli import options
+from farsight.cli.terminal import note, say
 from farsight.errors import InputError
 from farsight.files import short_names
 
@@ -84,7 +85,7 @@ def pope(
     comparisons, not_compared = _compared(scores, seed=seed)
     if json:
         record = _record(scores, comparisons, len(questions), strict=strict) | {"not_compared": not_compared}
-        print(json_format.dumps(record, indent=2, allow_nan=False))
+        say(json_format.dumps(record, indent=2, allow_nan=False))
         return
     _print_scores(scores, len(questions), strict=strict)
     _print_comparisons(baseline, comparisons)
@@ -109,7 +110,6 @@ def pope_questions(
 
     Example: farsight pope-questions objects.jsonl --out questions
     """
-    from farsight.cli.tables import note
     from farsight.files import make_folder, write_lines
     from farsight.metrics.pope.questions import make_questions
 
@@ -122,14 +122,14 @@ def pope_questions(
         note(f"{len(made.skipped)} bad rows left out; the first: {made.skipped[0]}")
     if json:
         record = {"files": {kind: str(path) for kind, path in files.items()}} | made.record() | {"seed": seed}
-        print(json_format.dumps(record, indent=2))
+        say(json_format.dumps(record, indent=2))
         return
-    print(f"wrote {', '.join(map(str, files.values()))}")
-    print(f"{made.questions} questions in each, half of them with the answer yes, about {made.images} images")
+    say(f"wrote {', '.join(map(str, files.values()))}")
+    say(f"{made.questions} questions in each, half of them with the answer yes, about {made.images} images")
     if fewer := made.images_with_fewer:
-        print(f"{fewer} images have fewer than {per_image} pairs, as too few objects are there or missing")
+        say(f"{fewer} images have fewer than {per_image} pairs, as too few objects are there or missing")
     if left_out := made.nothing_to_ask:
-        print(f"{len(left_out)} images are left out, as no object is there or none is missing (first: {left_out[0]})")
+        say(f"{len(left_out)} images are left out, as no object is there or none is missing (first: {left_out[0]})")
 
 
 def _methods(
@@ -194,7 +194,6 @@ def _without_splits(names: list[str]) -> list[str]:
 
 def _tell_left_out(scores: Scores, splits: int, *, strict: bool) -> None:
     """Say on stderr what is not scored, and what may be read otherwise than it was meant."""
-    from farsight.cli.tables import note
     from farsight.metrics.pope.answers import YES
 
     for method, of in scores.items():
@@ -220,8 +219,6 @@ def _check_relabeled(scores: Scores, splits: int) -> None:
     InputError
         If a question of the same identifier is another one.
     """
-    from farsight.cli.tables import note
-
     named = list(next(iter(scores.values())).items())
     for (split, found), (again, other) in zip(named, named[splits:], strict=False):
         before = {one.question.question_id: one.question for one in found.results}
@@ -302,7 +299,7 @@ def _print_scores(scores: Scores, splits: int, *, strict: bool) -> None:
 
 
 def _print_comparisons(baseline: str, comparisons: Comparisons) -> None:
-    from farsight.cli.tables import difference, note, print_table
+    from farsight.cli.tables import difference, print_table
 
     splits = list(dict.fromkeys(split for of in comparisons.values() for split in of))
     for split in splits:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging as stdlib_logging
 import os
-import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from farsight.cli.terminal import note
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent)
 
@@ -35,7 +36,7 @@ def quiet() -> Iterator[None]:
         text = " ".join(str(message).split())
         if filename.startswith(_PACKAGE) and text not in said:
             said.add(text)
-            print(f"warning: {text}", file=sys.stderr)
+            note(f"warning: {text}")
 
     before = stdlib_logging.root.manager.disable
     stdlib_logging.disable(max(before, stdlib_logging.WARNING))

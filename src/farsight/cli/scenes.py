@@ -7,6 +7,7 @@ from typing import Annotated, get_args
 
 import typer
 
+from farsight.cli.terminal import say
 from farsight.errors import SettingError
 
 scenes = typer.Typer(help="The small drawn world that the embedded model lives in.", no_args_is_help=True)
@@ -34,7 +35,7 @@ def draw(
         raise SettingError(f"unknown split '{split}'; there are {', '.join(get_args(Split))}")
     make = drawing.draw_videos if videos else drawing.draw
     make(split, count, out, start=start, side=side)  # type: ignore[arg-type]
-    print(f"drew {count} {'videos' if videos else 'pictures'} of the split {split} in {out}")
+    say(f"drew {count} {'videos' if videos else 'pictures'} of the split {split} in {out}")
 
 
 def train(
@@ -61,4 +62,4 @@ def train(
         made = train_video(make_video_plan(path, data), out)
     else:
         made = train_image(make_plan(path, data), out)
-    print(f"wrote {made}")
+    say(f"wrote {made}")

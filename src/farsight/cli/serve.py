@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +10,7 @@ import typer
 
 from farsight.cli import options
 from farsight.cli.serve_vllm import serve_vllm
+from farsight.cli.terminal import note, say
 from farsight.errors import InputError, SettingError
 
 if TYPE_CHECKING:
@@ -111,8 +111,8 @@ def _serve_transformers(make: Callable[[], Method], load: Callable[[], LoadedMod
             with chosen(loaded.model):
                 where = f"[{host}]" if ":" in host else host
                 if host not in LOOPBACK:
-                    print(f"warning: whoever reaches {host} may use this server; it asks for no key", file=sys.stderr)
-                print(f"{loaded.name} with {label} at http://{where}:{listener.getsockname()[1]}/v1", flush=True)
+                    note(f"warning: whoever reaches {host} may use this server; it asks for no key")
+                say(f"{loaded.name} with {label} at http://{where}:{listener.getsockname()[1]}/v1")
                 server.run(sockets=[listener])
 
 

@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 from farsight.cli import options
+from farsight.cli.terminal import say
 from farsight.errors import SettingError
 from farsight.files import parse_json
 
@@ -25,7 +26,7 @@ def serve_vllm(
     config = json.dumps({**_read_config(additional_config), "farsight": _checked(settings)})
     arguments = ["serve", *_served(model), "--host", host, "--port", str(port), "--additional-config", config, *more]
     if dry:
-        print(shlex.join(["vllm", *arguments]))
+        say(shlex.join(["vllm", *arguments]))
         return
     _run(arguments)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -16,20 +15,20 @@ WIDEST = 10_000
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "") -> None:
     """Print a table on stdout, at full width also in a pipe. The first column is text, the others are figures."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", title_style="bold", pad_edge=False)
+    from farsight.cli.terminal import new_console, visible
+
+    table = Table(box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
+    table.title = visible(title) or None
     for number, column in enumerate(columns):
-        table.add_column(Text(column), justify="right" if number else "left", no_wrap=True)
+        table.add_column(Text(visible(column)), justify="right" if number else "left", no_wrap=True)
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    console = Console(file=sys.stdout, highlight=False)
-    needed = Console(width=WIDEST).measure(table).maximum
-    if needed > console.width:
-        console = Console(file=sys.stdout, highlight=False, width=needed)
-    console.print(table)
+        table.add_row(*(Text(visible(cell)) for cell in row))
+    needed = new_console(width=WIDEST).measure(table).maximum
+    wide = new_console()
+    (wide if needed <= wide.width else new_console(width=needed)).print(table)
 
 
 def percent(share: float) -> str:
@@ -42,8 +41,3 @@ def difference(found: Difference, *, scale: float = 100.0) -> str:
     value, low, high = (f"{scale * one:+.{1 if scale > 1 else 2}f}" for one in (found.value, found.low, found.high))
     p = "p < 0.001" if found.p < 0.001 else f"p {found.p:.3f}"
     return f"{value} [{low}, {high}] {p}"
-
-
-def note(text: str) -> None:
-    """Say something about the figures on stderr."""
-    print(text, file=sys.stderr)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from farsight.cli.tables import note
+from farsight.cli.terminal import note
 from farsight.errors import InputError
 from farsight.images import find_images, names_of, row_of
 from farsight.metrics.captions import read_objects

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from farsight.cli import options
+from farsight.cli.terminal import say
 from farsight.errors import InputError, SettingError
 
 _LIMITS = "Limits"
@@ -54,5 +55,5 @@ def web(
         models = Models(name=model, device=device, dtype=dtype, attn_implementation=attn_implementation)
         runs = run_names(run or [])
         with serving(models, host=host, port=port, runs=runs, limits=limits) as server:
-            print(f"FarSight is at {server.address} (Ctrl+C ends it)", flush=True)
+            say(f"FarSight is at {server.address} (Ctrl+C ends it)")
             server.run()

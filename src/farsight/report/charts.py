@@ -6,6 +6,7 @@ Matplotlib draws them: it is what the field uses and needs no browser. Nothing h
 from __future__ import annotations
 
 import base64
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
@@ -26,6 +27,7 @@ STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "text.color": INK,
+    "text.parse_math": False,
     "axes.titlesize": 10,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
@@ -87,7 +89,8 @@ def image(drawn: Figure, format: Literal["png", "svg", "pdf"] = "png") -> bytes:
     """Render a figure; the same figure gives the same bytes."""
     buffer = BytesIO()
     changing = {"png": "Software", "svg": "Date", "pdf": "CreationDate"}[format]
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")  # names may have letters that the font lacks
         drawn.savefig(buffer, format=format, dpi=160, metadata={changing: None})
     return buffer.getvalue()
 
