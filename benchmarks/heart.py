@@ -20,11 +20,7 @@ HEART = ("registers.py", "horizon.py", "call.py", "block.py", "method.py", "fars
 """What FarSight is, in the order in which one reads it."""
 AROUND = ("attention/layer_call.py", "attention/layers.py", "attention/names.py", "attention/kernels")
 """What the heart stands on: where layers are, the names in Transformers' registries, one file for each kernel."""
-BEFORE = (
-    "farsight.py method.py registers.py horizon.py generation.py language_model.py setting_checks.py calibration.py "
-    "attention/__init__.py attention/switch.py attention/interface.py attention/gate.py attention/rows.py "
-    "attention/observer.py attention/kernel.py attention/eager.py attention/sdpa.py attention/flex.py attention/flash.py"
-).split()
+BEFORE = ["farsight.py", "method.py", "registers.py", "horizon.py", "generation.py", "language_model.py", "setting_checks.py", "calibration.py", "attention/__init__.py", "attention/switch.py", "attention/interface.py", "attention/gate.py", "attention/rows.py", "attention/observer.py", "attention/kernel.py", "attention/eager.py", "attention/sdpa.py", "attention/flex.py", "attention/flash.py"]
 """The same way before taps: registers, edited scores and watchers had an interceptor each."""
 
 

@@ -1,6 +1,5 @@
 """``farsight serve``, asked by OpenAI's own client."""
 
-import asyncio
 import base64
 import json
 import signal
@@ -23,7 +22,7 @@ from farsight.inputs.prompts import prompt_inputs
 from farsight.method import Method, Plain
 
 openai = pytest.importorskip("openai", reason="pip install openai")
-pytest.importorskip("fastapi", reason="pip install fastapi")
+pytest.importorskip("starlette", reason="pip install starlette")
 pytest.importorskip("uvicorn", reason="pip install uvicorn")
 
 STRONG = FarSight(profile=3.0, horizon=400)  # a model of the usual initial weights says little else otherwise
@@ -155,18 +154,6 @@ def test_a_page_that_was_led_here_under_another_name_gets_nothing(server: str) -
     assert refused.value.code == 400
 
 
-def test_a_search_is_not_streamed(model: Path) -> None:
-    from fastapi import HTTPException
-
-    from farsight.methods.beam_search import BeamSearch
-    from farsight.openai_server import _Chat
-
-    loaded = load(model, device="cpu")
-    body = {"messages": [{"role": "user", "content": "Hello?"}], "stream": True}
-    with pytest.raises(HTTPException, match="searches"):
-        asyncio.run(_Chat(loaded, FarSight() + BeamSearch()).handle_request(body, "1"))
-
-
 @pytest.mark.parametrize("option", ["--dry-run", "--tensor-parallel-size=2"])
 def test_options_of_the_other_engine_are_refused(run: Any, option: str) -> None:
     result = run("serve", option)
@@ -182,11 +169,27 @@ def test_a_port_that_is_taken(run: Any, model: Path) -> None:
     assert result.stderr.startswith(f"error: cannot listen at 127.0.0.1, port {port}")
 
 
+@pytest.mark.parametrize("host", ["", " ", "no.such.host.invalid", "a" * 300, "256.1.1.1", "a\0b"])
+@pytest.mark.parametrize("engine", ["transformers", "vllm"])
+def test_an_address_that_is_none(run: Any, model: Path, host: str, engine: str) -> None:
+    if engine == "vllm" and host.strip():
+        pytest.skip("vLLM listens itself")
+    result = run("serve", model, "--engine", engine, "--host", host, "--port", 0)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: ")
+    assert "--host" in result.stderr
+
+
+def test_a_bound_of_the_other_engine_is_refused(run: Any, model: Path) -> None:
+    result = run("serve", model, "--engine", "vllm", "--max-new-tokens", 5, "--dry-run")
+    assert (result.exit_code, "--max-new-tokens" in result.stderr) == (2, True)
+
+
 def test_a_model_without_a_chat_template_is_refused(tmp_path: Path) -> None:
     from tiny_checkpoint import save_tiny_llava
 
     from farsight.errors import InputError
-    from farsight.openai_server import application
+    from farsight.serve.app import application
 
     loaded = load(save_tiny_llava(tmp_path, template=None), device="cpu")
     with pytest.raises(InputError, match="no chat template"):

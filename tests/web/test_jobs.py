@@ -9,13 +9,13 @@ import pytest
 from PIL import Image
 from tiny_checkpoint import save_tiny_llava
 
+from farsight.cancelling import CancelledError, stops
 from farsight.description import generate
 from farsight.errors import SettingError
 from farsight.farsight import FarSight
 from farsight.inputs.checkpoints import load
 from farsight.method import Composed, Plain, active_method
 from farsight.methods.opera import OPERA
-from farsight.web.cancelling import CancelledError, stops
 from farsight.web.choices import METHOD_NAMES, chosen_method
 from farsight.web.comparing import Question, compared
 from farsight.web.models import Models

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
     from farsight.method import Method
 
 ENGINES = ("transformers", "vllm")
+_SECONDS_TO_END = 2
+_HOW = {
+    "log_level": "warning",
+    "access_log": False,
+    "http": "h11",  # it bounds what it keeps of a request's head
+    "ws": "none",
+    "timeout_graceful_shutdown": _SECONDS_TO_END,
+}
+"""What of uvicorn is used; requests that are still there so many seconds after a signal are given up."""
 _SERVER, _VLLM = "Server", "Under vLLM"
 
 
@@ -35,6 +45,10 @@ def serve(
     port: Annotated[
         int, typer.Option(metavar="N", min=0, max=65535, help="0 for any that is free.", rich_help_panel=_SERVER)
     ] = 8000,
+    max_new_tokens: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Most that max_tokens may ask for; 4096.", rich_help_panel=_SERVER),
+    ] = None,
     method: options.MethodName = "farsight",
     sigma: options.Sigma = None,
     strength: options.Strength = None,
@@ -59,6 +73,10 @@ def serve(
     """
     if engine not in ENGINES:
         raise SettingError(f"unknown engine '{engine}'; choose {', '.join(ENGINES)}")
+    if not host.strip():
+        raise SettingError(
+            "--host '' is no address; leave it out for this machine alone, or say 0.0.0.0 for everywhere"
+        )
     given = {
         "sigma": sigma,
         "strength": strength,
@@ -71,6 +89,8 @@ def serve(
     if engine == "vllm":
         if unknown == [model]:
             raise SettingError(f"name a model in front of {model}")
+        if max_new_tokens is not None:
+            raise SettingError("--max-new-tokens is no option of the engine vllm; choose its own --max-model-len")
         if method != "farsight" or device is not None or attn_implementation is not None:
             raise SettingError(
                 "--engine vllm serves farsight and chooses the rest itself: leave out --method, --device and "
@@ -87,16 +107,20 @@ def serve(
         lambda: options.load(model, device, dtype, attn_implementation),
         host,
         port,
+        max_new_tokens,
     )
 
 
-def _serve_transformers(make: Callable[[], Method], load: Callable[[], LoadedModel], host: str, port: int) -> None:
+def _serve_transformers(
+    make: Callable[[], Method], load: Callable[[], LoadedModel], host: str, port: int, max_new_tokens: int | None
+) -> None:
     from farsight.cli.quiet import quiet
 
     try:
         import uvicorn
 
-        from farsight.openai_server import LOOPBACK, application
+        from farsight.serve.app import LOOPBACK, application
+        from farsight.serve.limits import Limits
     except ImportError as missing:
         raise InputError(
             f"serving needs packages that are not installed ({missing}): pip install 'farsight-mllm[serve]'"
@@ -106,20 +130,23 @@ def _serve_transformers(make: Callable[[], Method], load: Callable[[], LoadedMod
         with _listening(host, port) as listener:
             loaded = load()
             label = options.label(chosen)
-            app = application(loaded, chosen, label, only_loopback=host in LOOPBACK)
-            server: Any = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+            limits = Limits() if max_new_tokens is None else Limits(new_tokens=max_new_tokens)
+            app = application(loaded, chosen, label, only_loopback=host in LOOPBACK, limits=limits)
             with chosen(loaded.model):
                 where = f"[{host}]" if ":" in host else host
                 if host not in LOOPBACK:
                     note(f"warning: whoever reaches {host} may use this server; it asks for no key")
                 say(f"{loaded.name} with {label} at http://{where}:{listener.getsockname()[1]}/v1")
-                server.run(sockets=[listener])
+                try:
+                    uvicorn.Server(uvicorn.Config(app, **_HOW)).run(sockets=[listener])
+                finally:
+                    if not app.state.worker.close(_SECONDS_TO_END):
+                        os._exit(130)  # a forward pass cannot be interrupted, nor the method taken away from under it
 
 
 def _listening(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except OSError as error:
-        raise SettingError(
-            f"cannot listen at {host}, port {port} ({error.strerror or error}); choose another --port or --host"
-        ) from error
+    except (OSError, ValueError, TypeError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise SettingError(f"cannot listen at {host}, port {port} ({why}); choose another --port or --host") from error

@@ -8,6 +8,7 @@ from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from time import sleep
 
+from farsight.cancelling import stops
 from farsight.description import Description, generate, warm_up
 from farsight.diagnose import Diagnosis, diagnose
 from farsight.errors import FarSightError
@@ -17,7 +18,6 @@ from farsight.method import Method
 from farsight.metrics import chair
 from farsight.metrics.chair import ChairScore
 from farsight.metrics.vocabulary import Mention, Vocabulary
-from farsight.web.cancelling import stops
 from farsight.web.models import Models
 from farsight.web.sessions import Shown
 

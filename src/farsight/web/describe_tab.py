@@ -8,9 +8,9 @@ from typing import Any
 
 import gradio as gr
 
+from farsight.cancelling import CancelledError
 from farsight.errors import FarSightError, InputError
 from farsight.registers import PAPER_SIGMA
-from farsight.web.cancelling import CancelledError
 from farsight.web.choices import METHOD_NAMES, MOST_HORIZON, WHOLE_CALL, chosen_method
 from farsight.web.comparing import Question, compared
 from farsight.web.comparison_view import comparison_html

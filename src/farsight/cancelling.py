@@ -11,7 +11,7 @@ from torch import nn
 
 
 class CancelledError(Exception):
-    """The visitor does not want the answer any more, or has left."""
+    """Whoever asked does not want the answer any more, or has left."""
 
 
 @contextmanager

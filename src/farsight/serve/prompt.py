@@ -1,0 +1,96 @@
+"""The messages of a request become the inputs of ``generate``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from PIL import Image
+
+from farsight.errors import FarSightError
+from farsight.images import MAX_PIXELS, decode_image
+from farsight.inputs.checkpoints import LoadedModel
+from farsight.serve.answers import ApiError
+from farsight.serve.request import ChatRequest, Message, Picture, Served
+
+
+def served(loaded: LoadedModel, *, searches: bool) -> Served:
+    """What requests have to know of a model."""
+    config = loaded.model.config.get_text_config(decoder=True)  # type: ignore[operator, union-attr]
+    context = getattr(config, "max_position_embeddings", None)
+    names = ("image_token", "video_token", "audio_token")
+    marks = [mark for name in names if isinstance(mark := getattr(loaded.processor, name, None), str) and mark]
+    return Served(
+        name=loaded.name,
+        takes_pictures=loaded.takes_images,
+        context=context if isinstance(context, int) and context > 0 else None,
+        vocabulary=config.vocab_size,
+        marks=tuple(marks) if loaded.takes_images else (),
+        searches=searches,
+    )
+
+
+def prompt(loaded: LoadedModel, request: ChatRequest) -> dict[str, Any]:
+    """Make the inputs of ``generate``, on the model's device and in its dtype.
+
+    Raises
+    ------
+    ApiError
+        If a picture cannot be read, or the model's template or processor does not take the messages.
+    """
+    try:
+        talk = _talk(request.messages, takes_images=loaded.takes_images)
+        inputs = loaded.processor.apply_chat_template(
+            talk, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
+        )
+        return dict(inputs.to(loaded.device, dtype=loaded.dtype) if loaded.takes_images else inputs.to(loaded.device))
+    except FarSightError as error:
+        raise ApiError(400, str(error), "messages") from error
+    except Exception as error:  # templates and processors refuse what they do not like in every way there is
+        raise ApiError(
+            400, f"the model takes no such messages ({type(error).__name__}: {str(error)[:300]})", "messages"
+        ) from error
+
+
+def new_tokens(request: ChatRequest, prompt_tokens: int, context: int | None, usual: int, most: int) -> int:
+    """How many tokens the answer may have.
+
+    Raises
+    ------
+    ApiError
+        If the prompt and as many tokens as are asked for do not fit into the model's context.
+    """
+    room = most if context is None else context - prompt_tokens
+    if room < (request.max_new_tokens or 1):
+        asked = f" and max_tokens {request.max_new_tokens}" if request.max_new_tokens else ""
+        raise ApiError(
+            400,
+            f"the messages have {prompt_tokens} tokens, which{asked and ' together with' + asked[4:]} do not fit into "
+            f"the model's context of {context}: send less",
+            "max_tokens" if room > 0 else "messages",
+        )
+    return request.max_new_tokens or min(usual, room, most)
+
+
+def _talk(messages: tuple[Message, ...], *, takes_images: bool) -> list[dict[str, Any]]:
+    """Messages as templates take them; text models take the content of one as one text."""
+    if not takes_images:
+        return [{"role": message.role, "content": " ".join(map(str, message.parts))} for message in messages]
+    pixels, number = MAX_PIXELS, 0
+    talk: list[dict[str, Any]] = []
+    for message in messages:
+        content: list[dict[str, Any]] = []
+        for part in message.parts:
+            if isinstance(part, Picture):
+                number += 1
+                image = _opened(part, number, pixels)
+                pixels -= image.width * image.height
+                content.append({"type": "image", "image": image})
+            else:
+                content.append({"type": "text", "text": part})
+        talk.append({"role": message.role, "content": content})
+    return talk
+
+
+def _opened(picture: Picture, number: int, pixels: int) -> Image.Image:
+    before = f", after {(MAX_PIXELS - pixels) / 1e6:.1f} megapixels of others," if pixels < MAX_PIXELS else ""
+    return decode_image(picture.data, f"picture {number} of the request{before}", max_pixels=pixels)
