@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from refusals import refused
 
 OBJECTS = [{"image_id": n, "objects": ["dog", "person"]} for n in range(8)]
 GREEDY = [{"image_id": n, "caption": f"A dog and a cat, {'a man' if n % 2 else 'a kite'} and a car."} for n in range(8)]
@@ -34,7 +35,7 @@ def test_chair_shows_the_figures_next_to_length_and_repetition(run: Any, files: 
     assert (figures["false"], figures["mentions"]) == ("20", "32")
     assert figures["CHAIR_I"] == "62.5"
     assert figures["recall"] == "75.0"
-    assert {"objects", "words", "rep-4", "dist-2"} <= figures.keys()
+    assert {"first-3", "PSH", "F1", "objects", "words", "rep-4", "dist-1", "dist-2"} <= figures.keys()
 
 
 def test_chair_compares_with_the_first_file_and_never_without_an_interval(run: Any, files: dict[str, Path]) -> None:
@@ -83,6 +84,58 @@ def test_chair_writes_which_words_are_false_and_where(run: Any, files: dict[str,
     assert len(rows) == 8
     first = rows[0]["hallucinated"][0]
     assert rows[0]["caption"][first["start"] : first["end"]] == first["word"] == "cat"
+
+
+@pytest.mark.parametrize(
+    ("option", "cut", "text", "words"),
+    [
+        (("--words", 5), "after 5 words", "A dog and a cat", 5),
+        (("--objects-at-most", 1), "after 1 distinct", "A dog", 2),
+    ],
+)
+def test_a_cut_goes_into_figures_details_differences_and_json(
+    run: Any, files: dict[str, Path], tmp_path: Path, option: tuple[str, int], cut: str, text: str, words: int
+) -> None:
+    out = tmp_path / "details.jsonl"
+    both = ("chair", files["greedy"], files["other"], "--objects", files["objects"], *option)
+    result = run(*both, "--details", out, "--json")
+    assert result.exit_code == 0, result.stderr
+    assert f"greedy: 8 of 8 captions cut {cut}" in result.stderr
+    found = json.loads(result.stdout)
+    assert list(found["cut"].values()).count(None) == 1
+    assert option[1] in found["cut"].values()
+    assert (found["files"]["greedy"]["cut_captions"], found["files"]["greedy"]["quality"]["words"]) == (8, words)
+    assert found["differences"]["other"]["words"]["difference"] == (-0.5 + 0.5 if words == 5 else 0)
+    first = json.loads(out.read_text().splitlines()[0])
+    assert (first["caption"], first["cut"]) == (text, True)
+    assert first["caption"][first["mentions"][0]["start"] : first["mentions"][0]["end"]] == "dog"
+
+
+def test_perplexity_is_that_of_the_cut_caption(run: Any, files: dict[str, Path], model: Path, tmp_path: Path) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for number in range(8):
+        Image.new("RGB", (32, 32), (20 * number, 0, 0)).save(pictures / f"{number}.png")
+    short = jsonl(tmp_path / "short.jsonl", [row | {"caption": "A dog and"} for row in GREEDY])
+    options = ("--objects", files["objects"], "--perplexity", model, "--images", pictures, "--json")
+    cut, whole = (
+        json.loads(run("chair", path, *options, *more).stdout)["files"][path.stem]["quality"]["perplexity"]
+        for path, more in ((files["greedy"], ("--words", 3)), (short, ()))
+    )
+    assert cut == pytest.approx(whole)
+
+
+@pytest.mark.parametrize("command", ["chair", "audit"])
+@pytest.mark.parametrize("option", ["--words", "--objects-at-most"])
+def test_a_cut_that_leaves_nothing_is_one_line(run: Any, files: dict[str, Path], command: str, option: str) -> None:
+    refused(run(command, files["greedy"], "--objects", files["objects"], option, "0"), option)
+
+
+def test_audit_takes_the_cuts_too(run: Any, files: dict[str, Path]) -> None:
+    result = run("audit", files["greedy"], "--objects", files["objects"], "--words", 2, "--json")
+    found = json.loads(result.stdout)
+    assert found["cut"] == {"words": 2, "objects": None}
+    assert found["files"]["greedy"]["before"]["mentions"] == 8
 
 
 def test_chair_takes_a_vocabulary_of_ones_own(run: Any, files: dict[str, Path], tmp_path: Path) -> None:

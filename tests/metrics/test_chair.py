@@ -162,3 +162,40 @@ def test_the_order_of_captions_does_not_matter(said: dict[int, list[str]]) -> No
     backwards = dict(reversed(captions.items()))
     objects = {key: ["dog"] for key in range(51)}
     assert chair.score(captions, objects).record() == chair.score(backwards, objects).record()
+
+
+@pytest.mark.parametrize("name", ["llava-1.5/greedy", "minigpt4/opera", "shikra/beam5"])
+def test_what_stands_beside_chair_is_its_definition_written_out(shared_data: Path, name: str) -> None:
+    folder = shared_data / "chair"
+    found = chair.score(folder / "captions" / f"{name}.jsonl", folder / "coco_objects.jsonl")
+    mentions = false_mentions = distinct = false_distinct = later = named = there = 0
+    for row in (one.record() for one in found.captions):
+        truth, words = set(row["objects"]), [mention["object"] for mention in row["mentions"]]
+        wrong = [word for word in words if word not in truth]
+        mentions, false_mentions = mentions + len(words), false_mentions + len(wrong)
+        distinct, false_distinct = distinct + len(set(words)), false_distinct + len(set(wrong))
+        later += len(wrong[1:])
+        named, there = named + len(truth.intersection(words)), there + len(truth)
+    precision, recall = 1 - false_mentions / mentions, named / there
+    record = found.record()
+    assert record["chair_i_distinct"] == false_distinct / distinct
+    assert record["psh"] == later / false_mentions
+    assert record["f1"] == 2 * precision * recall / (precision + recall)
+
+
+def test_what_stands_beside_chair_is_zero_where_there_is_nothing() -> None:
+    score = chair.score({1: "Nice."}, {1: []})
+    assert (score.chair_i_distinct, score.psh, score.f1) == (0, 0, 0)
+
+
+def test_repeating_what_is_there_lowers_chair_i_but_not_that_of_distinct_objects() -> None:
+    once, often = (chair.score({1: f"A cat. {'A dog. ' * count}"}, {1: ["dog"]}) for count in (1, 9))
+    assert (once.chair_i, often.chair_i) == (1 / 2, 1 / 10)
+    assert once.chair_i_distinct == often.chair_i_distinct == 1 / 2
+
+
+def test_snowballed_are_the_false_mentions_after_the_first_also_of_the_same_object() -> None:
+    score = chair.score(
+        {1: "A cat, a dog, a cat and a kite.", 2: "A cat.", 3: "A dog."}, {1: ["dog"], 2: [], 3: ["dog"]}
+    )
+    assert score.psh == 2 / 4

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from farsight.errors import InputError
@@ -33,6 +34,19 @@ def test_perplexities_are_compared_by_their_logarithm() -> None:
     assert found.value == pytest.approx(math.log(4))
 
 
+def test_f1_is_compared_by_a_bootstrap_of_its_four_sums() -> None:
+    found = compare(BASELINE, OTHER)["f1"]
+    draws = np.random.default_rng(5).integers(0, 15, (4000, 15))
+    sides = [[one for one in score.captions if 5 <= int(one.caption.image_id) < 20] for score in (BASELINE, OTHER)]
+    terms = np.array(
+        [[(len(one.hallucinated), len(one.mentions), len(one.found), 2) for one in side] for side in sides]
+    )
+    sums = terms[:, draws].sum(axis=2)
+    precision, recall = 1 - sums[..., 0] / sums[..., 1], sums[..., 2] / sums[..., 3]
+    f1 = 2 * precision * recall / (precision + recall)
+    assert (found.low, found.high) == pytest.approx(np.percentile(f1[1] - f1[0], [2.5, 97.5]), abs=0.01)
+
+
 def test_captions_of_other_pictures_cannot_be_compared() -> None:
     other = chair.score({29: "A dog"}, OBJECTS)
     with pytest.raises(InputError, match="0 pictures in common"):
@@ -51,6 +65,6 @@ def test_real_captions_differ_as_their_figures_do(shared_data: Path) -> None:
         for name in ("greedy", "opera")
     )
     found = compare(greedy, opera)
-    for name in ("chair_s", "chair_i", "recall"):
+    for name in ("chair_s", "chair_i", "chair_i_distinct", "recall", "f1", "psh"):
         assert found[name].value == pytest.approx(getattr(opera, name) - getattr(greedy, name))
         assert found[name].low < found[name].value < found[name].high

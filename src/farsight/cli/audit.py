@@ -26,6 +26,8 @@ def audit(
         Path | None,
         typer.Option(metavar="DIR", help="Write audit.html (a page that opens offline), audit.png, audit.json."),
     ] = None,
+    words: caption_options.Words = None,
+    objects_at_most: caption_options.ObjectsAtMost = None,
     skip_bad: caption_options.SkipBad = False,
     seed: caption_options.Seed = 0,
     json: options.Json = False,
@@ -37,13 +39,16 @@ def audit(
     Example: farsight audit greedy.jsonl opera.jsonl --objects objects.jsonl --out audit
     """
     from farsight.metrics import snowball
+    from farsight.metrics.cuts import Cut
 
-    scores = caption_options.scored(captions, objects, synonyms, skip_bad=skip_bad)
+    cut = Cut(words=words, objects=objects_at_most)
+    scores = caption_options.scored(captions, objects, synonyms, cut, skip_bad=skip_bad)
     audits = {name: snowball.audit(score, seed=seed) for name, score in scores.items()}
     differences, not_compared = caption_options.compared(scores, seed=seed)
     baseline = next(iter(scores))
     record = json_format.dumps(
         {
+            "cut": cut.record(),
             "files": {name: found.record() for name, found in audits.items()},
             "baseline": baseline,
             "differences": {

@@ -16,6 +16,7 @@ from farsight.errors import InputError
 
 if TYPE_CHECKING:
     from farsight.metrics.chair import ChairScore
+    from farsight.metrics.cuts import Cut
     from farsight.metrics.paired import Difference
 
 T = TypeVar("T")
@@ -37,15 +38,27 @@ Synonyms = Annotated[
     ),
 ]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave bad rows out, go on, and count them.")]
+Words = Annotated[
+    int | None, typer.Option("--words", metavar="N", min=1, help="Cut captions after N words, then score them.")
+]
+ObjectsAtMost = Annotated[
+    int | None,
+    typer.Option(
+        "--objects-at-most", metavar="K", min=1, help="Cut captions after K distinct objects, then score them."
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Seed of the bootstrap.", min=0)]
 
 
-def scored(captions: list[Path], objects: list[Path], synonyms: str | None, *, skip_bad: bool) -> dict[str, ChairScore]:
-    """Score each file; what was skipped is said on stderr."""
+def scored(
+    captions: list[Path], objects: list[Path], synonyms: str | None, cut: Cut, *, skip_bad: bool
+) -> dict[str, ChairScore]:
+    """Score each file, cut or whole; what was skipped or cut is said on stderr."""
     from farsight.cli.truth import read_vocabulary_by_name
     from farsight.files import short_names
     from farsight.metrics import chair
     from farsight.metrics.captions import read_objects
+    from farsight.metrics.cuts import Cut
     from farsight.metrics.records import Reader
 
     vocabulary = read_vocabulary_by_name(synonyms)
@@ -54,8 +67,10 @@ def scored(captions: list[Path], objects: list[Path], synonyms: str | None, *, s
     _tell_skipped("objects", reader.skipped)
     scores = {}
     for name, path in zip(short_names(captions), captions, strict=True):
-        scores[name] = chair.score(path, present, vocabulary=vocabulary, skip_bad=skip_bad)
+        scores[name] = chair.score(path, present, vocabulary=vocabulary, cut=cut, skip_bad=skip_bad)
         _tell_skipped(name, list(scores[name].skipped))
+        if cut != Cut():
+            note(f"{name}: {scores[name].cut_captions} of {len(scores[name].captions)} captions cut {cut}")
     return scores
 
 

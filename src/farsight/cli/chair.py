@@ -27,6 +27,8 @@ def chair(
     details: Annotated[
         Path | None, typer.Option(metavar="OUT.jsonl", help="Write one row a caption: what is false, and where.")
     ] = None,
+    words: caption_options.Words = None,
+    objects_at_most: caption_options.ObjectsAtMost = None,
     skip_bad: caption_options.SkipBad = False,
     seed: caption_options.Seed = 0,
     perplexity: Annotated[
@@ -47,10 +49,12 @@ def chair(
 
     Example: farsight chair greedy.jsonl farsight.jsonl --objects objects.jsonl
     """
+    from farsight.metrics.cuts import Cut
     from farsight.metrics.text_quality import quality
 
+    cut = Cut(words=words, objects=objects_at_most)
     caption_options.check_output(details, [*captions, *objects])
-    scores = caption_options.scored(captions, objects, synonyms, skip_bad=skip_bad)
+    scores = caption_options.scored(captions, objects, synonyms, cut, skip_bad=skip_bad)
     measured: dict[str, dict[str, float]] = {}
     if perplexity is not None:
         from farsight.cli.perplexity import perplexities
@@ -70,7 +74,8 @@ def chair(
         rows = ({"file": name} | one.record() for name, score in scores.items() for one in score.captions)
         write_lines(details, (json_format.dumps(row, ensure_ascii=False) for row in rows))
     if json:
-        say(json_format.dumps(_record(scores, qualities, differences, not_compared), indent=2))
+        record = {"cut": cut.record()} | _record(scores, qualities, differences, not_compared)
+        say(json_format.dumps(record, indent=2))
         return
     _print_scores(scores, qualities)
     if differences:
@@ -99,13 +104,17 @@ def _print_scores(scores: dict[str, ChairScore], qualities: dict[str, Quality]) 
             "n": str(len(score.captions)),
             "CHAIR_S": percent(score.chair_s),
             "CHAIR_I": percent(score.chair_i),
+            "CHAIR_D": percent(score.chair_i_distinct),
             "first-3": percent(score.first_3),
+            "PSH": percent(score.psh),
             "recall": percent(score.recall),
+            "F1": percent(score.f1),
             "false": str(score.hallucinated_mentions),
             "mentions": str(score.mentions),
             "objects": f"{score.objects:.2f}",
             "words": f"{score.length:.1f}",
             "rep-4": percent(qualities[name].repetition_4),
+            "dist-1": percent(qualities[name].distinct_1),
             "dist-2": percent(qualities[name].distinct_2),
         }
         | ({"perplexity": f"{found:.2f}"} if (found := qualities[name].perplexity) is not None else {})
@@ -119,8 +128,8 @@ def _print_differences(baseline: str, differences: dict[str, dict[str, Differenc
     from farsight.cli.tables import difference, print_table
 
     scales = {"objects": 1.0, "words": 1.0, "log_perplexity": 1.0}
-    shown = {"chair_s": "CHAIR_S", "chair_i": "CHAIR_I", "first_3": "first-3", "repetition_4": "rep-4"}
-    shown["log_perplexity"] = "ln perplexity"
+    shown = {"chair_s": "CHAIR_S", "chair_i": "CHAIR_I", "chair_i_distinct": "CHAIR_D", "first_3": "first-3"}
+    shown |= {"f1": "F1", "psh": "PSH", "repetition_4": "rep-4", "log_perplexity": "ln perplexity"}
     names = list(differences)
     figures = list(differences[names[0]])
     print_table(
