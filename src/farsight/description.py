@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image
 from transformers import TextStreamer
 
-from farsight.inputs.checkpoints import LoadedModel
+from farsight.inputs.checkpoints import LoadedModel, answering
 from farsight.inputs.prompts import prompt_inputs, video_inputs
 from farsight.method import Method, searches
 
@@ -50,6 +50,7 @@ class Words(TextStreamer):
             self.show(text)
 
 
+@answering
 def generate(
     loaded: LoadedModel,
     method: Method,

@@ -122,8 +122,8 @@ def incomplete(folder: Path) -> None:
     ("damage", "because"),
     [
         (lambda folder: (folder / "config.json").unlink(), "has no config.json"),
-        (lambda folder: (folder / "config.json").write_text('{"model_type":'), "config.json' is not valid JSON"),
-        (lambda folder: (folder / "config.json").write_bytes(b"\xff\x00"), "config.json' is not valid JSON"),
+        (lambda folder: (folder / "config.json").write_text('{"model_type":'), "config.json: is not JSON"),
+        (lambda folder: (folder / "config.json").write_bytes(b"\xff\x00"), "config.json: is not UTF-8 text"),
         (lambda folder: (folder / "config.json").write_text("{}"), "names no model_type"),
         (edited(model_type="never_heard_of"), "does not recognize this architecture"),
         (edited(model_type="new", auto_map={"AutoConfig": "configuration_new.New"}), "needs code of its own"),

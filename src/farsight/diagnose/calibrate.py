@@ -12,7 +12,7 @@ from farsight.diagnose.layout import Layout, Visual, lay_out
 from farsight.diagnose.replay import generated, replayed
 from farsight.errors import InputError, SettingError
 from farsight.farsight import FarSight
-from farsight.inputs.checkpoints import LoadedModel
+from farsight.inputs.checkpoints import LoadedModel, answering
 from farsight.method import Method, Plain
 from farsight.registers import PAPER_SIGMA, log_register_mass, log_strength_for_share
 
@@ -22,6 +22,7 @@ ENOUGH = 0.02
 """It is enough when every head absorbs the wanted share within this part of it."""
 
 
+@answering
 @torch.inference_mode()
 def calibrate(
     loaded: LoadedModel,

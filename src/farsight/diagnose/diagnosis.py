@@ -14,7 +14,7 @@ from farsight.diagnose.collector import Collected
 from farsight.diagnose.layout import Layout, Visual, lay_out
 from farsight.diagnose.replay import generated, replayed
 from farsight.errors import InputError, SettingError
-from farsight.inputs.checkpoints import LoadedModel
+from farsight.inputs.checkpoints import LoadedModel, answering
 from farsight.method import Method
 
 Floats = NDArray[np.floating[Any]]
@@ -58,6 +58,7 @@ class Diagnosis:
         return slice(self.prompt_slots - 1, None)
 
 
+@answering
 @torch.inference_mode()
 def diagnose(
     loaded: LoadedModel,

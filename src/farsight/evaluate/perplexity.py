@@ -10,10 +10,11 @@ from PIL import Image
 
 from farsight.errors import InputError
 from farsight.evaluate.engine import Visual
-from farsight.inputs.checkpoints import LoadedModel
+from farsight.inputs.checkpoints import LoadedModel, answering
 from farsight.inputs.prompts import prompt_inputs, video_inputs
 
 
+@answering
 @torch.inference_mode()
 def perplexity(loaded: LoadedModel, visual: Visual, prompt: str, text: str) -> float:
     """Give the perplexity per token of a text as the answer to a request about a picture or a video.

@@ -5,12 +5,12 @@ Weights are read from safetensors only and no code of a checkpoint is ever run.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import huggingface_hub
 import torch
@@ -20,11 +20,14 @@ from safetensors import SafetensorError
 from torch import nn
 
 from farsight.errors import FarSightError, InputError, SettingError
-from farsight.inputs import chat_templates
+from farsight.inputs import chat_templates, checkpoint_files
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 _PROBE_SECONDS = 5.0
+
+Asked = ParamSpec("Asked")
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -148,7 +151,7 @@ def _is_folder(name: str | Path) -> bool:
         raise InputError("the name of the model is empty; pass a folder or a name such as llava-hf/llava-1.5-7b-hf")
     folder = Path(name).expanduser()
     if folder.exists() or _looks_like_path(name):
-        _check_folder(folder)
+        checkpoint_files.check_folder(folder)
         return True
     return False
 
@@ -156,29 +159,6 @@ def _is_folder(name: str | Path) -> bool:
 def _looks_like_path(name: str | Path) -> bool:
     text = str(name)
     return isinstance(name, Path) or text.startswith((".", "/", "~", "\\")) or text.count("/") > 1
-
-
-def _check_folder(folder: Path) -> None:
-    """Say what a folder lacks before Transformers does in a page of text."""
-    if not folder.exists():
-        raise InputError(f"model folder '{folder}' was not found; check the path")
-    if not folder.is_dir():
-        raise InputError(f"'{folder}' is a file; pass the folder that holds the model's config.json and *.safetensors")
-    file = folder / "config.json"
-    if not file.is_file():
-        raise InputError(f"'{folder}' has no config.json; pass the folder of a Transformers checkpoint")
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"'{file}' is not valid JSON ({_line(error)}); get the checkpoint again") from error
-    if not isinstance(config, dict) or "model_type" not in config:
-        raise InputError(f"'{file}' names no model_type; pass the folder of a Transformers checkpoint")
-    if "auto_map" in config and config["model_type"] not in transformers.CONFIG_MAPPING:
-        raise InputError(_remote_code(str(folder)))
-    if not any(folder.glob("*.safetensors")):
-        if any(any(folder.glob(pattern)) for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt")):
-            raise InputError(_pickled(str(folder)))
-        raise InputError(f"'{folder}' has no weights; it needs *.safetensors next to config.json")
 
 
 def _is_cached(name: str) -> bool:
@@ -206,7 +186,9 @@ def _find_on_hub(name: str) -> None:
     endings = {Path(file.rfilename).suffix for file in files}
     if ".safetensors" not in endings:
         raise InputError(
-            _pickled(name) if endings & {".bin", ".pt", ".pth"} else f"'{name}' has no *.safetensors weights"
+            checkpoint_files.pickled(name)
+            if endings & {".bin", ".pt", ".pth"}
+            else f"'{name}' has no *.safetensors weights"
         )
 
 
@@ -223,6 +205,11 @@ def _load(
     where = {"local_files_only": local_files_only, "trust_remote_code": False}
     # Whatever a damaged checkpoint makes the libraries raise is the checkpoint's fault, so both nets are wide.
     try:
+        if not Path(source).is_dir():
+            settings = huggingface_hub.snapshot_download(
+                source, allow_patterns=["*.json"], local_files_only=local_files_only
+            )
+            checkpoint_files.check_settings(Path(settings), name)
         config = transformers.AutoConfig.from_pretrained(source, **where)
         model, report = _auto_class(config, name).from_pretrained(
             source, config=config, use_safetensors=True, output_loading_info=True, **how, **where
@@ -234,10 +221,53 @@ def _load(
         raise _explained(error, name, how["attn_implementation"]) from error
     if lacking := sorted(report["missing_keys"]):
         raise InputError(f"'{name}' lacks {len(lacking)} of its weights, {lacking[0]} for one; get it again")
+    _check_finite(model, name)
     processor = read_processor(source, name, load_processor, local_files_only=local_files_only)
     loaded = LoadedModel(model, processor, name)
     chat_templates.check(processor, takes_images=loaded.takes_images)
     return loaded
+
+
+def _check_finite(model: nn.Module, name: str) -> None:
+    """One sum a tensor, which is not finite if any of its weights is not; some seconds for billions of them."""
+    for weights, tensor in model.named_parameters():
+        if tensor.is_floating_point() and not torch.isfinite(tensor.detach().sum(dtype=torch.float32)):
+            raise InputError(f"the weights of '{name}' are damaged: {weights} has NaN or infinite ones; get it again")
+
+
+_LIBRARY_ERRORS = (
+    ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, MemoryError, OSError, RuntimeError,
+    TypeError, ValueError,
+)  # fmt: skip
+
+
+def answering(
+    answer: Callable[Concatenate[LoadedModel, Asked], Answer],
+) -> Callable[Concatenate[LoadedModel, Asked], Answer]:
+    """Decorate what lets a loaded model read a prompt and answer: whatever goes wrong there becomes one line.
+
+    Settings of a checkpoint that contradict each other are not noticed before: a token for pictures that another file
+    does not know, a layer that is not there, a list of forbidden words that is none.
+    """
+
+    @wraps(answer)
+    def answered(loaded: LoadedModel, /, *asked: Asked.args, **how: Asked.kwargs) -> Answer:
+        try:
+            return answer(loaded, *asked, **how)
+        except FarSightError:
+            raise
+        except torch.OutOfMemoryError as error:
+            raise InputError(
+                f"'{loaded.name}' does not fit in the memory of the device with this prompt; pass dtype bfloat16, or a "
+                "shorter prompt"
+            ) from error
+        except _LIBRARY_ERRORS as error:
+            raise InputError(
+                f"'{loaded.name}' cannot answer ({type(error).__name__}: {_line(error)}); its config.json, "
+                "generation_config.json or processor_config.json may not fit its weights or each other"
+            ) from error
+
+    return answered
 
 
 def read_processor(
@@ -280,7 +310,7 @@ def _auto_class(config: Any, name: str) -> Any:
 def _explained(error: Exception, name: str, attn_implementation: str | None) -> FarSightError:
     text = str(error)
     if "trust_remote_code" in text:
-        return InputError(_remote_code(name))
+        return InputError(checkpoint_files.remote_code(name))
     if isinstance(error, SafetensorError):
         return InputError(f"the weights of '{name}' are damaged ({_line(error)}); get the checkpoint again")
     if "ignore_mismatched_sizes" in text:
@@ -294,20 +324,6 @@ def _explained(error: Exception, name: str, attn_implementation: str | None) -> 
     if isinstance(error, ImportError):
         return InputError(f"'{name}' needs a package that is not installed: {_line(error)}")
     return InputError(f"'{name}' cannot be loaded: {_line(error)}")
-
-
-def _remote_code(name: str) -> str:
-    return (
-        f"'{name}' needs code of its own to run, which farsight refuses; "
-        "pass a checkpoint whose architecture is part of Transformers"
-    )
-
-
-def _pickled(name: str) -> str:
-    return (
-        f"'{name}' has only pickled weights, which can run any code when they are read and are refused; "
-        "convert them to safetensors"
-    )
 
 
 def _line(error: BaseException) -> str:
