@@ -221,6 +221,32 @@ def test_a_picture_far_over_the_limit_is_rejected(tmp_path: Path) -> None:
     refused(path, "too many pixels")
 
 
+@pytest.mark.parametrize(("width", "height"), [(1, 201), (40_000, 100), (1, 40_000_000)])
+def test_a_picture_that_is_but_a_line_is_rejected(tmp_path: Path, width: int, height: int) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(png_header(width, height))
+    refused(path, rf"is {width} x {height}, longer than 200 times its width")
+    assert open_image(saved(red((200, 1)), path)).size == (200, 1)
+
+
+@pytest.mark.parametrize("mode", ["I;16", "F", "RGBA", "P"])
+def test_a_tall_picture_is_the_same_as_its_rows(tmp_path: Path, mode: str) -> None:
+    """What is converted strip by strip has no seams, and one scale."""
+    rows = np.arange(700, dtype=np.float64)[:, None] * np.ones((1, 5))
+    if mode in ("I;16", "F"):
+        picture = Image.fromarray(rows.astype(np.uint16 if mode == "I;16" else np.float32))
+    else:
+        colours = np.stack([rows % 256, rows // 3, 255 - rows % 256, rows % 251], axis=-1).astype(np.uint8)
+        picture = Image.fromarray(colours, "RGBA").convert(mode)
+    opened = np.asarray(open_image(saved(picture, tmp_path / ("a.tiff" if mode == "F" else "a.png"))))
+    if mode in ("I;16", "F"):
+        expected = np.repeat((rows * 255 / (65535 if mode == "I;16" else 699)).round()[..., None], 3, axis=-1)
+    else:
+        layer = picture.convert("RGBA")
+        expected = np.asarray(Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB"))
+    assert np.array_equal(opened, expected)
+
+
 def test_the_limit_is_the_callers_to_set(tmp_path: Path) -> None:
     path = saved(red((10, 10)), tmp_path / "a.png")
     assert open_image(path, max_pixels=100).size == (10, 10)

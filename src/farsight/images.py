@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import warnings
 from collections import defaultdict
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
+from contextlib import suppress
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -18,6 +20,10 @@ FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 """What is opened. Not every format Pillow knows: some run other programs on the file."""
 
 MAX_PIXELS = 50_000_000
+MOST_ELONGATED = 200
+"""How many times as long as wide a picture may be: models scale the short side, and the long one with it."""
+_STRIP = 256
+"""Rows that are converted at once."""
 _GREY_STEPS = {"L;2": 85, "L;4": 17}
 """How far two neighbouring greys of few bits are apart in 8 bits, by Pillow's name of their layout."""
 
@@ -124,6 +130,11 @@ def _check_size(name: str, size: tuple[int, int], max_pixels: int) -> None:
             f"{name} has {width * height / 1e6:.1f} megapixels ({width} x {height}), "
             f"more than the limit of {max_pixels / 1e6:g}; scale it down first"
         )
+    if max(size) > MOST_ELONGATED * min(size):
+        raise InputError(
+            f"{name} is {width} x {height}, longer than {MOST_ELONGATED} times its width, which no model can see; "
+            "cut it first"
+        )
 
 
 def _match_transparent_value(image: Image.Image) -> None:
@@ -137,38 +148,50 @@ def _match_transparent_value(image: Image.Image) -> None:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # unreadable EXIF data does not make the pixels unreadable
-        return image
+    with suppress(Exception):  # unreadable EXIF data does not make the pixels unreadable
+        ImageOps.exif_transpose(image, in_place=True)
+    return image
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    """Any mode to RGB."""
+    """Any mode to RGB; what takes several times the memory on the way there, strip by strip."""
+    in_rgb: Callable[[Image.Image], Image.Image] = _on_white
     if image.mode.startswith("I") or image.mode == "F":
-        samples = np.asarray(image)
-        grey = _eight_bits(samples)
-        if isinstance(transparent := image.info.get("transparency"), int):
-            grey = np.where(samples == transparent, np.uint8(255), grey)
-        return Image.fromarray(grey).convert("RGB")
-    if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        paper = Image.new("RGBA", layer.size, "white")
-        return Image.alpha_composite(paper, layer).convert("RGB")
-    return image.convert("RGB")
+        in_rgb = partial(_scaled, factor=255 / _top(np.asarray(image)))
+    elif not image.has_transparency_data:
+        return image.convert("RGB")
+    whole = Image.new("RGB", image.size)
+    for top in range(0, image.height, _STRIP):
+        strip = image.crop((0, top, image.width, min(top + _STRIP, image.height)))
+        whole.paste(in_rgb(strip), (0, top))
+    return whole
 
 
-def _eight_bits(samples: np.ndarray) -> np.ndarray:
-    """Samples of more than 8 bits, (height, width), to uint8, by the range that type or largest value implies."""
-    values = np.nan_to_num(samples.astype(np.float64), posinf=0, neginf=0)
+def _on_white(image: Image.Image) -> Image.Image:
+    layer = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+
+
+def _scaled(image: Image.Image, factor: float) -> Image.Image:
+    """Samples of more than 8 bits in 8 bits, one value of which may be transparent."""
+    samples = np.asarray(image)
+    values = np.nan_to_num(samples.astype(np.float64), posinf=0, neginf=0).clip(0)
+    grey = (values * factor).round().astype(np.uint8)
+    if isinstance(transparent := image.info.get("transparency"), int):
+        grey = np.where(samples == transparent, np.uint8(255), grey)
+    return Image.fromarray(grey).convert("RGB")
+
+
+def _top(samples: np.ndarray) -> float:
+    """What is white among samples of more than 8 bits, (height, width), by their type or largest value."""
+    largest = float(np.max(samples, where=np.isfinite(samples), initial=0))
     if samples.dtype.kind == "f":
-        top = 1.0 if values.max() <= 1 else 255.0
+        top = 1.0 if largest <= 1 else 255.0
     elif samples.dtype.itemsize == 2:
         top = 65535.0
     else:
-        top = 255.0 if values.max() <= 255 else 65535.0
-    top = max(top, float(values.max()))
-    return (values.clip(0) * (255 / top)).round().astype(np.uint8)
+        top = 255.0 if largest <= 255 else 65535.0
+    return max(top, largest)
 
 
 def _line(error: BaseException) -> str:

@@ -180,6 +180,24 @@ def test_an_address_that_is_none(run: Any, model: Path, host: str, engine: str) 
     assert "--host" in result.stderr
 
 
+@pytest.mark.parametrize(
+    "template",
+    ["{% for %}", "{{ raise_exception('no') }}", "{% for i in range(99999) %}" * 3 + "{% endfor %}" * 3],
+    ids=["no template", "raises", "loops"],
+)
+def test_a_chat_template_that_cannot_be_used_ends_the_command(
+    run: Any, tmp_path: Path, template: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tiny_checkpoint import save_tiny_llava
+
+    from farsight.inputs import chat_templates
+
+    monkeypatch.setattr(chat_templates, "MOST_SECONDS", 1.0)
+    result = run("serve", save_tiny_llava(tmp_path, template=template), "--port", 0, "--device", "cpu")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: the chat template of")
+
+
 def test_a_bound_of_the_other_engine_is_refused(run: Any, model: Path) -> None:
     result = run("serve", model, "--engine", "vllm", "--max-new-tokens", 5, "--dry-run")
     assert (result.exit_code, "--max-new-tokens" in result.stderr) == (2, True)

@@ -16,6 +16,7 @@ import pytest
 from chat_server import Serve, Serving, picture_part
 from PIL import Image
 
+from farsight.inputs import chat_templates
 from farsight.inputs.checkpoints import LoadedModel
 
 pytest.importorskip("starlette", reason="pip install starlette")
@@ -171,6 +172,21 @@ def test_so_many_requests_wait_and_no_more(serve: Serve, free_llava: LoadedModel
         assert (status, "wait" in answer["error"]["message"]) == (429, True)
         for connection in waiting:
             connection.close()
+
+
+def test_a_chat_template_that_loops_on_some_messages_is_left(
+    serve: Serve, free_llava: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chat_templates, "MOST_SECONDS", 0.5)
+    loops = "{% for i in range(99999) %}" * 3 + "{% endfor %}" * 3
+    before = free_llava.processor.chat_template
+    monkeypatch.setattr(
+        free_llava.processor, "chat_template", "{% if messages | length > 1 %}" + loops + "{% endif %}" + before
+    )
+    with serve(free_llava) as server:
+        status, answer = server.post(server.request(messages=user("a") * 2))
+        assert (status, "the chat template" in answer["error"]["message"]) == (400, True)
+        assert server.post(server.request())[0] == 200
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from farsight.errors import InputError
+from farsight.inputs.chat_templates import has_template
 from farsight.inputs.checkpoints import LoadedModel
 from farsight.method import Method, searches
 from farsight.serve.answers import STREAM_END, ApiError, Completion, encoded, event, model_object
@@ -59,7 +60,7 @@ def application(
     InputError
         If the model has no chat template, so that it is not known how it is talked to.
     """
-    if not getattr(loaded.processor, "chat_template", None):
+    if not has_template(loaded.processor):
         raise InputError(f"'{loaded.name}' has no chat template, which a chat needs; pass an instruction-tuned model")
     limits = limits or Limits()
     beams = getattr(loaded.model.generation_config, "num_beams", None) or 1

@@ -8,6 +8,7 @@ from PIL import Image
 
 from farsight.errors import FarSightError
 from farsight.images import MAX_PIXELS, decode_image
+from farsight.inputs.chat_templates import tokenized
 from farsight.inputs.checkpoints import LoadedModel
 from farsight.serve.answers import ApiError
 from farsight.serve.request import ChatRequest, Message, Picture, Served
@@ -39,9 +40,7 @@ def prompt(loaded: LoadedModel, request: ChatRequest) -> dict[str, Any]:
     """
     try:
         talk = _talk(request.messages, takes_images=loaded.takes_images)
-        inputs = loaded.processor.apply_chat_template(
-            talk, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
-        )
+        inputs = tokenized(loaded.processor, [talk])
         return dict(inputs.to(loaded.device, dtype=loaded.dtype) if loaded.takes_images else inputs.to(loaded.device))
     except FarSightError as error:
         raise ApiError(400, str(error), "messages") from error
