@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import Field, asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-from farsight.errors import InputError
+from farsight.errors import FarSightError, InputError, SettingError
 from farsight.files import read_toml, reading
+from farsight.setting_checks import check_positive, check_share, check_strength, check_whole
 
 from .lessons import LESSONS
+
+MOST_STEPS, MOST_BATCH, MOST_SCENES = 10_000_000, 100_000, 1_000_000
+MOST_WEIGHTS = 1_000_000_000
+"""Of a model that is trained from nothing on drawn scenes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +31,20 @@ class Sizes:
     language_layers: int = 4
     language_heads: int = 6
     vocabulary: int = 768
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be built."""
+        for part in ("vision", "language"):
+            width, layers, heads = (getattr(self, f"{part}_{name}") for name in ("width", "layers", "heads"))
+            for name, value in ("width", width), ("layers", layers), ("heads", heads):
+                check_whole(f"sizes: {part}_{name}", value, 1, 10_000)
+            if width % (2 * heads):
+                raise SettingError(f"sizes: {part}_width must be a multiple of twice {part}_heads, got {width}")
+            if 12 * layers * width**2 > MOST_WEIGHTS:
+                raise SettingError(
+                    f"sizes: {layers} {part}_layers of width {width} have more than {MOST_WEIGHTS} weights"
+                )
+        check_whole("sizes: vocabulary", self.vocabulary, 300, 100_000)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,20 +83,27 @@ class Stage:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be run."""
-        for name in ("steps", "batch", "rate"):
-            if not isinstance(getattr(self, name), int | float):
-                raise InputError(f"stage {self.name}: {name} is {getattr(self, name)!r}, not a number")
-        if self.steps < 1 or self.batch < 1 or self.rate <= 0:
-            raise InputError(f"stage {self.name}: steps and batch must be 1 or more and rate above 0")
-        if not isinstance(self.sinks, int | float) or not 0 <= self.sinks < 1:
-            raise InputError(f"stage {self.name}: sinks is {self.sinks!r}, not a share from 0 to below 1")
-        if not isinstance(self.decay, int | float) or self.decay < 0:
-            raise InputError(f"stage {self.name}: decay is {self.decay!r}, not a number of 0 or more")
-        if self.false_share is not None and not 0 <= self.false_share <= 1:
-            raise InputError(f"stage {self.name}: false_share is {self.false_share!r}, not a share from 0 to 1")
+        if not isinstance(self.name, str) or not self.name.isprintable() or not 0 < len(self.name) <= 100:
+            raise SettingError(f"name of a stage must be a word, got {self.name!r:.100}")
+        stage = f"stage {self.name}: "
+        check_whole(f"{stage}steps", self.steps, 1, MOST_STEPS)
+        check_whole(f"{stage}batch", self.batch, 1, MOST_BATCH)
+        check_positive(f"{stage}rate", self.rate)
+        check_share(f"{stage}sinks", self.sinks)
+        if self.sinks == 1:
+            raise SettingError(f"{stage}sinks must be below 1, got 1")
+        check_strength(f"{stage}decay", self.decay)
+        if self.false_share is not None:
+            check_share(f"{stage}false_share", self.false_share)
+        if not isinstance(self.lessons, Mapping):
+            raise SettingError(f"{stage}lessons must be a table of names and weights, got {self.lessons!r:.100}")
         if unknown := set(self.lessons) - set(self.known_lessons):
             known = ", ".join(self.known_lessons)
-            raise InputError(f"stage {self.name}: no lesson {min(unknown)!r}; choose from {known}")
+            raise SettingError(f"{stage}no lesson {min(unknown)!r}; choose from {known}")
+        for lesson, weight in self.lessons.items():
+            check_strength(f"{stage}weight of {lesson}", weight)
+        if self.lessons and not 0 < sum(self.lessons.values()) < math.inf:
+            raise SettingError(f"{stage}the weights of the lessons add up to {sum(self.lessons.values())}")
 
     def false_share_of(self, plan: float) -> float:
         """Share of the training captions with a false object: the stage's own, or that of the plan."""
@@ -95,10 +123,52 @@ class Schedule(Protocol):
         """How many pictures or videos."""
 
     @property
+    def false_share(self) -> float: ...
+
+    @property
+    def snowball(self) -> float: ...
+
+    @property
     def save_every(self) -> int: ...
 
     @property
+    def language(self) -> tuple[Stage, ...]: ...
+
+    @property
     def stages(self) -> tuple[Stage, ...]: ...
+
+
+def check_plan(plan: Schedule) -> None:
+    """Refuse what cannot be run, in what the plans of all models have.
+
+    Raises
+    ------
+    SettingError
+        Which setting it is, and what it may be.
+    """
+    if not plan.language or not all(stage.lessons for stage in plan.language):
+        raise SettingError("a training plan needs at least one [[language]] stage, each with lessons")
+    check_whole("seed", plan.seed, 0, 2**63 - 1)
+    check_whole("number of pictures or videos", plan.scenes, max(stage.batch for stage in plan.stages), MOST_SCENES)
+    check_share("false_share", plan.false_share)
+    check_share("snowball", plan.snowball)
+    check_whole("save_every", plan.save_every, 1, MOST_STEPS)
+    if len({stage.name for stage in plan.stages}) < len(plan.stages):
+        raise SettingError("two stages of the training plan have one name; give each its own")
+
+
+@contextmanager
+def of_a_plan(path: Path, shipped: Path) -> Iterator[None]:
+    """Whatever is wrong while a plan is made of what a file says becomes one line that names it."""
+    with reading(path, "a training plan", f"see {shipped.name}"):
+        try:
+            yield
+        except KeyError as error:
+            raise InputError(f"{path} has no table {error}; see {shipped.name} for all of them") from error
+        except TypeError as error:
+            raise InputError(f"{path}: {str(error).split(') ')[-1]}; see {shipped.name}") from error
+        except FarSightError as error:
+            raise InputError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,12 +204,12 @@ class Plan:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be run."""
-        if not self.language or not all(stage.lessons for stage in self.language):
-            raise InputError("a training plan needs at least one [[language]] stage, each with lessons")
-        if self.save_every < 1 or self.scenes < max(stage.batch for stage in self.stages):
-            raise InputError("save_every must be 1 or more, and scenes at least the largest batch")
-        if len({stage.name for stage in self.stages}) < len(self.stages):
-            raise InputError("two stages of the training plan have one name; give each its own")
+        check_plan(self)
+        for stage in (self.tower, self.projector):
+            if (stage.lessons, stage.sinks, stage.decay, stage.false_share) != ({}, 0.0, Stage.decay, None):
+                raise SettingError(
+                    f"stage {stage.name}: lessons, sinks, decay and false_share are only of [[language]] stages"
+                )
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -165,16 +235,11 @@ def read_plan(path: Path) -> Plan:
 
 def make_plan(path: Path, data: dict[str, Any]) -> Plan:
     """Make a plan of what the file ``path`` says; raises as `read_plan`."""
-    with reading(path, "a training plan", f"see {default_plan_path().name}"):
-        try:
-            tower, projector = (Stage(name=name, **data.pop(name)) for name in ("tower", "projector"))
-            language = tuple(Stage(**stage) for stage in data.pop("language"))
-            sizes = Sizes(**data.pop("sizes", {}))
-            return Plan(**data, sizes=sizes, language=language, tower=tower, projector=projector)
-        except KeyError as error:
-            raise InputError(f"{path} has no table {error}; see {default_plan_path().name} for all of them") from error
-        except TypeError as error:
-            raise InputError(f"{path}: {str(error).split(') ')[-1]}; see {default_plan_path().name}") from error
+    with of_a_plan(path, default_plan_path()):
+        tower, projector = (Stage(name=name, **data.pop(name)) for name in ("tower", "projector"))
+        language = tuple(Stage(**stage) for stage in data.pop("language"))
+        sizes = Sizes(**data.pop("sizes", {}))
+        return Plan(**data, sizes=sizes, language=language, tower=tower, projector=projector)
 
 
 def differences(one: Schedule, saved: Mapping[str, Any]) -> list[str]:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from safetensors import safe_open
@@ -22,10 +24,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from farsight.errors import InputError
+from farsight.files import make_folder, reading
 
 from .plan import Schedule, Stage, differences
 
 FILE = "state.safetensors"
+LOCK = "train.lock"
 
 MATRIX_RATE = 0.02
 """Muon's highest learning rate, for all stages."""
@@ -52,11 +56,34 @@ def position(folder: Path, plan: Schedule) -> Position:
     file = folder / FILE
     if not file.exists():
         return Position(0, 0)
-    with safe_open(file, "pt") as state:
-        told = state.metadata()
-    if different := differences(plan, json.loads(told["plan"])):
-        raise InputError(f"{folder} holds a run of another plan ({'; '.join(different)}): choose another folder")
-    return Position(int(told["stage"]), int(told["step"]))
+    with reading(file, "the state of a training", "choose another folder"):
+        with safe_open(file, "pt") as state:
+            told = state.metadata()
+        if different := differences(plan, json.loads(told["plan"])):
+            raise InputError(f"{folder} holds a run of another plan ({'; '.join(different)}): choose another folder")
+        return Position(int(told["stage"]), int(told["step"]))
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep a folder, which is made if it is not there, for this training alone.
+
+    Raises
+    ------
+    InputError
+        If another one has it.
+    """
+    make_folder(folder)
+    with reading(folder / LOCK, remedy="choose another folder"):
+        lock = FileLock(folder / LOCK)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise InputError(f"{folder}: another training is running there; wait for it, or choose another") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def load_weights(folder: Path, model: nn.Module) -> None:
@@ -83,9 +110,9 @@ class Run:
         self.plan, self.folder, self.model = plan, folder, model
         self.console = Console(highlight=False, soft_wrap=True)
         self.position = position(folder, plan)
-        folder.mkdir(parents=True, exist_ok=True)
         if self.position > (0, 0):
-            load_weights(folder, model)
+            with reading(folder / FILE, "the state of this training", "choose another folder"):
+                load_weights(folder, model)
             self.console.print(f"going on in {plan.stages[self.position.stage].name} after step {self.position.step}")
 
     def begins(self, stage: Stage) -> bool:
@@ -138,6 +165,8 @@ class Run:
             task = bar.add_task(stage.name, total=stage.steps, completed=start, loss="")
             for step in range(start, stage.steps):
                 loss, note = loss_of(rows_of(self.plan, stage, step), step)
+                if not math.isfinite(loss.item()):
+                    raise InputError(f"{stage.name}: the loss is {loss.item()} at step {step}; choose a lower rate")
                 loss.backward()
                 nn.utils.clip_grad_norm_(parameters.values(), 1.0)
                 optimizer.step(rate_at(step, stage.steps))

@@ -21,7 +21,7 @@ from farsight.errors import FarSightError
 from . import stages
 from .network import build_model, build_processor, build_tokenizer
 from .plan import Plan, default_plan_path, read_plan
-from .progress import Run
+from .progress import Run, held
 from .video.processor import FramesProcessor
 from .views import make_views
 
@@ -47,8 +47,13 @@ def train(plan: Plan, folder: Path) -> Path:
     Raises
     ------
     InputError
-        If the folder holds a run of another plan.
+        If the folder holds a run of another plan, or another training is running there.
     """
+    with held(folder):
+        return _train(plan, folder)
+
+
+def _train(plan: Plan, folder: Path) -> Path:
     torch.manual_seed(plan.seed)
     tokenizer = build_tokenizer(plan.sizes)
     model = build_model(tokenizer, plan.sizes)

@@ -64,7 +64,7 @@ def build_video_model(
     language
         Take the layers of the language model too. Otherwise they begin as copying heads, as the image model's did.
     """
-    source = LlavaForConditionalGeneration.from_pretrained(image_model, dtype=torch.float32)
+    source = LlavaForConditionalGeneration.from_pretrained(image_model, dtype=torch.float32, use_safetensors=True)
     model = LlavaNextVideoForConditionalGeneration(_config(source.config, tokenizer)).float()
     for part in ("vision_tower", "multi_modal_projector"):
         getattr(model.model, part).load_state_dict(getattr(source.model, part).state_dict())

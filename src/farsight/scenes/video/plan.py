@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from farsight.errors import InputError
-from farsight.files import opened, read_toml, reading
+from farsight.errors import SettingError
+from farsight.files import opened, read_toml
+from farsight.setting_checks import check_switch
 
 from .. import checkpoint_path
-from ..plan import Stage
+from ..plan import Stage, check_plan, of_a_plan
 from .lessons import VIDEO_LESSONS
 
 EMBEDDED = "embedded"
@@ -80,12 +81,7 @@ class VideoPlan:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be run."""
-        if not self.language or not all(stage.lessons for stage in self.language):
-            raise InputError("a training plan needs at least one [[language]] stage, each with lessons")
-        if self.save_every < 1 or self.videos < max(stage.batch for stage in self.language):
-            raise InputError("save_every must be 1 or more, and videos at least the largest batch")
-        if len({stage.name for stage in self.language}) < len(self.language):
-            raise InputError("two stages of the training plan have one name; give each its own")
+        check_plan(self)
 
     @property
     def scenes(self) -> int:
@@ -121,23 +117,19 @@ def read_video_plan(path: Path) -> VideoPlan:
 
 def make_video_plan(path: Path, data: dict[str, Any]) -> VideoPlan:
     """Make a plan of what the file ``path`` says, and find its image model; raises as `read_video_plan`."""
-    with reading(path, "a training plan", f"see {video_plan_path().name}"):
-        try:
-            del data["kind"]
-            language = tuple(VideoStage(**stage) for stage in data.pop("language"))
-            start = _found(Start(**data.pop("start")), path.parent)
-            return VideoPlan(**data, language=language, start=start)
-        except KeyError as error:
-            raise InputError(f"{path} has no table {error}; see {video_plan_path().name} for all of them") from error
-        except TypeError as error:
-            raise InputError(f"{path}: {str(error).split(') ')[-1]}; see {video_plan_path().name}") from error
+    with of_a_plan(path, video_plan_path()):
+        del data["kind"]
+        language = tuple(VideoStage(**stage) for stage in data.pop("language"))
+        start = _found(**data.pop("start"), beside=path.parent)
+        return VideoPlan(**data, language=language, start=start)
 
 
-def _found(start: Start, beside: Path) -> Start:
+def _found(*, beside: Path, model: str = EMBEDDED, language: bool = True) -> Start:
     """Make the folder absolute and hash the weights in it."""
-    model = EMBEDDED if start.model == EMBEDDED else str((beside / start.model).resolve())
-    found = Start(model=model, language=start.language)
-    weights = found.folder / "model.safetensors"
-    with opened(weights, remedy="name an image model under [start]") as file:
+    check_switch("start: language", language)
+    if not isinstance(model, str) or not model:
+        raise SettingError(f"start: model must be 'embedded' or a folder, got {model!r:.100}")
+    found = Start(model=EMBEDDED if model == EMBEDDED else str((beside / model).resolve()), language=language)
+    with opened(found.folder / "model.safetensors", remedy="name an image model under [start]") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
-    return Start(model=model, language=start.language, weights=digest)
+    return Start(model=found.model, language=language, weights=digest)

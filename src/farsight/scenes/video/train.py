@@ -22,8 +22,10 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import LlavaNextVideoForConditionalGeneration, PreTrainedTokenizerFast
 
+from farsight.files import reading
+
 from ..conversation import collate, tokenize
-from ..progress import Run
+from ..progress import Run, held
 from ..render import MODEL_SIDE, TRAINING_SIDE
 from ..sinks import first_values, sink_loss
 from ..stages import QUERIES_AND_KEYS, SINK_WEIGHT, VERDICT_WEIGHT
@@ -63,11 +65,18 @@ def train_video(plan: VideoPlan, folder: Path) -> Path:
     Raises
     ------
     InputError
-        If the folder holds a run of another plan, or of one on other weights.
+        If the folder holds a run of another plan, or of one on other weights, if another training is running there, or
+        if the image model cannot be loaded.
     """
+    with held(folder):
+        return _train_video(plan, folder)
+
+
+def _train_video(plan: VideoPlan, folder: Path) -> Path:
     torch.manual_seed(plan.seed)
-    tokenizer = build_video_tokenizer(plan.start.folder)
-    model = build_video_model(plan.start.folder, tokenizer, language=plan.start.language)
+    with reading(plan.start.folder, "an image model of the small world", "name one under [start]"):
+        tokenizer = build_video_tokenizer(plan.start.folder)
+        model = build_video_model(plan.start.folder, tokenizer, language=plan.start.language)
     if torch.cuda.is_available():
         model.cuda()
     if not torch.cuda.is_available() or any(stage.sinks for stage in plan.language):
