@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from refusals import refused
 
 from farsight.description import Words, generate, printable
 from farsight.farsight import FarSight
@@ -14,6 +15,32 @@ from farsight.inputs.checkpoints import load
 from farsight.method import Plain
 
 STRONG = ["--sigma", "0.01", "--strength", "1000", "--horizon", "infinite"]
+
+
+def test_options_that_would_change_nothing_are_refused(run: Any, picture: Path, tmp_path: Path) -> None:
+    refused(run("describe", picture, "--synonyms", "scenes"), "--synonyms is of no use")
+    for option, value in (("images", "."), ("prompt", "?"), ("device", "cpu"), ("dtype", "float32")):
+        said = f"--{option} is of no use: it is for --perplexity; leave it out"
+        refused(run("chair", "c.jsonl", "--objects", "o.jsonl", f"--{option}", value), said)
+
+
+def test_the_token_of_a_picture_in_the_own_text_is_one_line_in_every_command(
+    run: Any, model: Path, picture: Path, tmp_path: Path
+) -> None:
+    said = "'An <image>?' has '<image>' in it"
+    ask = ["--model", model, "-n", 2]
+    refused(run("describe", picture, *ask, "-p", "An <image>?"), said)
+    refused(run("describe", picture, *ask, "-p", "An <image>?", "--compare", "--json"), said)
+    refused(run("diagnose", picture, *ask, "-p", "An <image>?", "--out", tmp_path / "out"), said)
+    refused(run("diagnose", picture, *ask, "--answer", "An <image>?", "--out", tmp_path / "out"), said)
+    refused(run("calibrate", "--images", picture.parent, *ask, "-p", "An <image>?", "--out", tmp_path / "c.json"), said)
+    captions, objects = tmp_path / "captions.jsonl", tmp_path / "objects.jsonl"
+    captions.write_text('{"image_id": "red", "caption": "An <image>?"}')
+    objects.write_text('{"image_id": "red", "objects": []}')
+    measure = ["chair", captions, "--objects", objects, "--perplexity", model, "--images", picture.parent]
+    refused(run(*measure), f"captions, the caption of image red: {said}")
+    captions.write_text('{"image_id": "red", "caption": "A dog."}')
+    refused(run(*measure, "--prompt", "An <image>?"), said)
 
 
 def test_a_picture_is_described(run: Any, model: Path, picture: Path) -> None:

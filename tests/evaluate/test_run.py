@@ -187,6 +187,34 @@ def test_a_damaged_picture_is_recorded_and_the_others_are_answered(
     assert len(rows) == plan.answers
 
 
+def test_a_prompt_that_the_processor_does_not_take_is_recorded_and_the_others_are_answered(
+    plan: Plan, tmp_path: Path, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One with the token of a picture in it, and one at which the processor raises whatever it likes."""
+    expected = {row["item"]: row["text"] for row in answered(plan, tmp_path / "all", LocalEngine(load=lambda: loaded))}
+    refused = {"pope/1": "Is there an <image>?", "pope/3": "Is there a dragon?"}
+    items = tuple(replace(one, prompt=refused.get(one.item_id, one.prompt)) for one in plan.task.items)
+    other = replace(plan, task=replace(plan.task, items=items))
+    process = type(loaded.processor).__call__
+
+    def scared(self: Any, *args: Any, text: Any = None, **kwargs: Any) -> Any:
+        if any("dragon" in one for one in ([text] if isinstance(text, str) else text)):
+            raise ZeroDivisionError
+        return process(self, *args, text=text, **kwargs)
+
+    monkeypatch.setattr(type(loaded.processor), "__call__", scared)
+    rows = answered(other, tmp_path / "run", LocalEngine(load=lambda: loaded))
+    assert len(rows) == plan.answers
+    failed = {(row["method"], row["item"]): row["failed"] for row in rows if row["failed"]}
+    assert set(failed) == {(label, item) for label in plan.methods for item in refused}
+    assert "has '<image>' in it" in failed["greedy", "pope/1"]
+    assert "does not take 'Is there a dragon?' (ZeroDivisionError" in failed["farsight", "pope/3"]
+    assert {row["item"]: row["text"] for row in rows if not row["failed"]} == {
+        item: text for item, text in expected.items() if item not in refused
+    }
+    assert answered(other, tmp_path / "run", LocalEngine(load=never)) == rows
+
+
 def test_another_batch_size_is_another_run(plan: Plan, tmp_path: Path, loaded: LoadedModel) -> None:
     finished(plan, tmp_path / "run", loaded)
     with pytest.raises(InputError, match="batch_size was 3, is 4"):

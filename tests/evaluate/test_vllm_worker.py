@@ -13,7 +13,8 @@ from tokenizers.processors import TemplateProcessing
 from transformers import LlavaConfig
 
 from farsight.errors import SettingError, UnsupportedModelError
-from farsight.evaluate.vllm_worker import _dtype, _generation_config, _told, prompt_tokens
+from farsight.evaluate.engine import Failure
+from farsight.evaluate.vllm_worker import Worker, _dtype, _generation_config, _told, prompt_tokens
 from farsight.inputs.checkpoints import load
 from farsight.inputs.prompts import processed
 from farsight.scenes import checkpoint_path
@@ -41,6 +42,17 @@ def test_prompts_are_those_of_transformers_but_for_the_picture(
     patches = expected.count(image)
     assert patches > 1
     assert [token for one in found for token in [one] * (patches if one == image else 1)] == expected
+
+
+def test_a_prompt_that_the_processor_does_not_take_is_the_error_of_its_item(tmp_path: Path) -> None:
+    worker = Worker.__new__(Worker)  # without vLLM, which comes after
+    worker.processor = load(save_tiny_llava(tmp_path), device="cpu").processor
+    picture = Image.new("RGB", (SIDE, SIDE), "red")
+    refused = worker._taken(picture, "An <image>?")
+    assert isinstance(refused, Failure)
+    assert "has '<image>' in it" in refused.reason
+    assert worker._taken(picture, "An image?") is picture
+    assert worker._taken(refused, "An image?") is refused
 
 
 def test_a_checkpoint_s_own_way_to_generate_is_followed_or_refused(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 
 def chair(
+    context: typer.Context,
     captions: caption_options.Captions,
     objects: caption_options.Objects,
     synonyms: caption_options.Synonyms = None,
@@ -52,6 +53,8 @@ def chair(
     from farsight.metrics.cuts import Cut
     from farsight.metrics.text_quality import quality
 
+    if perplexity is None:
+        options.refuse_unused(context, "it is for --perplexity", "images", "prompt", "device", "dtype")
     cut = Cut(words=words, objects=objects_at_most)
     caption_options.check_output(details, [*captions, *objects])
     scores = caption_options.scored(captions, objects, synonyms, cut, skip_bad=skip_bad)

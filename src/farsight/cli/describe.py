@@ -28,6 +28,7 @@ PROMPT = "Please describe this image in detail."
 
 
 def describe(
+    context: typer.Context,
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="One picture or several.")],
     model: options.Model = options.EMBEDDED,
     prompt: options.Prompt = PROMPT,
@@ -65,6 +66,8 @@ def describe(
 
     farsight describe *.jpg --model llava-hf/llava-1.5-7b-hf --json > descriptions.json
     """
+    if objects is None and not explain:
+        options.refuse_unused(context, "it says which words are objects, for --objects and --explain", "synonyms")
     settings = {
         "sigma": sigma,
         "horizon": options.number_or_word(horizon),
@@ -84,6 +87,7 @@ def describe(
     from farsight.images import open_image
 
     with quiet():
+        from farsight.inputs.prompts import check_text
         from farsight.method import Plain
 
         chosen = options.make_method(method, {name: value for name, value in settings.items() if value is not None})
@@ -97,6 +101,7 @@ def describe(
             truth.check(images)
         with _progress(f"loading {model}"):
             loaded = options.load(model, device, dtype, attn_implementation)
+        check_text(loaded.processor, prompt)
         job = _Job(loaded, methods, prompt, max_new_tokens, truth)
         if explain:
             job.vocabulary = vocabulary_for(model, synonyms) if truth is None else truth.vocabulary

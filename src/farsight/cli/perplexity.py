@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +12,7 @@ from farsight.cli.terminal import new_console
 from farsight.errors import InputError, SettingError
 
 if TYPE_CHECKING:
+    from farsight.metrics.captions import Caption
     from farsight.metrics.chair import ChairScore
 
 
@@ -23,7 +26,8 @@ def perplexities(
     SettingError
         If no folder is given.
     InputError
-        If a picture is not in it, or if the model cannot be loaded.
+        If a picture is not in it, if the model cannot be loaded, or if it does not take a caption; the message names
+        the caption.
     """
     from rich.markup import escape
     from rich.progress import track
@@ -42,14 +46,28 @@ def perplexities(
                 )
     with quiet():
         from farsight.evaluate.perplexity import perplexity
+        from farsight.inputs.prompts import check_text
 
         loaded = options.load(model, device, dtype, None)
-        return {
-            name: {
-                one.caption.image_id: perplexity(
-                    loaded, open_image(paths[one.caption.image_id]), prompt, one.caption.text
-                )
-                for one in track(score.captions, escape(f"perplexity of {name}"), console=new_console(errors=True))
-            }
-            for name, score in scores.items()
-        }
+        check_text(loaded.processor, prompt)
+        for name, score in scores.items():  # before any is measured, which may take long
+            for one in score.captions:
+                with _naming(name, one.caption):
+                    check_text(loaded.processor, one.caption.text)
+        found: dict[str, dict[str, float]] = {}
+        for name, score in scores.items():
+            found[name] = {}
+            for one in track(score.captions, escape(f"perplexity of {name}"), console=new_console(errors=True)):
+                image_id, text = one.caption
+                with _naming(name, one.caption):
+                    found[name][image_id] = perplexity(loaded, open_image(paths[image_id]), prompt, text)
+    return found
+
+
+@contextmanager
+def _naming(name: str, caption: Caption) -> Iterator[None]:
+    """Say which caption of which file it is that cannot be measured."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{name}, the caption of image {caption.image_id}: {error}") from error

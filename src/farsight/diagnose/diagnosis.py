@@ -15,6 +15,7 @@ from farsight.diagnose.layout import Layout, Visual, lay_out
 from farsight.diagnose.replay import generated, replayed
 from farsight.errors import InputError, SettingError
 from farsight.inputs.checkpoints import LoadedModel, answering
+from farsight.inputs.prompts import check_text
 from farsight.method import Method
 
 Floats = NDArray[np.floating[Any]]
@@ -123,6 +124,7 @@ def diagnose(
 
 
 def _tokens_of(loaded: LoadedModel, answer: str, max_new_tokens: int) -> list[int]:
+    check_text(loaded.processor, answer)
     tokens: list[int] = loaded.tokenizer(answer, add_special_tokens=False).input_ids
     if not tokens:
         raise InputError("the answer to look at is empty; pass a text, or none to let the model answer")

@@ -118,7 +118,8 @@ class Engine(Protocol):
 
         An engine takes no more requests than it has in hand, starts nothing before the first one, and ends what it
         started when it is closed. A batch is asked as it is, since its composition may change the last bits: only
-        prompts about pictures that cannot be read are left out, as `read` does.
+        prompts about pictures that cannot be read are left out, as `read` does, and those that the model's processor
+        does not take, with `farsight.inputs.prompts.PromptError`.
 
         Raises
         ------

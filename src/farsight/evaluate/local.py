@@ -16,7 +16,7 @@ from farsight.attention import LayerCall, locate, watched
 from farsight.errors import InputError
 from farsight.evaluate.engine import Answer, Failure, Request, Said, Visual, end_tokens, read
 from farsight.inputs.checkpoints import LoadedModel
-from farsight.inputs.prompts import picture_inputs, video_inputs
+from farsight.inputs.prompts import PromptError, picture_inputs, video_inputs
 from farsight.method import Method, parts
 
 
@@ -41,7 +41,7 @@ class LocalEngine:
 
 
 def answer_request(loaded: LoadedModel, request: Request) -> Said:
-    """Answer one batch: all prompts at once whose pictures can be read.
+    """Answer one batch: all prompts at once whose pictures can be read, and that the model's processor takes.
 
     Raises
     ------
@@ -49,6 +49,19 @@ def answer_request(loaded: LoadedModel, request: Request) -> Said:
         If it does not fit in the memory of the device; see also `answer`.
     """
     visuals = read(request)
+    try:
+        return _answers(loaded, request, visuals)
+    except PromptError as error:
+        taken = [
+            visual if isinstance(visual, Failure) else _taken(loaded, visual, prompt)
+            for visual, prompt in zip(visuals, request.prompts, strict=True)
+        ]
+        if not any(isinstance(one, Failure) and one is not visual for one, visual in zip(taken, visuals, strict=True)):
+            raise InputError(f"{error}; each alone is taken: choose a new folder and --batch-size 1") from error
+        return _answers(loaded, request, taken)
+
+
+def _answers(loaded: LoadedModel, request: Request, visuals: Sequence[Visual | Failure]) -> Said:
     readable = [
         (visual, prompt)
         for visual, prompt in zip(visuals, request.prompts, strict=True)
@@ -56,6 +69,21 @@ def answer_request(loaded: LoadedModel, request: Request) -> Said:
     ]
     answers = iter(_fitting(loaded, request, readable) if readable else [])
     return [visual if isinstance(visual, Failure) else next(answers) for visual in visuals]
+
+
+def _taken(loaded: LoadedModel, visual: Visual, prompt: str) -> Visual | Failure:
+    """What a prompt is about, or why the processor does not take it."""
+    try:
+        _inputs(loaded, [visual], [prompt])
+    except PromptError as error:
+        return Failure(reason=str(error))
+    return visual
+
+
+def _inputs(loaded: LoadedModel, pictures: Sequence[Visual], prompts: Sequence[str]) -> dict[str, Any]:
+    stills = [picture for picture in pictures if isinstance(picture, Image.Image)]
+    videos = [frames for frames in pictures if not isinstance(frames, Image.Image)]
+    return video_inputs(loaded, videos, prompts) if videos else picture_inputs(loaded, stills, prompts)
 
 
 def _fitting(loaded: LoadedModel, request: Request, readable: list[tuple[Visual, str]]) -> list[Answer]:
@@ -105,10 +133,10 @@ def answer(
     ------
     InputError
         If the model takes no pictures, or no videos where there are some, or its pad token is not known.
+    PromptError
+        If its processor does not take a prompt.
     """
-    stills = [picture for picture in pictures if isinstance(picture, Image.Image)]
-    videos = [frames for frames in pictures if not isinstance(frames, Image.Image)]
-    inputs = video_inputs(loaded, videos, prompts) if videos else picture_inputs(loaded, stills, prompts)
+    inputs = _inputs(loaded, pictures, prompts)
     length = inputs["input_ids"].shape[1]
     absorbed = _Absorbed()
     how = {"do_sample": False, "num_beams": 1, "temperature": None, "top_p": None, "top_k": None, **(generation or {})}

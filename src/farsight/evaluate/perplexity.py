@@ -11,7 +11,7 @@ from PIL import Image
 from farsight.errors import InputError
 from farsight.evaluate.engine import Visual
 from farsight.inputs.checkpoints import LoadedModel, answering
-from farsight.inputs.prompts import prompt_inputs, video_inputs
+from farsight.inputs.prompts import check_text, prompt_inputs, video_inputs
 
 
 @answering
@@ -37,8 +37,10 @@ def perplexity(loaded: LoadedModel, visual: Visual, prompt: str, text: str) -> f
     Raises
     ------
     InputError
-        If the text has no tokens, or if the model takes no pictures, or no videos where it is one.
+        If the text has no tokens or one that stands for a picture, or if the model takes no pictures, or no videos
+        where it is one.
     """
+    check_text(loaded.processor, text)
     tokens = loaded.tokenizer(text.strip(), add_special_tokens=False, return_tensors="pt").input_ids.to(loaded.device)
     count = tokens.shape[1]
     if not count:

@@ -26,7 +26,7 @@ from farsight.errors import FarSightError, InputError, SettingError
 from farsight.evaluate.engine import Answer, Failure, Request, Said, Visual, end_tokens, read
 from farsight.inputs.chat_templates import has_template, written
 from farsight.inputs.checkpoints import read_processor
-from farsight.inputs.prompts import chat, processed, without_template
+from farsight.inputs.prompts import PromptError, asking, chat, check_text, processed, without_template
 
 _NEUTRAL = {"repetition_penalty": (1.0,), "encoder_repetition_penalty": (1.0,), "guidance_scale": (1.0,)}
 _OTHER_ANSWERS = (
@@ -103,8 +103,8 @@ class Worker:
         self.compared = False
 
     def answer(self, request: Request) -> Said:
-        """Answer one batch: all prompts at once whose pictures can be read."""
-        visuals = read(request)
+        """Answer one batch: all prompts at once whose pictures can be read, and that the processor takes."""
+        visuals = [self._taken(*one) for one in zip(read(request), request.prompts, strict=True)]
         asked = [
             (visual, prompt)
             for visual, prompt in zip(visuals, request.prompts, strict=True)
@@ -112,6 +112,16 @@ class Worker:
         ]
         answers = iter(self._answers(asked, request.max_new_tokens) if asked else [])
         return [visual if isinstance(visual, Failure) else next(answers) for visual in visuals]
+
+    def _taken(self, visual: Visual | Failure, prompt: str) -> Visual | Failure:
+        """What a prompt is about, or why it cannot be asked."""
+        if isinstance(visual, Failure):
+            return visual
+        try:
+            prompt_tokens(self.processor, _still(visual), prompt)
+        except PromptError as error:
+            return Failure(reason=str(error))
+        return visual
 
     def close(self) -> None:
         """End what the engine has started."""
@@ -176,15 +186,22 @@ def prompt_tokens(processor: Any, picture: Image.Image, prompt: str) -> list[int
 
     They begin as Transformers has it, with a first token of the tokenizer's unless the template has written one;
     ``vllm.LLM.chat`` leaves it out.
+
+    Raises
+    ------
+    PromptError
+        If the processor does not take the prompt.
     """
-    if has_template(processor):
-        [text] = written(processor, [chat(picture, prompt)])
-    else:
-        text = without_template(processor, prompt)
-    tokenizer = getattr(processor, "tokenizer", processor)
-    begun = tokenizer.bos_token is not None and text.startswith(tokenizer.bos_token)
-    ids: list[int] = tokenizer(text, add_special_tokens=not begun)["input_ids"]
-    return ids
+    check_text(processor, prompt)
+    with asking([prompt]):
+        if has_template(processor):
+            [text] = written(processor, [chat(picture, prompt)])
+        else:
+            text = without_template(processor, prompt)
+        tokenizer = getattr(processor, "tokenizer", processor)
+        begun = tokenizer.bos_token is not None and text.startswith(tokenizer.bos_token)
+        ids: list[int] = tokenizer(text, add_special_tokens=not begun)["input_ids"]
+        return ids
 
 
 def _still(picture: Visual) -> Image.Image:

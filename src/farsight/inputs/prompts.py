@@ -2,15 +2,74 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from PIL import Image
 
-from farsight.errors import InputError
-from farsight.inputs.chat_templates import has_template, tokenized
+from farsight.errors import FarSightError, InputError
+from farsight.files import told
+from farsight.inputs.chat_templates import TemplateError, has_template, tokenized
 from farsight.inputs.checkpoints import LoadedModel
+
+_PLACEHOLDER = re.compile(r"(?:.*_)?(?:image|img|video|frame|audio|vision|slice|tile|boi|eoi|boa|eoa)_(?:.*_)?token")
+"""Names by which processors and tokenizers call the tokens that stand for a picture, a video or a sound."""
+
+
+class PromptError(InputError):
+    """A request that a model's processor does not take; it may take others."""
+
+
+def check_text(processor: Any, text: str) -> None:
+    """See that a text of a user's holds none of the tokens that stand for a picture.
+
+    It would be read as one: there is no picture for it, or it is that of another prompt of the batch.
+
+    Raises
+    ------
+    PromptError
+        If it does.
+    """
+    for owner in (processor, getattr(processor, "tokenizer", None)):
+        named = {*dir(owner), *getattr(owner, "special_tokens_map", ())}
+        for name in sorted(filter(_PLACEHOLDER.fullmatch, named)):
+            token = str(getattr(owner, name, None) or "")
+            if len(token) > 2 and token in text:
+                raise PromptError(
+                    f"{_shown(text)} has '{token}' in it, which the model takes for a picture, video or sound: write "
+                    "it in another way"
+                )
+
+
+@contextmanager
+def asking(prompts: Sequence[str]) -> Iterator[None]:
+    """Whatever a processor says of some requests while it makes their inputs is that it does not take them.
+
+    Raises
+    ------
+    PromptError
+        For any exception that is about the requests.
+    """
+    try:
+        yield
+    except TemplateError as error:
+        raise PromptError(str(error)) from error
+    except (FarSightError, MemoryError):
+        raise
+    except ImportError as error:
+        raise InputError(f"the model's processor lacks something: {told(error)}") from error
+    except Exception as error:
+        which = f"{len(prompts)} requests, the first of them " if len(prompts) > 1 else ""
+        raise PromptError(
+            f"the model's processor does not take {which}{_shown(prompts[0])} ({told(error)}); ask in other words"
+        ) from error
+
+
+def _shown(text: str, most: int = 80) -> str:
+    line = " ".join(text.split())
+    return f"'{line}'" if len(line) <= most else f"'{line[:most]}...'"
 
 
 def prompt_inputs(loaded: LoadedModel, image: Image.Image, prompt: str) -> dict[str, Any]:
@@ -28,6 +87,8 @@ def picture_inputs(loaded: LoadedModel, pictures: Sequence[Image.Image], prompts
     ------
     InputError
         If the model takes no pictures, or several are given and its pad token is not known.
+    PromptError
+        If its processor does not take a request, as one that has the token in it that stands for a picture.
     """
     if not loaded.takes_images:
         raise InputError(f"'{loaded.name}' takes no pictures; pass a multimodal model such as llava-hf/llava-1.5-7b-hf")
@@ -70,27 +131,34 @@ def video_inputs(
     ------
     InputError
         If the model takes no videos, or several are given and its pad token is not known.
+    PromptError
+        As `picture_inputs`.
     """
     if not loaded.takes_videos or not has_template(loaded.processor):
         raise InputError(
             f"'{loaded.name}' takes no videos; pass a model that does, such as llava-hf/LLaVA-NeXT-Video-7B-hf"
         )
+    for prompt in prompts:
+        check_text(loaded.processor, prompt)
     talks = [
         [{"role": "user", "content": [{"type": "video", "video": list(frames)}, {"type": "text", "text": prompt}]}]
         for frames, prompt in zip(videos, prompts, strict=True)
     ]
-    with _padded_left(loaded, len(prompts)):
+    with _padded_left(loaded, len(prompts)), asking(prompts):
         inputs = tokenized(loaded.processor, talks, padding=len(prompts) > 1)
     return dict(inputs.to(loaded.device, dtype=loaded.dtype))
 
 
 def _processed(processor: Any, pictures: Sequence[Image.Image], prompts: Sequence[str]) -> Any:
     padding = len(prompts) > 1
-    if has_template(processor):
-        talks = [chat(picture, prompt) for picture, prompt in zip(pictures, prompts, strict=True)]
-        return tokenized(processor, talks, padding=padding)
-    texts = [without_template(processor, prompt) for prompt in prompts]
-    return processor(images=list(pictures), text=texts, return_tensors="pt", padding=padding)
+    for prompt in prompts:
+        check_text(processor, prompt)
+    with asking(prompts):
+        if has_template(processor):
+            talks = [chat(picture, prompt) for picture, prompt in zip(pictures, prompts, strict=True)]
+            return tokenized(processor, talks, padding=padding)
+        texts = [without_template(processor, prompt) for prompt in prompts]
+        return processor(images=list(pictures), text=texts, return_tensors="pt", padding=padding)
 
 
 @contextmanager
