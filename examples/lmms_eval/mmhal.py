@@ -12,12 +12,13 @@ from typing import Any
 from lmms_eval.tasks._task_utils.file_utils import generate_submission_file
 from PIL import Image
 
+from farsight.images import open_image
+
 IMAGES = Path("mmhal", "images")
 
 
 def picture(doc: dict[str, Any]) -> list[Image.Image]:
-    with Image.open(IMAGES / doc["image_src"].rpartition("/")[2]) as opened:
-        return [opened.convert("RGB")]
+    return [open_image(IMAGES / doc["image_src"].rpartition("/")[2])]
 
 
 def results(doc: dict[str, Any], said: list[str]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from PIL import Image
 
+from farsight.images import open_image
 from farsight.metrics import chair, pope
 from farsight.metrics.vocabulary import read_vocabulary
 from farsight.scenes import vocabulary_path
@@ -19,8 +20,7 @@ SILENT = "..."
 
 
 def picture(doc: dict[str, Any]) -> list[Image.Image]:
-    with Image.open(SCENES / doc.get("file_name", doc.get("image"))) as opened:
-        return [opened.convert("RGB")]
+    return [open_image(SCENES / doc.get("file_name", doc.get("image")))]
 
 
 def free_prompt(doc: dict[str, Any]) -> str:

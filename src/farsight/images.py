@@ -12,7 +12,7 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from farsight.errors import InputError
 
@@ -94,6 +94,14 @@ def _read(source: Path | BytesIO, name: str, max_pixels: int) -> Image.Image:
         raise InputError(f"{name} is not a picture that can be read; pass one of {known}") from error
     except Exception as error:  # decoders fail on damaged files with nearly every exception there is
         raise InputError(f"{name} is damaged or cut short ({_line(error)}); get it again") from error
+
+
+def as_opened(image: Image.Image) -> Image.Image:
+    """A picture, or a frame, that something else has opened, as `open_image` would have given it."""
+    with suppress(Exception):
+        if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+            image = ImageOps.exif_transpose(image)
+    return image if image.mode == "RGB" else _rgb(image)
 
 
 def open_frames(folder: str | Path) -> list[Image.Image]:

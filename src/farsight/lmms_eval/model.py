@@ -16,6 +16,7 @@ from farsight.errors import SettingError, UnsupportedModelError
 from farsight.lmms_eval import NAME
 from farsight.lmms_eval.arguments import choose_base, choose_method, with_device_map
 from farsight.lmms_eval.failures import check_answers, loud
+from farsight.lmms_eval.pictures import with_pictures_opened
 from farsight.lmms_eval.task_settings import check_task_settings
 from farsight.method import Method, Plain
 
@@ -163,7 +164,12 @@ def _base_class(name: str, *, force_simple: bool) -> Any:
 
 
 def _copied(request: Instance) -> Instance:
-    """A request whose generation arguments may be changed, as base models do, without a trace in lmms-eval's cache."""
+    """A request whose generation arguments may be changed, as base models do, without a trace in lmms-eval's cache.
+
+    Its pictures are opened as everywhere else.
+    """
     own = copy.copy(request)
-    own.arguments = tuple(copy.deepcopy(one) if isinstance(one, dict) else one for one in request.args)
+    own.arguments = tuple(
+        copy.deepcopy(one) if isinstance(one, dict) else with_pictures_opened(one) for one in request.args
+    )
     return own

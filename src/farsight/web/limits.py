@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from farsight.errors import InputError
+from farsight.images import as_opened
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +63,7 @@ class Limits:
 
     def fitted(self, frame: Image.Image) -> Image.Image:
         """Give a frame in RGB, scaled down if it is larger than is kept."""
-        frame = frame.convert("RGB")
+        frame = as_opened(frame).copy()
         frame.thumbnail((self.frame_side, self.frame_side))
         return frame
 
