@@ -20,7 +20,27 @@ HEART = ("registers.py", "horizon.py", "call.py", "block.py", "method.py", "fars
 """What FarSight is, in the order in which one reads it."""
 AROUND = ("attention/layer_call.py", "attention/layers.py", "attention/names.py", "attention/kernels")
 """What the heart stands on: where layers are, the names in Transformers' registries, one file for each kernel."""
-BEFORE = ["farsight.py", "method.py", "registers.py", "horizon.py", "generation.py", "language_model.py", "setting_checks.py", "calibration.py", "attention/__init__.py", "attention/switch.py", "attention/interface.py", "attention/gate.py", "attention/rows.py", "attention/observer.py", "attention/kernel.py", "attention/eager.py", "attention/sdpa.py", "attention/flex.py", "attention/flash.py"]
+BEFORE = (
+    "farsight.py",
+    "method.py",
+    "registers.py",
+    "horizon.py",
+    "generation.py",
+    "language_model.py",
+    "setting_checks.py",
+    "calibration.py",
+    "attention/__init__.py",
+    "attention/switch.py",
+    "attention/interface.py",
+    "attention/gate.py",
+    "attention/rows.py",
+    "attention/observer.py",
+    "attention/kernel.py",
+    "attention/eager.py",
+    "attention/sdpa.py",
+    "attention/flex.py",
+    "attention/flash.py",
+)
 """The same way before taps: registers, edited scores and watchers had an interceptor each."""
 
 
@@ -28,10 +48,11 @@ def code_lines(text: str) -> int:
     """Lines with code on them."""
     docstrings: set[int] = set()
     for node in ast.walk(ast.parse(text)):
-        for statement in getattr(node, "body", []) if isinstance(getattr(node, "body", None), list) else []:
-            if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
-                if isinstance(statement.value.value, str):
-                    docstrings |= set(range(statement.lineno, (statement.end_lineno or statement.lineno) + 1))
+        body = getattr(node, "body", [])
+        for statement in body if isinstance(body, list) else []:
+            value = statement.value if isinstance(statement, ast.Expr) else None
+            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                docstrings |= set(range(statement.lineno, (statement.end_lineno or statement.lineno) + 1))
     skipped = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
     held: set[int] = set()
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
@@ -40,7 +61,7 @@ def code_lines(text: str) -> int:
     return len(held - docstrings)
 
 
-def files_of(names: tuple[str, ...] | list[str], commit: str | None) -> dict[str, int]:
+def files_of(names: tuple[str, ...], commit: str | None) -> dict[str, int]:
     """Code lines of files, and of all files of folders."""
     found: dict[str, int] = {}
     for name in names:

@@ -57,7 +57,7 @@ def test_a_setting_without_meaning_is_refused_in_one_line(settings: dict[str, An
         ({"layers": (0, 2)}, r"layers \[2\] are out of range: this model has 0 to 1"),
         ({"heads": (4,)}, "heads .* out of range: layer 0 has 0 to 3"),
         ({"strength": (1.0, 1.0, 1.0)}, "strength has 3 layers, this model has 2"),
-        ({"strength": ((1.0, 1.0), (1.0, 1.0))}, "strength has 2 heads, layer 0 has 4"),
+        ({"strength": ((1.0, 1.0), (1.0, 1.0))}, "strength has 2 heads, this model has 4"),
     ],
 )
 def test_a_setting_that_does_not_fit_the_model_is_refused(settings: dict[str, Any], message: str) -> None:

@@ -27,7 +27,15 @@ from farsight.errors import SettingError, UnsupportedModelError
 from farsight.horizon import allowed_in, at_slots, rows_for_batch, slots_ahead, used_ahead
 from farsight.method import Method
 from farsight.registers import PAPER_SIGMA, alibi_slopes, log_profile_mass, register_gate
-from farsight.setting_checks import as_tuples, check_by_head, check_chosen, check_positive, is_number, is_whole
+from farsight.setting_checks import (
+    as_tuples,
+    check_by_head,
+    check_chosen,
+    check_positive,
+    is_number,
+    is_whole,
+    of_heads,
+)
 
 _HORIZONS = ("generation", "infinite")
 _PROFILES = ("linear", "none")
@@ -140,27 +148,15 @@ class FarSight(Method):
             yield
 
     def _log_strength(self, layer: AttentionLayer, place: int, layers: int) -> Tensor | float:
-        """Log of the factor on ``R``: 0, or ``(1 or heads, 1)`` where heads differ or a layer has its own."""
+        """Log of the factor on ``R``: 0, or ``(heads, 1)`` where heads differ or a layer has its own."""
         if self.strength == 1.0 and self.heads is None:
             return 0.0
-        strength = self.strength
-        if isinstance(strength, tuple):
-            _require(len(strength) == layers, f"strength has {len(strength)} layers, this model has {layers}")
-            strength = strength[place]
-        per_head = torch.as_tensor(strength, dtype=torch.float64).reshape(-1)
-        _require(
-            per_head.numel() in (1, layer.heads),
-            f"strength has {per_head.numel()} heads, layer {layer.index} has {layer.heads}",
-        )
-        if self.heads is not None:
-            _require(
-                max(self.heads) < layer.heads,
-                f"heads {sorted(self.heads)} are out of range: layer {layer.index} has 0 to {layer.heads - 1}",
-            )
-            kept = torch.zeros(layer.heads, dtype=torch.float64)
-            kept[list(self.heads)] = 1.0
-            per_head = per_head * kept
-        return per_head.log().unsqueeze(1)
+        heads = range(layer.heads) if self.heads is None else self.heads
+        if missing := sorted(set(heads) - set(range(layer.heads))):
+            raise SettingError(f"heads {missing} are out of range: layer {layer.index} has 0 to {layer.heads - 1}")
+        strength = of_heads("strength", self.strength, place, layers, layer.heads)
+        kept = [factor if head in heads else 0.0 for head, factor in enumerate(strength)]
+        return torch.tensor(kept, dtype=torch.float64).log().unsqueeze(1)
 
 
 class Registers(Tap):

@@ -72,6 +72,24 @@ def check_by_head(name: str, value: object) -> None:
         )
 
 
+def of_heads(name: str, value: object, place: int, layers: int, heads: int) -> tuple[float, ...]:
+    """What a setting that `check_by_head` has passed says of the heads of layer number ``place`` of ``layers``.
+
+    Raises
+    ------
+    SettingError
+        If it is for another number of layers or heads.
+    """
+    if isinstance(value, tuple):
+        if len(value) != layers:
+            raise SettingError(f"{name} has {len(value)} layers, this model has {layers}")
+        value = value[place]
+    row: tuple[float, ...] = value if isinstance(value, tuple) else (value,)
+    if len(row) not in (1, heads):
+        raise SettingError(f"{name} has {len(row)} heads, this model has {heads}")
+    return row * (heads // len(row))
+
+
 def as_tuples(value: object) -> object:
     """Lists, ranges, arrays and tensors as the nested tuples that a frozen setting holds; anything else as it is."""
     if hasattr(value, "tolist"):

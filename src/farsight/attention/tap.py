@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from farsight.attention.kernels import kernel_of
-from farsight.attention.kernels.attended import Attended, repeat_heads
+from farsight.attention.kernels.attended import Attended
+from farsight.attention.kernels.eager import eager_attention
 from farsight.attention.kernels.sdpa import verify
 from farsight.attention.layer_call import LayerCall, sink_of_rows
 from farsight.attention.layers import AttentionLayer, LanguageModel
@@ -218,6 +219,7 @@ def _attention_forward(
             )
         if kwargs.get("cache") is not None:
             raise UnsupportedModelError("continuous batching (a paged cache) is not supported: use generate")
+        assert kernel is not None
         output, call.weights = _changed(carried, kernel, call, kwargs)
     else:
         given = {"dropout": dropout, "scaling": scaling, "is_causal": is_causal, "s_aux": s_aux, **kwargs}
@@ -239,24 +241,14 @@ def _own(
 
 
 def _changed(
-    carried: Taps, kernel: Callable[..., Attended] | None, call: LayerCall, kwargs: dict[str, Any]
+    carried: Taps, kernel: Callable[..., Attended], call: LayerCall, kwargs: dict[str, Any]
 ) -> tuple[Tensor, Tensor | None]:
     """Attention with edited scores and gated rows; the model's own sink is one more gate, which the others see."""
+    mask, given = call.mask, {name: option for name, option in kwargs.items() if name != "sinks"}
     if carried.edits:
-        attended = _edited(carried, call)
-    else:
-        assert kernel is not None
-        given = {name: option for name, option in kwargs.items() if name != "sinks"}
-        attended = kernel(
-            call.module,
-            call.query,
-            call.key,
-            call.value,
-            call.mask,
-            scaling=call.scaling,
-            is_causal=call.is_causal,
-            **given,
-        )
+        kernel, mask, given["edit"] = eager_attention, call.additive_mask(), partial(_edited, carried.edits, call)
+    states = call.query, call.key, call.value
+    attended = kernel(call.module, *states, mask, scaling=call.scaling, is_causal=call.is_causal, **given)
     lse: Tensor = attended.lse
     factor: Tensor | None = None
     if call.sink is not None:
@@ -266,26 +258,16 @@ def _changed(
         kept = gate(lse, call)
         factor = kept if factor is None else factor * kept
     call.lse, call.factor = lse, factor
-    if factor is None:
-        return attended.output.transpose(1, 2).contiguous(), attended.weights
-    output = apply_gate(attended.output, factor).transpose(1, 2).contiguous()
-    return output, None if attended.weights is None else apply_gate(attended.weights, factor)
+    output, weights = attended.output, attended.weights
+    if factor is not None:
+        output, weights = apply_gate(output, factor), None if weights is None else apply_gate(weights, factor)
+    return output.transpose(1, 2).contiguous(), weights
 
 
-def _edited(carried: Taps, call: LayerCall) -> Attended:
-    """Attention written out with edited scores."""
-    scores = call.scores(call.query, call.key)
-    if call.position_bias is not None:
-        scores = scores + call.position_bias
-    for edit in carried.edits:
+def _edited(edits: list[Callable[..., Tensor]], call: LayerCall, scores: Tensor) -> Tensor:
+    for edit in edits:
         scores = edit(scores, call)
-    if (mask := call.additive_mask()) is not None:
-        scores = scores + mask
-    scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
-    weights = torch.softmax(scores, dim=-1).to(call.query.dtype)
-    groups = call.query.shape[1] // call.value.shape[1]
-    output = torch.matmul(weights, repeat_heads(call.value, groups))
-    return Attended(output=output, lse=torch.logsumexp(scores, dim=-1), weights=weights)
+    return scores
 
 
 def apply_gate(output: Tensor, gate: Tensor) -> Tensor:

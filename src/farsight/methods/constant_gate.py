@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from farsight.attention import AttentionLayer, LayerCall, Tap, locate, tapped
-from farsight.errors import SettingError
 from farsight.method import Method
-from farsight.setting_checks import as_tuples, check_by_head
+from farsight.setting_checks import as_tuples, check_by_head, of_heads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,20 +48,18 @@ class ConstantGate(Method):
         """Put the gates into the language model of ``model``; see `Method`."""
         language_model = locate(model, encoder_decoder=True)
         layers = language_model.layers
-        values: tuple[Any, ...] = self.value if isinstance(self.value, tuple) else (self.value,) * len(layers)
-        if len(values) != len(layers):
-            raise SettingError(f"value has {len(values)} layers, this model has {len(layers)}")
-        taps = [(layer, _Constant(layer, value)) for layer, value in zip(layers, values, strict=True)]
+        taps: list[tuple[AttentionLayer, Tap]] = [
+            (layer, _Constant(of_heads("value", self.value, place, len(layers), layer.heads)))
+            for place, layer in enumerate(layers)
+        ]
         with tapped(language_model, taps):
             yield
 
 
 class _Constant(Tap):
-    def __init__(self, layer: AttentionLayer, value: float | tuple[float, ...]) -> None:
-        if isinstance(value, tuple) and len(value) != layer.heads:
-            raise SettingError(f"value has {len(value)} heads, layer {layer.index} has {layer.heads}")
-        self.value = torch.tensor(value, dtype=torch.float64).reshape(-1, 1)
+    def __init__(self, values: tuple[float, ...]) -> None:
+        self.values = torch.tensor(values, dtype=torch.float64).unsqueeze(1)
 
     def gate(self, lse: Tensor, call: LayerCall) -> Tensor:
         """Multiply every row of a head by the same number."""
-        return self.value.to(lse).expand_as(lse)
+        return self.values.to(lse).expand_as(lse)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from farsight.errors import SettingError
 from farsight.registers import PAPER_SIGMA, alibi_slopes, log_register_mass
-from farsight.setting_checks import as_tuples, check_by_head, check_chosen, check_positive
+from farsight.setting_checks import as_tuples, check_by_head, check_chosen, check_positive, of_heads
 
 NAME = "farsight"
 """The key of ``additional_config``, and the name of the plugin for ``VLLM_PLUGINS``."""
@@ -110,21 +110,11 @@ class Sinks:
         slopes = alibi_slopes(heads).tolist() if self.slopes == "alibi" else [self.sigma] * heads
         sigma = torch.tensor(slopes, dtype=torch.float64, device="cpu")
         mass = log_register_mass(torch.full_like(sigma, math.inf), sigma)
-        mass = mass + self._strength_of(layer, layers, heads).log()
+        strength = of_heads("strength", self.strength, layer, layers, heads)
+        mass = mass + torch.tensor(strength, dtype=torch.float64, device="cpu").log()
         if self.heads is not None:
             others = [head for head in range(heads) if head not in self.heads]
             mass[others] = -math.inf
         if self.layers is not None and layer not in self.layers:
             mass[:] = -math.inf
         return mass.clamp(min=_NO_REGISTERS)
-
-    def _strength_of(self, layer: int, layers: int, heads: int) -> Tensor:
-        strength = self.strength
-        if isinstance(strength, tuple):
-            if len(strength) != layers:
-                raise SettingError(f"strength has {len(strength)} layers, this model has {layers}")
-            strength = strength[layer]
-        per_head = torch.tensor(strength, dtype=torch.float64, device="cpu").reshape(-1)
-        if per_head.numel() not in (1, heads):
-            raise SettingError(f"strength has {per_head.numel()} heads, this model has {heads}")
-        return per_head.expand(heads)
