@@ -26,7 +26,7 @@ from farsight.call import Call, Forward, calls_of, forwards
 from farsight.errors import SettingError, UnsupportedModelError
 from farsight.horizon import allowed_in, at_slots, rows_for_batch, slots_ahead, used_ahead
 from farsight.method import Method
-from farsight.registers import PAPER_SIGMA, alibi_slopes, log_profile_mass, register_gate
+from farsight.registers import LEAST_SIGMA, PAPER_SIGMA, alibi_slopes, log_profile_mass, register_gate
 from farsight.setting_checks import (
     as_tuples,
     check_by_head,
@@ -35,6 +35,7 @@ from farsight.setting_checks import (
     is_number,
     is_whole,
     of_heads,
+    shown,
 )
 
 _HORIZONS = ("generation", "infinite")
@@ -101,19 +102,20 @@ class FarSight(Method):
             object.__setattr__(self, field, as_tuples(getattr(self, field)))
         for field in ("sigma", "score_scale"):
             check_positive(field, getattr(self, field))
+        _require(self.sigma >= LEAST_SIGMA, f"sigma must be at least {LEAST_SIGMA}, got {shown(self.sigma)}")
         for field in ("layers", "heads"):
             check_chosen(field, getattr(self, field))
         check_by_head("strength", self.strength)
         _require(
             self.horizon in _HORIZONS if isinstance(self.horizon, str) else is_whole(self.horizon, 1),
-            f"horizon must be one of {', '.join(_HORIZONS)} or a whole number > 0, got {self.horizon!r}",
+            f"horizon must be one of {', '.join(_HORIZONS)} or a whole number > 0, got {shown(self.horizon)}",
         )
         _require(
             self.profile in _PROFILES if isinstance(self.profile, str) else is_number(self.profile),
-            f"profile must be one of {', '.join(_PROFILES)} or a finite number, got {self.profile!r}",
+            f"profile must be one of {', '.join(_PROFILES)} or a finite number, got {shown(self.profile)}",
         )
-        _require(self.slopes in (None, "alibi"), f"slopes must be None or 'alibi', got {self.slopes!r}")
-        _require(self.rows in _ROWS, f"rows must be one of {', '.join(_ROWS)}, got {self.rows!r}")
+        _require(self.slopes in (None, "alibi"), f"slopes must be None or 'alibi', got {shown(self.slopes)}")
+        _require(self.rows in _ROWS, f"rows must be one of {', '.join(_ROWS)}, got {shown(self.rows)}")
         _require(
             not (self.horizon == "infinite" and not isinstance(self.profile, str)),
             "constant registers under horizon='infinite' have infinite mass: use a finite horizon",

@@ -16,6 +16,8 @@ import math
 import torch
 from torch import Tensor
 
+LEAST_SIGMA = 1e-6
+"""Below it a register and the next one score the same in fp32: constant registers say that better"""
 PAPER_SIGMA = 0.8
 """Decay rate of the paper: ``log_alpha(seq)`` with ``seq = 256`` and ``alpha = 1024``."""
 

@@ -16,7 +16,7 @@ from transformers import GenerationMixin
 from farsight.call import replaced
 from farsight.errors import UnsupportedModelError
 from farsight.method import Method
-from farsight.setting_checks import check_whole
+from farsight.setting_checks import MOST_BEAMS, check_whole
 
 _AFTER_INPUTS = list(inspect.signature(GenerationMixin.generate).parameters)[2:]
 
@@ -43,7 +43,7 @@ class BeamSearch(Method):
     num_beams: int = 5
 
     def __post_init__(self) -> None:
-        check_whole("num_beams", self.num_beams, 2)
+        check_whole("num_beams", self.num_beams, 2, MOST_BEAMS)
 
     @contextmanager
     def applied(self, model: nn.Module) -> Iterator[None]:

@@ -15,7 +15,7 @@ from farsight.attention import LayerCall, Tap, locate, tapped
 from farsight.call import replaced
 from farsight.errors import SettingError, UnsupportedModelError
 from farsight.method import Method
-from farsight.registers import PAPER_SIGMA, log_register_mass, register_gate, token_positions
+from farsight.registers import LEAST_SIGMA, PAPER_SIGMA, log_register_mass, register_gate, token_positions
 from farsight.setting_checks import check_positive, check_switch
 
 _NOTHING = -1e30
@@ -55,6 +55,8 @@ class FarSightReleased(Method):
 
     def __post_init__(self) -> None:
         check_positive("sigma", self.sigma)
+        if self.sigma < LEAST_SIGMA:
+            raise SettingError(f"sigma must be at least {LEAST_SIGMA}, got {self.sigma!r}")
         check_switch("alibi", self.alibi)
 
     @contextmanager

@@ -14,7 +14,7 @@ from farsight.errors import SettingError
 from farsight.methods.contrast import ContrastiveMethod, Passes, contrasted
 from farsight.methods.plausibility import contrast, plausible
 from farsight.methods.prompt import Prompt, with_text
-from farsight.setting_checks import check_share, check_strength
+from farsight.setting_checks import check_share, check_strength, is_whole, shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,12 +57,15 @@ class ICD(ContrastiveMethod):
         check_strength("alpha", self.alpha)
         check_share("beta", self.beta)
         object.__setattr__(self, "prefix_ids", _token_ids(self.prefix_ids))
-        if not self.prefix_ids and not str(self.prefix).strip():
+        if not isinstance(self.prefix, str) or not (self.prefix_ids or self.prefix.strip()):
             raise SettingError(f"prefix must be a text, got {self.prefix!r}")
 
     def applied(self, model: nn.Module) -> AbstractContextManager[None]:
         """Run the disturbed branch beside every forward of ``model``; see `Method`."""
         prefix_ids = self.prefix_ids or _tokenised(model, self.prefix)
+        known = getattr(getattr(model, "get_input_embeddings", lambda: None)(), "num_embeddings", None)
+        if known is not None and max(prefix_ids) >= known:
+            raise SettingError(f"prefix_ids has the token {max(prefix_ids)}, this model has 0 to {known - 1}")
         return contrasted(model, replace(self, prefix_ids=prefix_ids), Passes())
 
     def branch_prompt(self, model: nn.Module, prompt: Prompt) -> Prompt:
@@ -75,8 +78,8 @@ class ICD(ContrastiveMethod):
 
 
 def _token_ids(value: object) -> tuple[int, ...]:
-    if not isinstance(value, list | tuple) or not all(type(token) is int and token >= 0 for token in value):
-        raise SettingError(f"prefix_ids must be token ids, got {value!r}")
+    if not isinstance(value, list | tuple) or not all(map(is_whole, value)):
+        raise SettingError(f"prefix_ids must be token ids, got {shown(value)}")
     return tuple(value)
 
 

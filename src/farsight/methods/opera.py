@@ -22,7 +22,7 @@ from farsight.methods.beam_search import with_beams
 from farsight.methods.finished import Finished
 from farsight.methods.newest_row import NewestRow
 from farsight.methods.opera_search import Found, Search, Settings, as_scores, of_rows
-from farsight.setting_checks import check_positive, check_strength, check_whole
+from farsight.setting_checks import MOST_BEAMS, check_positive, check_strength, check_whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,7 @@ class OPERA(Method):
 
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():
-            check_whole(name, getattr(self, name), least)
+            check_whole(name, getattr(self, name), least, MOST_BEAMS if name in _BEAMS else None)
         check_positive("scale_factor", self.scale_factor)
         check_strength("penalty_weights", self.penalty_weights)
 
@@ -111,6 +111,7 @@ class OPERA(Method):
         return original(*args[:1], **how)
 
 
+_BEAMS = {"num_beams", "num_attn_candidates", "candidates_at_once"}
 _LEAST = {
     "num_beams": 1,
     "threshold": 1,

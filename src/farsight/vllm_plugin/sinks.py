@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from farsight.errors import SettingError
-from farsight.registers import PAPER_SIGMA, alibi_slopes, log_register_mass
+from farsight.registers import LEAST_SIGMA, PAPER_SIGMA, alibi_slopes, log_register_mass
 from farsight.setting_checks import as_tuples, check_by_head, check_chosen, check_positive, of_heads
 
 NAME = "farsight"
@@ -56,6 +56,8 @@ class Sinks:
         for field in ("strength", "layers", "heads"):
             object.__setattr__(self, field, as_tuples(getattr(self, field)))
         check_positive("sigma", self.sigma)
+        if self.sigma < LEAST_SIGMA:
+            raise SettingError(f"sigma must be at least {LEAST_SIGMA}, got {self.sigma!r}")
         if self.slopes not in (None, "alibi"):
             raise SettingError(f"slopes must be None or 'alibi', got {self.slopes!r}")
         check_chosen("layers", self.layers)

@@ -1,0 +1,34 @@
+"""A setting is refused in one line or gives numbers: whatever size it has, and whatever kind of thing it is."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import models
+import pytest
+import torch
+from test_grid import greedy
+
+from farsight import METHODS, SettingError
+
+VALUES: list[Any] = [
+    0, -1, 1, 5, 800, 10**9, 10**400, -(10**400), 1e-300, 5e-324, 1e-9, 1e30, 1e300, float("inf"), float("nan"),
+    True, None, "", "x", "\0", (), (0,), (10**400,), ((1.0,),), [1e300], {}, b"x", object(),
+]  # fmt: skip
+SETTINGS = [(name, field.name) for name, kind in METHODS.items() for field in fields(kind)]
+
+
+@pytest.mark.parametrize(("name", "setting"), SETTINGS)
+def test_a_setting_of_any_size_or_kind_is_refused_in_one_line_or_gives_numbers(name: str, setting: str) -> None:
+    model = models.llava()
+    given = {"prefix_ids": (33, 34)} if name == "icd" and setting not in ("prefix_ids", "prefix") else {}
+    for value in VALUES:
+        try:
+            with METHODS[name](**{**given, setting: value})(model):
+                logits = torch.cat(greedy(model).logits) if name != "opera" or value in (1, 5) else torch.zeros(1)
+        except SettingError as error:
+            assert "\n" not in str(error)
+            assert len(str(error)) < 700
+        else:
+            assert not bool(logits.isnan().any()), (setting, value)
