@@ -198,7 +198,7 @@ def test_what_cannot_be_read_or_written_is_one_line(run: Any, tmp_path: Path, da
     refused(run("amber", path, "--data", tmp_path), "cannot be read", "give the folder 'data' of the AMBER repository")
     refused(run("amber", tmp_path / "gone.json", "--data", data), "gone.json: cannot be read")
     refused(run("amber", path, path, "--data", data), "the same file is given twice")
-    refused(run("amber", path, "--data", data, "--details", path), "would overwrite what is read")
+    refused(run("amber", path, "--data", data, "--details", path), "would be overwritten although it is read")
     refused(run("amber", path, "--data", data, "--vectors", tmp_path / "gone.txt"), "gone.txt: cannot be read")
     refused(run("amber", path, "--data", data, "--vectors", path), "plain.jsonl:1: is not a word and")
     (data / "query" / "query_discriminative.json").unlink()

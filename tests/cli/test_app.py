@@ -14,6 +14,7 @@ import transformers
 
 import farsight
 from farsight.cli.quiet import quiet
+from farsight.scenes.plan import default_plan_path
 
 
 def test_version_is_that_of_the_package(run: Any) -> None:
@@ -68,6 +69,18 @@ def test_ctrl_c_leaves_quietly(model: Path, picture: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=120)
     assert (process.returncode, stderr.strip()) == (130, "")
+
+
+def test_training_says_nothing_of_what_libraries_say(tmp_path: Path) -> None:
+    """Transformers imports torchao where it is installed, which says what it cannot load."""
+    plan = tmp_path / "plan.toml"
+    lines = default_plan_path().read_text(encoding="utf-8").splitlines()
+    small = {"steps": "steps = 1", "scenes": "scenes = 2", "batch": "batch = 2"}
+    plan.write_text("\n".join(small.get(line.split(" ")[0], line) for line in lines))
+    command = [sys.executable, "-m", "farsight", "train", "--config", str(plan), "--out", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"saved {tmp_path / 'out' / 'model'}" in done.stdout
 
 
 def test_warnings_of_farsight_are_shown_once_and_those_of_libraries_not(capsys: pytest.CaptureFixture[str]) -> None:

@@ -32,6 +32,12 @@ from farsight.methods import METHODS
         (["--heads", "0-99999999999"], "longer than any model"),
         (["--max-new-tokens", "0"], "--max-new-tokens must be at least 1, not 0"),
         (["--max-new-tokens", "-5"], "--max-new-tokens must be at least 1, not -5"),
+        (["-n", "1000000000"], "--max-new-tokens must be at most 1000000, not 1000000000"),
+        (["-n", "9" * 6000], "integer"),
+        (["--layers", "9" * 6000], "longer than any model"),
+        (["--layers", "0-" + "9" * 6000], "longer than any model"),
+        (["--horizon", "9" * 6000], "horizon must be one of"),
+        (["--method", "farsight(sigma=" + "[" * 1000 + ")"], "sigma must be"),
         (["--prompt", "  "], "--prompt is empty"),
         (["--method", "plain", "--sigma", "1"], "method 'plain' has no setting 'sigma'; it has none"),
         (["--method", "plain", "--compare"], "choose one with --method"),
@@ -42,6 +48,7 @@ from farsight.methods import METHODS
         (["--model", ""], "is empty"),
         (["--colour"], "No such option"),
     ],
+    ids=lambda value: str(value)[:60],
 )  # fmt: skip
 def test_a_bad_option_is_one_line(
     run: Any, picture: Path, monkeypatch: pytest.MonkeyPatch, args: list[str], because: str
@@ -58,6 +65,11 @@ def test_what_does_not_fit_the_model_is_one_line(run: Any, picture: Path, model:
     refused(run(*args, "--layers", "1-7"), "layers [3, 4, 5, 6, 7] are out of range: this model has 0 to 2")
     refused(run(*args, "--heads", "9"), "heads [9] are out of range")
     refused(run(*args, "--attn-implementation", "guess"), "attention implementation 'guess' cannot be used here")
+
+
+def test_a_prompt_of_a_million_letters_is_refused(run: Any, picture: Path, model: Path) -> None:
+    args = ["describe", picture, "--json", "--model", model, "--prompt", "a dog " * 170_000]
+    refused(run(*args), "the prompt has ", "was made for; shorten it")
 
 
 def test_a_command_that_does_not_exist_is_one_line(run: Any) -> None:

@@ -48,3 +48,5 @@ def test_wrong_options_are_one_line(run: Any, args: list[str], because: str) -> 
 def test_a_folder_with_files_is_left_alone(run: Any, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("x")
     refused(run("scenes", "draw", "--count", 1, "--out", tmp_path), "not an empty folder")
+    for option, value in (("--count", 10**12), ("--count", "9" * 6000), ("--start", 10**12), ("--side", 10**6)):
+        refused(run("scenes", "draw", option, value, "--out", tmp_path / "new"), option.strip("-"))

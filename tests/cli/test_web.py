@@ -31,6 +31,13 @@ def test_limits_without_meaning_are_refused(run: Any, value: str) -> None:
     assert "--max-megabytes must be above 0" in result.stderr
 
 
+@pytest.mark.parametrize("host", ["", "  "])
+def test_an_empty_host_is_not_everywhere(run: Any, host: str) -> None:
+    result = run("web", "--host", host)
+    assert result.exit_code == 2
+    assert "--host is empty" in result.stderr
+
+
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     from farsight.errors import InputError
     from farsight.web.server import run_names

@@ -13,7 +13,6 @@ import typer
 from farsight.cli import captions as caption_options
 from farsight.cli import options
 from farsight.cli.terminal import note, say
-from farsight.errors import InputError
 from farsight.files import short_names
 
 if TYPE_CHECKING:
@@ -66,8 +65,7 @@ def amber(
 
     Example: farsight amber greedy.json farsight.json --data AMBER/data
     """
-    if details is not None and details.resolve() in {path.resolve() for path in (*responses, vectors) if path}:
-        raise InputError(f"--details {details} would overwrite what is read; choose another name")
+    caption_options.check_output(details, [*responses, *([vectors] if vectors else [])])
 
     from farsight.metrics.amber.data import read_amber
 

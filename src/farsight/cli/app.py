@@ -20,6 +20,7 @@ from farsight.cli.doctor import doctor
 from farsight.cli.evaluate import evaluate
 from farsight.cli.methods import methods
 from farsight.cli.pope import pope, pope_questions
+from farsight.cli.quiet import quiet
 from farsight.cli.scenes import scenes, train
 from farsight.cli.serve import serve
 from farsight.cli.terminal import abandon, note, prepare, say
@@ -35,7 +36,8 @@ class _OneLineErrors(TyperGroup):
             return super().main(args, standalone_mode=False, **extra)
         prepare()
         try:
-            code = super().main(args, standalone_mode=False, **extra)
+            with quiet():
+                code = super().main(args, standalone_mode=False, **extra)
             sys.stdout.flush()
         except FarSightError as error:
             _fail(str(error))

@@ -11,6 +11,7 @@ import typer
 from farsight.cli import options
 from farsight.cli.terminal import say
 from farsight.errors import InputError
+from farsight.files import real_path
 
 PROMPT = "Describe this image in detail."
 
@@ -39,7 +40,7 @@ def calibrate(
     from farsight.calibration import check_share
 
     check_share(absorb)
-    if not out.resolve().parent.is_dir():
+    if not real_path(out).parent.is_dir():
         raise InputError(f"{out}: cannot be written, there is no folder '{out.parent}'; create it first")
 
     from farsight.cli.quiet import quiet

@@ -13,6 +13,7 @@ import typer
 
 from farsight.cli.terminal import new_console, note
 from farsight.errors import InputError
+from farsight.files import real_path
 
 if TYPE_CHECKING:
     from farsight.metrics.chair import ChairScore
@@ -127,7 +128,7 @@ def check_output(out: Path | None, read: list[Path]) -> None:
     InputError
         If the output is one of the inputs.
     """
-    if out is not None and out.resolve() in {path.resolve() for path in read}:
+    if out is not None and real_path(out) in map(real_path, read):
         raise InputError(f"{out}: would be overwritten although it is read; choose another name")
 
 

@@ -56,7 +56,7 @@ def chair(
     if perplexity is None:
         options.refuse_unused(context, "it is for --perplexity", "images", "prompt", "device", "dtype")
     cut = Cut(words=words, objects=objects_at_most)
-    caption_options.check_output(details, [*captions, *objects])
+    caption_options.check_output(details, [*captions, *objects, *([Path(synonyms)] if synonyms else [])])
     scores = caption_options.scored(captions, objects, synonyms, cut, skip_bad=skip_bad)
     measured: dict[str, dict[str, float]] = {}
     if perplexity is not None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from farsight.cli import options
 from farsight.errors import SettingError
+from farsight.files import real_path
 
 if TYPE_CHECKING:
     from farsight.evaluate.engine import Engine
@@ -97,7 +98,7 @@ class RayChoice(LocalChoice):
         from farsight.evaluate.ray_engine import RayEngine
 
         folder = Path(plan.model).expanduser()  # a worker may be in another folder
-        model = str(folder.resolve()) if plan.model != options.EMBEDDED and folder.exists() else plan.model
+        model = str(real_path(folder)) if plan.model != options.EMBEDDED and folder.exists() else plan.model
         gpus = self.gpus_per_worker
         return RayEngine(
             load=partial(options.load, model, self.device_type, plan.dtype, plan.attn_implementation, videos=videos),

@@ -15,7 +15,7 @@ from farsight.cli import captions as caption_options
 from farsight.cli import options
 from farsight.cli.terminal import note, say
 from farsight.errors import InputError
-from farsight.files import short_names
+from farsight.files import real_path, short_names
 
 if TYPE_CHECKING:
     from farsight.metrics.pope.comparison import Comparison
@@ -144,7 +144,7 @@ def _methods(
     """
     for paths, what in ((answers, "answers"), ([*questions, *relabeled], "questions")):
         for number, path in enumerate(paths):
-            if path.resolve() in {other.resolve() for other in paths[:number]}:
+            if real_path(path) in map(real_path, paths[:number]):
                 raise InputError(f"{path}: is given twice among the {what}; give each file once")
     rounds, left = divmod(len(answers), len(questions))
     if left or not rounds:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging as stdlib_logging
 import os
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,10 +20,12 @@ def quiet() -> Iterator[None]:
     """No log lines, progress bars and warnings of libraries; each warning of this package once, on one line."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    from transformers.utils import logging
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    if "transformers" in sys.modules:  # which has read its environment already; nothing else is worth a wait for it
+        from transformers.utils import logging
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
     said = set()
 
     def show(

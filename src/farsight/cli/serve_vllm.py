@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shlex
 import sys
 from typing import Any
@@ -59,5 +60,6 @@ def _run(arguments: list[str]) -> None:
     check_installation()
     from vllm.entrypoints.cli.main import main
 
+    logging.disable(logging.NOTSET)  # from here on vLLM speaks for itself
     sys.argv = ["vllm", *arguments]
     main()

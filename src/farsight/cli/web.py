@@ -39,6 +39,8 @@ def web(
 
     Example: farsight web --run runs/scenes
     """
+    if not host.strip():
+        raise SettingError("--host is empty; leave it out for this machine alone, or give an address")
     for name, value in (("--max-megabytes", max_megabytes), ("--max-megapixels", max_megapixels)):
         if not 0 < value <= 10_000:
             raise SettingError(f"{name} must be above 0 and at most 10000, not {value:g}")

@@ -18,7 +18,7 @@ from farsight.evaluate.page import COLUMNS, DIFFERENCES, HEADLINES
 from farsight.evaluate.scores import PartScores
 from farsight.evaluate.shapes import check
 from farsight.evaluate.tasks import Task
-from farsight.files import decode_json, json_lines, opened, read_json, reading
+from farsight.files import decode_json, json_lines, opened, read_json, reading, real_path
 from farsight.metrics.paired import Difference
 
 DETAILS = "details.jsonl"
@@ -89,8 +89,8 @@ def detail_rows(task: Task, parts: Sequence[PartScores], folder: Path) -> Iterat
         for label, score in part.captions.items():
             for one in score.captions:
                 path = paths[part.part, one.caption.image_id]
-                inside = path.resolve().is_relative_to(folder.resolve())
-                shown = path.resolve().relative_to(folder.resolve()) if inside else path.resolve()
+                shown, home = real_path(path), real_path(folder)
+                shown = shown.relative_to(home) if shown.is_relative_to(home) else shown
                 about = {"part": part.part, "method": label, "picture": str(shown)}
                 yield json.dumps(about | one.record(), ensure_ascii=False, allow_nan=False)
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from farsight.errors import InputError
+from farsight.files.naming import real_path
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:
@@ -49,7 +50,7 @@ def write(path: Path, parts: Iterable[bytes | str]) -> None:
     """
     encoded = (part if isinstance(part, bytes) else part.encode(errors="backslashreplace") for part in parts)
     try:
-        target = Path(os.path.realpath(path))
+        target = real_path(path)
         there = _there(target)
         if there is not None and stat.S_ISDIR(there.st_mode):
             raise InputError(f"{path}: is a folder; give the name of a file")

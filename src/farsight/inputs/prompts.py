@@ -88,12 +88,14 @@ def picture_inputs(loaded: LoadedModel, pictures: Sequence[Image.Image], prompts
     InputError
         If the model takes no pictures, or several are given and its pad token is not known.
     PromptError
-        If its processor does not take a request, as one that has the token in it that stands for a picture.
+        If its processor does not take a request, as one that has the token in it that stands for a picture, or if one
+        is longer than what the model was made for.
     """
     if not loaded.takes_images:
         raise InputError(f"'{loaded.name}' takes no pictures; pass a multimodal model such as llava-hf/llava-1.5-7b-hf")
     with _padded_left(loaded, len(prompts)):
         inputs = _processed(loaded.processor, pictures, prompts)
+    check_length(loaded, inputs["input_ids"].shape[-1])
     return dict(inputs.to(loaded.device, dtype=loaded.dtype))
 
 
@@ -146,7 +148,25 @@ def video_inputs(
     ]
     with _padded_left(loaded, len(prompts)), asking(prompts):
         inputs = tokenized(loaded.processor, talks, padding=len(prompts) > 1)
+    check_length(loaded, inputs["input_ids"].shape[-1])
     return dict(inputs.to(loaded.device, dtype=loaded.dtype))
+
+
+def check_length(loaded: LoadedModel, tokens: int) -> None:
+    """Refuse a request that would take hours and all memory to read, and that the model could make nothing of.
+
+    Raises
+    ------
+    PromptError
+        If it has more tokens than the model has positions.
+    """
+    config: Any = loaded.model.config
+    positions = getattr(config.get_text_config(), "max_position_embeddings", None)
+    if isinstance(positions, int) and tokens > positions:
+        raise PromptError(
+            f"the prompt has {tokens} tokens with what is shown, more than the {positions} that '{loaded.name}' was "
+            "made for; shorten it"
+        )
 
 
 def _processed(processor: Any, pictures: Sequence[Image.Image], prompts: Sequence[str]) -> Any:

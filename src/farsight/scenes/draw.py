@@ -23,6 +23,8 @@ from .video.language import counted_video_prompt, presence_questions
 from .video.videos import Video, render_video, sample_video, write_video_caption, write_video_questions
 from .world import SPLITS, Scene, Split, sample_scene
 
+MOST, MOST_SIDE = 1_000_000, 4096
+"""Pictures of a split, and pixels of a side."""
 COMPRESSION = 3
 """Of PNG files: the pictures have fine noise, which more effort makes hardly smaller."""
 
@@ -88,8 +90,13 @@ def draw_videos(split: Split, count: int, out: Path, *, start: int = 0, side: in
 
 
 def _check(count: int, start: int, side: int) -> None:
-    if count < 1 or start < 0 or side < 16:
-        raise InputError(f"count must be 1 or more, start 0 or more, side 16 or more; got {count}, {start}, {side}")
+    for name, value, least, most in (
+        ("count", count, 1, MOST),
+        ("start", start, 0, MOST),
+        ("side", side, 16, MOST_SIDE),
+    ):
+        if not least <= value <= most:
+            raise InputError(f"{name} must be from {least} to {most}, got {value}")
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from farsight.errors import SettingError
-from farsight.files import opened, read_toml
+from farsight.files import opened, read_toml, real_path
 from farsight.setting_checks import check_switch
 
 from .. import checkpoint_path
@@ -129,7 +129,7 @@ def _found(*, beside: Path, model: str = EMBEDDED, language: bool = True) -> Sta
     check_switch("start: language", language)
     if not isinstance(model, str) or not model:
         raise SettingError(f"start: model must be 'embedded' or a folder, got {model!r:.100}")
-    found = Start(model=EMBEDDED if model == EMBEDDED else str((beside / model).resolve()), language=language)
+    found = Start(model=EMBEDDED if model == EMBEDDED else str(real_path(beside / model)), language=language)
     with opened(found.folder / "model.safetensors", remedy="name an image model under [start]") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
     return Start(model=found.model, language=language, weights=digest)
