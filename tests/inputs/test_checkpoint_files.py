@@ -110,6 +110,12 @@ DEEP = '{"model_type": "llava", "x": ' + "[" * 10_000 + "]" * 10_000 + "}"
 REFUSED: dict[str, tuple[Damage, str]] = {
     "a million layers": (edited("config.json", text_config__num_hidden_layers=10**6), "num_hidden_layers is 1000000"),
     "many layers of sight": (edited("config.json", vision_config__num_hidden_layers=99_999), "config.json.*99999"),
+    "wide layers": (edited("config.json", text_config__intermediate_size=10**9), "config.json: is of .* weights"),
+    "a picture of ten million dots": (edited("config.json", vision_config__image_size=10**7), "config.json: is of"),
+    "many layers, each of them wide": (
+        edited("config.json", text_config__num_hidden_layers=1000, text_config__intermediate_size=10**5),
+        "config.json: is of .* weights",
+    ),
     "labels": (edited("config.json", num_labels=10**9), "config.json: num_labels is 1000000000"),
     "a list of depths": (edited("config.json", vision_config__depths=[2, 10**7]), "config.json: depths"),
     "a number of 30 digits": (edited("config.json", text_config__vocab_size=10**30), "config.json: vocab_size is 1e"),
@@ -184,7 +190,7 @@ def test_settings_that_contradict_each_other_are_one_line_at_the_latest_when_the
     with pytest.raises(InputError) as refusal:
         say(folder)
     assert "\n" not in str(refusal.value)
-    assert str(folder) in str(refusal.value)
+    assert "config.json" in str(refusal.value)
 
 
 @pytest.mark.parametrize("place", ["custom_generate", "auto_map"])

@@ -7,6 +7,7 @@ Links are followed, since the hub's cache is made of them.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -32,8 +33,8 @@ MOST_HEADER = 100_000_000
 """Bytes of a shard's header, which is also the format's own limit."""
 MOST_NUMBER = 2**31
 """Of a whole number in ``config.json``."""
-LEAST_PARTS, MOST_LABELS = 1_000, 100_000
-"""Layers, experts, stages that no weights need to bear out; labels."""
+LEAST_PARTS, MOST_LABELS, LEAST_WEIGHTS = 1_000, 100_000, 10_000_000
+"""Layers, experts, stages that no weights need to bear out; labels; weights that may be missing in any case."""
 
 _PARTS = re.compile(r"layer|depth|block|expert|stage|level|codebook")
 _WHOLE = re.compile(r"[IU]\d+|BOOL")
@@ -54,15 +55,13 @@ def check_folder(folder: Path) -> None:
     if not (folder / "config.json").is_file():
         raise InputError(f"'{folder}' has no config.json; pass the folder of a Transformers checkpoint")
     config = check_settings(folder, str(folder))
-    shards = sorted(folder.glob("*.safetensors"))
-    if not shards:
+    if not any(folder.glob("*.safetensors")):
         if any(file.suffix in PICKLES for file in folder.iterdir()):
             raise InputError(pickled(str(folder)))
         raise InputError(f"'{folder}' has no weights; it needs *.safetensors next to config.json")
-    tensors = {name: about for shard in shards for name, about in _header(shard).items()}
+    tensors = _tensors(folder)
     _check_numbers(folder / "config.json", config, max(LEAST_PARTS, len(tensors)))
-    parts = [config, *(part for part in config.values() if isinstance(part, dict))]
-    if not any("quantization_config" in part for part in parts):
+    if not _is_quantised(config):
         for name, about in tensors.items():
             if name.endswith((".weight", ".bias")) and _WHOLE.fullmatch(str(about.get("dtype"))):
                 raise InputError(f"'{folder}': the weights {name} are whole numbers ({about['dtype']}); {REMEDY}")
@@ -93,6 +92,18 @@ def check_settings(folder: Path, name: str) -> dict[str, Any]:
     if "auto_map" in config and kind not in transformers.CONFIG_MAPPING:
         raise InputError(remote_code(name))
     return config
+
+
+def most_weights(folder: Path) -> int:
+    """How many weights a model of this folder can have: some may be missing or tied, and a quantised one takes a bit.
+
+    What Transformers makes of ``config.json`` is compared with it before memory is taken, since a weight that has
+    another shape, or is missing, is made anew.
+    """
+    if _is_quantised(read_json(folder / "config.json", REMEDY)):
+        return 8 * sum(shard.stat().st_size for shard in folder.glob("*.safetensors"))
+    shapes = [about.get("shape") for about in _tensors(folder).values()]
+    return 3 * sum(math.prod(shape) for shape in shapes if isinstance(shape, list)) + LEAST_WEIGHTS
 
 
 def remote_code(name: str) -> str:
@@ -126,6 +137,14 @@ def _check_index(file: Path, folder: Path, name: str) -> None:
             raise InputError(f"{file}: names {shard!r:.80}, which is no *.safetensors; {REMEDY}")
         if name == str(folder) and not (folder / shard).is_file():
             raise InputError(f"{file}: names {shard!r:.80}, which is not there; {REMEDY}")
+
+
+def _is_quantised(config: Mapping[str, Any]) -> bool:
+    return any("quantization_config" in part for part in (config, *config.values()) if isinstance(part, Mapping))
+
+
+def _tensors(folder: Path) -> dict[str, Mapping[str, Any]]:
+    return {name: about for shard in sorted(folder.glob("*.safetensors")) for name, about in _header(shard).items()}
 
 
 def _header(shard: Path) -> dict[str, Mapping[str, Any]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -211,7 +212,10 @@ def _load(
             )
             checkpoint_files.check_settings(Path(settings), name)
         config = transformers.AutoConfig.from_pretrained(source, **where)
-        model, report = _auto_class(config, name).from_pretrained(
+        auto = _auto_class(config, name)
+        if Path(source).is_dir():
+            _check_size(auto, config, Path(source))
+        model, report = auto.from_pretrained(
             source, config=config, use_safetensors=True, output_loading_info=True, **how, **where
         )
         model = model.to(device).eval()
@@ -226,6 +230,17 @@ def _load(
     loaded = LoadedModel(model, processor, name)
     chat_templates.check(processor, takes_images=loaded.takes_images)
     return loaded
+
+
+def _check_size(auto: Any, config: Any, folder: Path) -> None:
+    """Build the model without memory, which takes a moment, and count its weights."""
+    try:
+        with torch.device("meta"):
+            count = sum(weights.numel() for weights in auto.from_config(deepcopy(config)).parameters())
+    except Exception:  # what is wrong with the settings is said when the model is loaded
+        return
+    if count > checkpoint_files.most_weights(folder):
+        raise InputError(f"{folder / 'config.json'}: is of {count} weights, and there are far fewer; get it again")
 
 
 def _check_finite(model: nn.Module, name: str) -> None:

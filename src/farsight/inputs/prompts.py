@@ -63,7 +63,8 @@ def asking(prompts: Sequence[str]) -> Iterator[None]:
     except Exception as error:
         which = f"{len(prompts)} requests, the first of them " if len(prompts) > 1 else ""
         raise PromptError(
-            f"the model's processor does not take {which}{_shown(prompts[0])} ({told(error)}); ask in other words"
+            f"the model's processor does not take {which}{_shown(prompts[0])} ({told(error)}); ask in other words, or "
+            "see its processor_config.json"
         ) from error
 
 
