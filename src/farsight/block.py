@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import wraps
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 from weakref import WeakKeyDictionary, ref
 
 import torch
@@ -20,6 +20,8 @@ from farsight.errors import SettingError, UnsupportedModelError
 
 class Applicable(Protocol):
     """What a block needs of a method."""
+
+    changes: ClassVar[str]
 
     def applied(self, model: nn.Module) -> Any: ...
 
@@ -45,7 +47,8 @@ class Block:
         self._claim()
         with ExitStack() as stack:
             stack.callback(self._release)
-            stack.enter_context(following(self.model))
+            if self.method.changes != "nothing":
+                stack.enter_context(following(self.model))
             stack.enter_context(self.method.applied(self.model))
             self._running.install(stack, self.model)
             self._stack = stack.pop_all()

@@ -39,8 +39,8 @@ class Method(ABC):
 
     name: ClassVar[str]
     paper: ClassVar[str]
-    changes: ClassVar[str] = "nothing"
-    """One of `CHANGES`, several of them joined by " and ", or "nothing"; see `Composed`"""
+    changes: ClassVar[str]
+    """One of `CHANGES`, or several of them joined by " and "; see `Composed`"""
     goes_with: ClassVar[tuple[str, ...]] = CHANGES
     """Changes of other methods with which it can be used together"""
     extra_forwards: ClassVar[float] = 0.0
@@ -76,6 +76,7 @@ class Plain(Method):
 
     name: ClassVar[str] = "plain"
     paper: ClassVar[str] = "plain decoding"
+    changes: ClassVar[str] = "nothing"
 
     def applied(self, model: nn.Module) -> AbstractContextManager[object]:
         return nullcontext()
@@ -102,6 +103,7 @@ class Composed(Method):
 
     name: ClassVar[str] = "composed"
     paper: ClassVar[str] = "several methods at once"
+    changes: ClassVar[str] = "what its parts change"
 
     methods: tuple[Method, ...]
 
