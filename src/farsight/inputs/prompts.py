@@ -32,15 +32,20 @@ def check_text(processor: Any, text: str) -> None:
     PromptError
         If it does.
     """
+    if (token := next((token for token in placeholders(processor) if token in text), None)) is not None:
+        raise PromptError(
+            f"{_shown(text)} has '{token}' in it, which the model takes for a picture, video or sound: write it in "
+            "another way"
+        )
+
+
+def placeholders(processor: Any) -> tuple[str, ...]:
+    """The texts that a model reads as a picture, a video or a sound."""
+    found: list[str] = []
     for owner in (processor, getattr(processor, "tokenizer", None)):
         named = {*dir(owner), *getattr(owner, "special_tokens_map", ())}
-        for name in sorted(filter(_PLACEHOLDER.fullmatch, named)):
-            token = str(getattr(owner, name, None) or "")
-            if len(token) > 2 and token in text:
-                raise PromptError(
-                    f"{_shown(text)} has '{token}' in it, which the model takes for a picture, video or sound: write "
-                    "it in another way"
-                )
+        found += [str(getattr(owner, name, None) or "") for name in sorted(filter(_PLACEHOLDER.fullmatch, named))]
+    return tuple(dict.fromkeys(token for token in found if len(token) > 2))
 
 
 @contextmanager

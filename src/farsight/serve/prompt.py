@@ -10,6 +10,7 @@ from farsight.errors import FarSightError
 from farsight.images import MAX_PIXELS, decode_image
 from farsight.inputs.chat_templates import tokenized
 from farsight.inputs.checkpoints import LoadedModel
+from farsight.inputs.prompts import placeholders
 from farsight.serve.answers import ApiError
 from farsight.serve.request import ChatRequest, Message, Picture, Served
 
@@ -18,14 +19,12 @@ def served(loaded: LoadedModel, *, searches: bool) -> Served:
     """What requests have to know of a model."""
     config = loaded.model.config.get_text_config(decoder=True)  # type: ignore[operator, union-attr]
     context = getattr(config, "max_position_embeddings", None)
-    names = ("image_token", "video_token", "audio_token")
-    marks = [mark for name in names if isinstance(mark := getattr(loaded.processor, name, None), str) and mark]
     return Served(
         name=loaded.name,
         takes_pictures=loaded.takes_images,
         context=context if isinstance(context, int) and context > 0 else None,
         vocabulary=config.vocab_size,
-        marks=tuple(marks) if loaded.takes_images else (),
+        marks=placeholders(loaded.processor) if loaded.takes_images else (),
         searches=searches,
     )
 
