@@ -12,6 +12,7 @@ import torch
 from decoding import NEW, assert_a_batch_is_each_prompt_alone, left_padded, steps, two_prompts
 from layer_logits import layer_logits
 from torch import Tensor
+from transformers import GraniteConfig, GraniteForCausalLM
 
 from farsight import Plain, SettingError, UnsupportedModelError
 from farsight.methods.dola import DoLa
@@ -150,8 +151,8 @@ def test_a_layer_that_does_not_exist_is_refused() -> None:
 
 
 def test_a_model_whose_logits_are_made_otherwise_is_refused() -> None:
-    model = models.llava()
-    model.register_forward_hook(lambda module, args, output: type(output)(logits=output.logits * 2))
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 4, "num_attention_heads": 4}
+    model = GraniteForCausalLM(GraniteConfig(vocab_size=models.VOCABULARY, logits_scaling=2.0, **sizes)).eval()
     with DoLa()(model), pytest.raises(UnsupportedModelError, match="more between its last layer and its logits"):
         model(**models.prompt(model))
 

@@ -9,23 +9,23 @@ from the prompt's last one on; inside the prompt the model's own logits stay.
 from __future__ import annotations
 
 import inspect
-import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from transformers import Cache, DynamicCache, GenerationMixin
+from transformers import Cache, DynamicCache
 
 from farsight.attention import visual_token_mask
 from farsight.call import calls_of, replaced
 from farsight.errors import SettingError, UnsupportedModelError
 from farsight.method import Method
 from farsight.methods.branch_state import BranchState
+from farsight.methods.logits import forward_replaced, generating
 from farsight.methods.prompt import Prompt, visual_tokens
 
 _TEXT = {"input_ids", "attention_mask", "position_ids", "past_key_values", "inputs_embeds", "labels", "use_cache"}
@@ -96,32 +96,30 @@ def contrasted(model: nn.Module, method: ContrastiveMethod, passes: Passes) -> I
         model does not say which token stands for one; after a call of ``generate``, if that ran no forward of the model
         itself (but of a part of it), so that nothing was contrasted.
     """
-    generating = next((module for module in model.modules() if isinstance(module, GenerationMixin)), None)
-    if generating is None:
-        raise UnsupportedModelError(f"{type(model).__name__} has no generate, so there are no logits to contrast")
-    if getattr(generating.config, "is_encoder_decoder", False):
+    module = generating(model)
+    if getattr(module.config, "is_encoder_decoder", False):
         raise UnsupportedModelError(
             f"{type(model).__name__} is an encoder-decoder model, which this method does not support"
         )
     if method.needs_image:
-        visual_token_mask(generating, torch.empty(1, 0, dtype=torch.long))
-    forward = generating.forward
-    branch = _Branch(model, generating, method, passes, forward)
+        visual_token_mask(module, torch.empty(1, 0, dtype=torch.long))
+    branch = _Branch(model, module, method, passes, module.forward)
 
-    @wraps(forward)
     def combined_forward(*args: Any, **kwargs: Any) -> Any:
         return branch.forward(dict(zip(branch.parameters, args, strict=False)) | kwargs)
 
-    generate = generating.generate
+    with forward_replaced(module, combined_forward):
+        generate = module.generate
 
-    @wraps(generate)
-    def checked_generate(*args: Any, **kwargs: Any) -> Any:
-        return branch.generate(generate, *args, **kwargs)
+        @wraps(generate)
+        def with_own_cache(*args: Any, **kwargs: Any) -> Any:
+            output = generate(*args, **kwargs)
+            if isinstance(cache := getattr(output, "past_key_values", None), Cache):
+                BranchState.set_aside(cache)  # it is given back as the model's own
+            return output
 
-    with ExitStack() as stack:
-        stack.enter_context(replaced(generating, "forward", combined_forward))
-        stack.enter_context(replaced(generating, "generate", checked_generate))
-        yield
+        with replaced(module, "generate", with_own_cache):
+            yield
 
 
 class _Branch:
@@ -136,7 +134,6 @@ class _Branch:
         own_forward: Callable[..., Any],
     ) -> None:
         self.calls = calls_of(whole)
-        self.here = threading.local()
         self.model: Any = model
         self.method = method
         self.passes = passes
@@ -155,22 +152,6 @@ class _Branch:
         prompt: Prompt = call.memory["prompt"]
         return prompt
 
-    def generate(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Check that something was contrasted, and give the cache back as the model's own."""
-        before, self.here.ran = getattr(self.here, "ran", False), False
-        try:
-            output = original(*args, **kwargs)
-            if not self.here.ran:
-                raise UnsupportedModelError(
-                    f"{type(self.model).__name__} generates with a part of itself, whose logits {self.method.name} "
-                    "does not see: use farsight, beam, dola or deco"
-                )
-        finally:
-            self.here.ran = before
-        if isinstance(cache := getattr(output, "past_key_values", None), Cache):
-            BranchState.set_aside(cache)
-        return output
-
     def _prompt(self, ids: Tensor, inputs: dict[str, Any]) -> Prompt:
         mask = inputs.get("attention_mask")
         given = {
@@ -188,7 +169,6 @@ class _Branch:
 
     def forward(self, inputs: dict[str, Any]) -> Any:
         """Run both passes and give the model's own output with combined logits."""
-        self.here.ran = True
         cache = inputs.get("past_key_values")
         self._check(inputs, cache)
         start = 0 if cache is None else int(cache.get_seq_length())

@@ -7,15 +7,14 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import wraps
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from farsight.attention import locate
-from farsight.call import replaced
 from farsight.errors import SettingError, UnsupportedModelError
+from farsight.methods.logits import forward_replaced, generating
 from farsight.setting_checks import as_tuples, is_whole
 
 _NORMS = ("norm", "final_layernorm", "final_layer_norm", "ln_f")
@@ -63,21 +62,22 @@ def find_exit(model: nn.Module) -> Exit:
     Raises
     ------
     UnsupportedModelError
-        If the model has no head, or its decoder no list of layers or no final norm under a known name.
+        If nothing generates, the model has no head, or its decoder no list of layers or no final norm under a known
+        name.
     """
     language_model = locate(model)
     decoder = language_model.module
     layers = getattr(decoder, "layers", None)
     norm = next((found for name in _NORMS if isinstance(found := getattr(decoder, name, None), nn.Module)), None)
-    has_head: Any = model
-    head = has_head.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    module = generating(model)
+    head = module.get_output_embeddings()
     if not isinstance(layers, nn.ModuleList) or norm is None or not isinstance(head, nn.Module):
         raise UnsupportedModelError(
             f"the layers, the final norm and the head of {type(model).__name__} were not found, so its earlier layers "
             "cannot be read"
         )
     softcap = getattr(language_model.config, "final_logit_softcapping", None)
-    return Exit(model=model, layers=layers, norm=norm, head=head, softcap=softcap)
+    return Exit(model=module, layers=layers, norm=norm, head=head, softcap=softcap)
 
 
 def checked_layers(found: Exit, layers: Sequence[int]) -> tuple[int, ...]:
@@ -175,12 +175,11 @@ def early_exits(found: Exit, layers: Sequence[int], combine: Combine, *, final_n
         stack.callback(found.head.register_forward_hook(at_head).remove)
         own_forward = found.model.forward
 
-        @wraps(own_forward)
         def contrasting(*args: Any, **kwargs: Any) -> Any:
             begin(args, kwargs)
             return end(own_forward(*args, **kwargs))
 
-        stack.enter_context(replaced(found.model, "forward", contrasting))
+        stack.enter_context(forward_replaced(found.model, contrasting))
         yield
 
 
