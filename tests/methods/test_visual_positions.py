@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -11,7 +12,7 @@ import models
 import pytest
 import torch
 from decoding import NEW, assert_a_batch_is_each_prompt_alone, continued, left_padded, steps, two_prompts
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import (
     AttentionInterface,
     AttentionMaskInterface,
@@ -24,7 +25,7 @@ from transformers import (
     Qwen3Config,
 )
 
-from farsight import Method, Plain, SettingError, UnsupportedModelError
+from farsight import FarSight, Method, Plain, SettingError, UnsupportedModelError
 from farsight.methods.edvt import EDVT
 from farsight.methods.fixvpe import FixVPE, next_text
 
@@ -56,8 +57,13 @@ def axes_and_positions(model: PreTrainedModel, ids: list[int]) -> tuple[list[int
 
 
 @contextmanager
-def defined(model: PreTrainedModel, ids: list[int], kind: str, strength: float) -> Iterator[None]:
-    """The equations in float64 over the whole sequence, from projections before any rotation."""
+def defined(
+    model: PreTrainedModel, ids: list[int], kind: str, strength: float, sigma: float = math.inf, horizon: int = 0
+) -> Iterator[None]:
+    """The equations in float64 over the whole sequence, from projections before any rotation.
+
+    Slots ahead of a row and before the horizon hold registers of decay ``sigma``, which are erased after the softmax.
+    """
     axes, positions = axes_and_positions(model, ids)
     visual = [token == models.IMAGE_TOKEN for token in ids]
     after = visual.index(True) + sum(visual)  # the first text token behind the image
@@ -83,7 +89,12 @@ def defined(model: PreTrainedModel, ids: list[int], kind: str, strength: float) 
                     other = (q[:, i] * k[:, j].conj() * torch.exp(1j * moved)).real.sum(-1)
                     score = (1 - strength) * score + strength * other
                 scores[:, i, j] = score * scaling
-        output = scores.softmax(-1) @ value[0].repeat_interleave(groups, 0)
+        slots = torch.arange(max(length, horizon), dtype=torch.float64)
+        ahead = slots[None] - slots[:length, None]
+        filled = nn.functional.pad(scores, (0, len(slots) - length), value=-torch.inf)
+        filled = torch.where((ahead > 0) & (slots < horizon), -ahead * sigma, filled)
+        weights = filled.softmax(-1)[..., :length].tril()
+        output = weights @ value[0].repeat_interleave(groups, 0)
         return output.transpose(0, 1)[None], None
 
     AttentionInterface.register("moved by hand", attention)
@@ -102,11 +113,11 @@ def defined(model: PreTrainedModel, ids: list[int], kind: str, strength: float) 
 
 
 def by_definition(
-    model: PreTrainedModel, inputs: dict[str, Tensor], new: Tensor, kind: str, strength: float = 1.0
+    model: PreTrainedModel, inputs: dict[str, Tensor], new: Tensor, kind: str, strength: float = 1.0, **registers: Any
 ) -> Tensor:
     longer = continued(inputs, new)
     exact = copy.deepcopy(model).double()
-    with torch.no_grad(), defined(exact, longer["input_ids"][0].tolist(), kind, strength):
+    with torch.no_grad(), defined(exact, longer["input_ids"][0].tolist(), kind, strength, **registers):
         logits: Tensor = exact(**longer, use_cache=False).logits[0, -1]
     return logits
 
@@ -122,6 +133,20 @@ def test_each_step_is_the_equation(build: Callable[..., Any], method: Any, stren
         expected = by_definition(model, inputs, tokens[:, :step], method.name, strength)
         torch.testing.assert_close(logits[0, step].double(), expected, atol=1e-4, rtol=0)
     assert not torch.allclose(steps(model, Plain(), inputs)[1][0, 0], logits[0, 0], atol=1e-3)
+
+
+@methods
+@builders
+def test_registers_join_the_softmax_over_the_moved_scores(build: Callable[..., Any], method: Any) -> None:
+    model = build()
+    inputs = models.prompt(model)
+    tokens, logits = steps(model, method() + FarSight(sigma=0.2), inputs)
+    registers = {"sigma": 0.2, "horizon": inputs["input_ids"].shape[1] + NEW}
+    for step in range(NEW):
+        expected = by_definition(model, inputs, tokens[:, :step], method.name, **registers)
+        torch.testing.assert_close(logits[0, step].double(), expected, atol=1e-4, rtol=0)
+    for alone in (method(), FarSight(sigma=0.2)):
+        assert not torch.allclose(steps(model, alone, inputs)[1][0, 0], logits[0, 0], atol=1e-3)
 
 
 @methods
