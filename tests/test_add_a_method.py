@@ -1,0 +1,96 @@
+"""The page that shows how a method is added: its code runs, changes what a model says, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import models
+import pytest
+import torch
+from model_state import state
+from test_grid import greedy
+
+from farsight import EDVT, FarSight, Method, SettingError
+
+PAGE = (Path(__file__).parents[1] / "docs" / "add_a_method.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+NEUTRAL = {"sharper": {"scale": 1.0}, "softmax-one": {"mass": 1e-30}, "min-p": {"share": 1e-30}}
+
+
+def made_by(code: str) -> type[Method]:
+    names: dict[str, Any] = {"__name__": "a_file_in_methods"}
+    exec(compile(code, "docs/add_a_method.md", "exec", dont_inherit=True), names)
+    [kind] = [kind for kind in names.values() if isinstance(kind, type) and kind.__module__ == "a_file_in_methods"]
+    return kind
+
+
+EXAMPLES: dict[str, Any] = {kind.name: kind for kind in map(made_by, BLOCKS)}
+examples = pytest.mark.parametrize("kind", EXAMPLES.values(), ids=EXAMPLES.keys())
+
+
+def logits(model: Any, method: Method | None = None) -> torch.Tensor:
+    if method is None:
+        return torch.cat(greedy(model).logits)
+    with method(model):
+        return logits(model)
+
+
+def test_there_is_an_edit_a_gate_and_a_rule_for_logits_each_of_at_most_40_lines() -> None:
+    assert [kind.changes for kind in EXAMPLES.values()] == ["scores", "gate", "logits"]
+    assert all(len(code.splitlines()) <= 40 for code in BLOCKS)
+
+
+@examples
+@pytest.mark.parametrize("build", [models.llava, models.qwen2_vl, models.gemma2])
+def test_it_changes_the_logits_and_leaves_the_model_as_it_was(kind: Any, build: Any) -> None:
+    model = build()
+    plain, before = logits(model), state(model)
+    assert not torch.equal(logits(model, kind())[0], plain[0])
+    assert state(model) == before
+    assert torch.equal(logits(model), plain)
+
+
+@examples
+def test_its_neutral_setting_is_the_plain_model_and_one_without_meaning_is_refused(kind: Any) -> None:
+    model = models.llava()
+    [(setting, neutral)] = NEUTRAL[kind.name].items()
+    torch.testing.assert_close(logits(model, kind(**{setting: neutral})), logits(model), atol=1e-5, rtol=0)
+    for value in (0, math.nan, "1"):
+        with pytest.raises(SettingError, match=setting):
+            kind(**{setting: value})
+
+
+@examples
+def test_it_is_used_together_with_what_changes_something_else(kind: Any) -> None:
+    model = models.llava()
+    other = EDVT() if kind.changes == "gate" else FarSight(sigma=0.1)
+    both = logits(model, kind() + other)
+    assert not torch.equal(both, logits(model, kind()))
+    assert not torch.equal(both, logits(model, other))
+
+
+def test_the_edit_is_the_softmax_of_scaled_scores() -> None:
+    model = models.llama()
+    found = logits(model, EXAMPLES["sharper"](scale=2.0))
+    for layer in model.model.layers:
+        layer.self_attn.scaling *= 2
+    torch.testing.assert_close(found, logits(model), atol=1e-5, rtol=0)
+
+
+def test_the_gate_of_one_mass_is_farsight_with_an_infinite_horizon() -> None:
+    model = models.llava()
+    expected = logits(model, FarSight(sigma=0.3, horizon="infinite"))
+    found = logits(model, EXAMPLES["softmax-one"](mass=1 / math.expm1(0.3)))
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
+def test_the_rule_leaves_tokens_that_are_likely_enough() -> None:
+    model = models.llava()
+    plain = logits(model)
+    p = plain.double().softmax(-1)
+    kept = p >= 0.2 * p.amax(-1, keepdim=True)
+    assert 0 < kept.sum() < kept.numel()
+    assert torch.equal(logits(model, EXAMPLES["min-p"](share=0.2)), plain.masked_fill(~kept, -torch.inf))
