@@ -49,12 +49,11 @@ def sdpa_attention(
         raise UnsupportedModelError("sdpa takes no soft-cap: load the model with attn_implementation='eager'")
     heads, queries = query.shape[1:3]
     groups = heads // key.shape[1]
-    masked = attention_mask is not None or position_bias is not None
-    packs = queries == 1 and position_bias is None and pack_gqa is not None and _packs_now(query)
-    if groups > 1 and masked and packs:
-        query, attention_mask = pack_gqa(query, groups), pack_gqa(attention_mask, groups)
-    elif groups > 1 and masked:
-        key, value = repeat_heads(key, groups), repeat_heads(value, groups)
+    if groups > 1 and (attention_mask is not None or position_bias is not None):
+        if queries == 1 and position_bias is None and pack_gqa is not None and _packs_now(query):
+            query, attention_mask = pack_gqa(query, groups), pack_gqa(attention_mask, groups)
+        else:
+            key, value = repeat_heads(key, groups), repeat_heads(value, groups)
     causal = queries > 1 and attention_mask is None and is_causal
     if causal and key.shape[2] > queries:
         key, value = key[:, :, :queries], value[:, :, :queries]

@@ -16,6 +16,7 @@ from PIL import Image
 from transformers import AutoTokenizer, BatchFeature, CLIPImageProcessorPil, PreTrainedTokenizerFast
 
 from farsight.errors import InputError
+from farsight.files import read_json
 
 Frames = Sequence[Image.Image]
 Turn = Mapping[str, Any]
@@ -54,7 +55,7 @@ class FramesProcessor:
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> FramesProcessor:
         """Read what `save_pretrained` wrote; nothing is downloaded."""
-        settings = json.loads((Path(folder) / _FILE).read_text(encoding="utf-8"))
+        settings = read_json(Path(folder) / _FILE)
         return cls(
             CLIPImageProcessorPil.from_dict(settings["video_processor"]),
             AutoTokenizer.from_pretrained(folder),
@@ -159,7 +160,7 @@ class FramesProcessor:
 def has_frames_processor(folder: str | Path) -> bool:
     """Say whether a folder's processor is a `FramesProcessor`, which Transformers' ``AutoProcessor`` does not know."""
     try:
-        settings = json.loads((Path(folder) / _FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        settings = read_json(Path(folder) / _FILE)
+    except InputError:
         return False
     return isinstance(settings, dict) and settings.get("processor_class") == FramesProcessor.__name__
