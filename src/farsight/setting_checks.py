@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TypeGuard
 
 from farsight.errors import SettingError
-
 
 MOST = 1e30
 """The largest number that a setting may be: what is made of it still is a number in fp32"""
