@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -10,11 +11,15 @@ from typing import Any
 import models
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 from transformers import PreTrainedModel, StoppingCriteria
 
 from farsight import SettingError, UnsupportedModelError
+from farsight.inputs.checkpoints import load
+from farsight.inputs.prompts import prompt_inputs
 from farsight.methods.opera import OPERA
+from farsight.scenes import checkpoint_path
 
 BUILDERS = [models.llava, models.qwen2_vl, models.llama, models.mistral, models.gemma2, models.gemma3]
 SPECIAL = [5, 6, 7, 8]  # image tokens and their brackets: the reference could not encode a text that has new ones
@@ -380,3 +385,19 @@ BAD: list[dict[str, Any]] = [
 def test_a_setting_without_meaning_is_refused_by_name(settings: dict[str, Any]) -> None:
     with pytest.raises(SettingError, match=next(iter(settings))):
         OPERA(**settings)
+
+
+@pytest.mark.parametrize("where", ["arguments", "generation config"])
+def test_stop_strings_end_the_search_as_they_end_beams(where: str) -> None:
+    """With the embedded model, whose tokenizer knows words."""
+    loaded = load(str(checkpoint_path()), device="cpu")
+    inputs = prompt_inputs(loaded, Image.new("RGB", (64, 64), "white"), "Describe the picture.")
+    how = {"max_new_tokens": 12, "stop_strings": ["is"], "tokenizer": loaded.tokenizer}
+    if where == "generation config":
+        config = copy.deepcopy(loaded.model.generation_config)
+        config.update(max_new_tokens=12, stop_strings=["is"])
+        how = {"generation_config": config, "tokenizer": loaded.tokenizer}
+    with OPERA(num_beams=2, num_attn_candidates=2)(loaded.model):
+        output = loaded.model.generate(**inputs, **how)  # type: ignore[operator]
+    said = loaded.tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+    assert said.rstrip().endswith("is") or "is" not in said

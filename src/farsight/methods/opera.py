@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from transformers import PrefixConstrainedLogitsProcessor
+from transformers import PrefixConstrainedLogitsProcessor, StoppingCriteriaList, StopStringCriteria
 from transformers.generation import GenerateBeamDecoderOnlyOutput
 
 from farsight.attention import LanguageModel, locate, tapped, visual_token_mask
@@ -107,6 +107,7 @@ class OPERA(Method):
         _refuse(model, args, kwargs)
         how = with_beams(args, kwargs, self.num_beams)
         if self.penalty_weights > 0 or self.max_rollbacks > 0:
+            _stop_at_strings(how, model.generation_config)
             how["custom_generate"] = search
         return original(*args[:1], **how)
 
@@ -125,6 +126,20 @@ _LEAST = {
 
 def _values(method: OPERA) -> dict[str, Any]:
     return {field.name: getattr(method, field.name) for field in fields(method)}
+
+
+def _stop_at_strings(how: dict[str, Any], default: Any) -> None:
+    """Make the criterion of ``stop_strings`` here: Transformers forgets the tokenizer where a loop is given."""
+    config = how.get("generation_config")
+    strings = how.get("stop_strings") or (config or default).stop_strings
+    if strings is None or how.get("tokenizer") is None:
+        return
+    criterion = StopStringCriteria(how.pop("tokenizer"), strings)
+    how["stopping_criteria"] = StoppingCriteriaList([*(how.get("stopping_criteria") or ()), criterion])
+    how["stop_strings"] = None
+    if config is not None:  # `with_beams` has made a copy
+        del how["stop_strings"]
+        config.stop_strings = None
 
 
 def _refuse(model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
