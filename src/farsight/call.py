@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from transformers import GenerationMixin
 
 from farsight.attention import LanguageModel
+from farsight.attention.cache import given_cache
 from farsight.errors import UnsupportedModelError
 
 
@@ -179,7 +180,7 @@ def forwards(model: nn.Module, language_model: LanguageModel) -> Iterator[None]:
         calls.forward = None
         for name in ("inputs_embeds", "input_ids"):
             if isinstance(tensor := inputs.get(name), Tensor):
-                past = inputs.get("past_key_values")
+                past = given_cache(inputs)
                 offset = 0 if past is None else past.get_seq_length(language_model.layers[0].index)
                 calls.forward = Forward(
                     batch=tensor.shape[0],

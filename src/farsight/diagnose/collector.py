@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from farsight.attention import LanguageModel, LayerCall, watched
+from farsight.attention.cache import given_cache
 from farsight.attention.layers import new_rows
 from farsight.diagnose.layout import Layout
 from farsight.errors import UnsupportedModelError
@@ -130,7 +131,7 @@ class Collector:
 
     def _before(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         inputs = {**dict(zip(self._parameters, args, strict=False)), **kwargs}
-        cache = inputs.get("past_key_values")
+        cache = given_cache(inputs)
         if self._forwards == 0:
             self._cache = cache
             if (rows := new_rows(inputs)) is not None and rows[1] > self.prompt_slots:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from transformers import Cache, DynamicCache
 
 from farsight.attention import visual_token_mask
+from farsight.attention.cache import CACHE, CACHE_NAMES, given_cache
 from farsight.call import calls_of, replaced
 from farsight.errors import SettingError, UnsupportedModelError
 from farsight.method import Method
@@ -28,7 +29,7 @@ from farsight.methods.branch_state import BranchState
 from farsight.methods.logits import forward_replaced, generating
 from farsight.methods.prompt import Prompt, visual_tokens
 
-_TEXT = {"input_ids", "attention_mask", "position_ids", "past_key_values", "inputs_embeds", "labels", "use_cache"}
+_TEXT = {"input_ids", "attention_mask", "position_ids", "inputs_embeds", "labels", "use_cache", *CACHE_NAMES}
 _CONTROL = {"logits_to_keep", "return_dict", "output_attentions", "output_hidden_states", "cache_position"}
 
 
@@ -114,7 +115,7 @@ def contrasted(model: nn.Module, method: ContrastiveMethod, passes: Passes) -> I
         @wraps(generate)
         def with_own_cache(*args: Any, **kwargs: Any) -> Any:
             output = generate(*args, **kwargs)
-            if isinstance(cache := getattr(output, "past_key_values", None), Cache):
+            if isinstance(cache := getattr(output, CACHE, None), Cache):
                 BranchState.set_aside(cache)  # it is given back as the model's own
             return output
 
@@ -169,7 +170,7 @@ class _Branch:
 
     def forward(self, inputs: dict[str, Any]) -> Any:
         """Run both passes and give the model's own output with combined logits."""
-        cache = inputs.get("past_key_values")
+        cache = given_cache(inputs)
         self._check(inputs, cache)
         start = 0 if cache is None else int(cache.get_seq_length())
         output = self._prompt_forward(inputs) if start == 0 else self._next_forward(inputs, cache, start)
@@ -191,8 +192,8 @@ class _Branch:
             more = self._continued(state, ids[:, length:], inputs.get("attention_mask"))
             logits = torch.cat((logits, more), dim=1)
         output.logits = self._combined(output.logits, logits, state.length, length)
-        if output.past_key_values is not None:
-            state.follow(output.past_key_values)
+        if (cache := getattr(output, CACHE)) is not None:
+            state.follow(cache)
         return output
 
     def _next_forward(self, inputs: dict[str, Any], cache: Cache, start: int) -> Any:
@@ -288,7 +289,7 @@ class _Branch:
         return found
 
     def _logits(self, arguments: dict[str, Any], cache: Cache, positions: Tensor, rows: int) -> Tensor:
-        options: dict[str, Any] = {"past_key_values": cache, "use_cache": True, "return_dict": True}
+        options: dict[str, Any] = {CACHE: cache, "use_cache": True, "return_dict": True}
         if "position_ids" in self.parameters:
             options["position_ids"] = positions
         if "logits_to_keep" in self.parameters:

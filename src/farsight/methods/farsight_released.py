@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from farsight.attention import LayerCall, Tap, locate, tapped
+from farsight.attention.cache import given_cache
 from farsight.call import replaced
 from farsight.errors import SettingError, UnsupportedModelError
 from farsight.method import Method
@@ -110,6 +111,6 @@ def _real_tokens(call: LayerCall) -> Tensor:
 
 
 def _without_cache(generate: Any, /, *args: Any, **kwargs: Any) -> Any:
-    if kwargs.get("past_key_values") is not None:
+    if given_cache(kwargs) is not None:
         raise SettingError("the released code's registers cannot use a cache: leave past_key_values out")
     return generate(*args, **{**kwargs, "use_cache": False})

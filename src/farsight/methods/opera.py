@@ -14,6 +14,7 @@ from transformers import PrefixConstrainedLogitsProcessor, StoppingCriteriaList,
 from transformers.generation import GenerateBeamDecoderOnlyOutput
 
 from farsight.attention import LanguageModel, locate, tapped, visual_token_mask
+from farsight.attention.cache import CACHE
 from farsight.call import Calls, calls_of, replaced
 from farsight.errors import SettingError, UnsupportedModelError
 from farsight.method import Method
@@ -180,7 +181,7 @@ def _search(
         raise SettingError("OPERA searches for one prompt at a time: use prefix_allowed_tokens_fn with one prompt")
     ends = generation_config._eos_token_tensor
     outputs = model._prefill(input_ids, generation_config, model_kwargs)
-    cache = outputs.get("past_key_values")
+    cache = outputs.get(CACHE)
     layers = prompt_layers(cache, beams)
     image = _image_tokens(model, language_model, settings, input_ids, cache)
     logits = as_scores(outputs.logits[:, -1]).to(input_ids.device)
@@ -212,7 +213,7 @@ def _search(
     output = _output(found, generation_config, beams)
     if generation_config.return_dict_in_generate and len(output.sequences) == 1:
         calls.call.part = (0, 1, total)
-        output.past_key_values = search.cache_of(found[0].texts[0])
+        setattr(output, CACHE, search.cache_of(found[0].texts[0]))
     calls.call.part = None
     return output
 

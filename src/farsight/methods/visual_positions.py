@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from farsight.attention import AttentionLayer, LayerCall, Tap, locate, tapped, visual_token_mask
+from farsight.attention.cache import CACHE, given_cache
 from farsight.attention.kernels.attended import repeat_heads
 from farsight.errors import SettingError, UnsupportedModelError
 from farsight.method import Method
@@ -192,7 +193,7 @@ class _Positions:
             finally:
                 self._running.forwards.pop()
                 slots.groups, slots.unrotated = {}, {}
-            if (cache := getattr(output, "past_key_values", None)) is not None:
+            if (cache := getattr(output, CACHE, None)) is not None:
                 self._known[cache] = slots
             return output
 
@@ -217,7 +218,7 @@ class _Positions:
         ids = kwargs.get("input_ids", args[0] if args else None)
         if not isinstance(ids, Tensor):
             raise SettingError("visual tokens are found by their ids: pass input_ids, not inputs_embeds alone")
-        cache = kwargs.get("past_key_values")
+        cache = given_cache(kwargs)
         past = int(cache.get_seq_length()) if cache is not None else 0
         visual = visual_token_mask(self.model, ids)
         if past and ids.shape[1] == 1:
