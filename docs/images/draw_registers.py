@@ -9,10 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from farsight.attention.gate import register_gate
 from PIL import Image, ImageDraw, ImageFont
 
-from farsight.registers import log_register_mass
+from farsight.registers import log_register_mass, register_gate
 
 TOKENS, SIGMA, SCALE = 8, 0.35, 2
 WHITE, INK, GREY, LINE = (255, 255, 255), (32, 36, 44), (110, 116, 128), (222, 225, 230)
