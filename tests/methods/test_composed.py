@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache
+from itertools import combinations
 from typing import Any
 
 import models
 import pytest
 import torch
 from model_state import state
-from test_grid import greedy
+from test_grid import ROWS, greedy
 
 import farsight
-from farsight import METHODS, Composed, FarSight, Method, Plain, SettingError
+from farsight import METHODS, Composed, FarSight, Method, Plain, SettingError, UnsupportedModelError
 from farsight.method import CHANGES
 from farsight.methods import name_of, settings_of
 from farsight.methods.beam_search import BeamSearch
@@ -110,6 +114,7 @@ NONE: list[tuple[Any, str]] = [
     (lambda: VCD() + DoLa(), "vcd and dola both change the logits"),
     (lambda: PAI() + EDVT(), "both change the scores"),
     (lambda: FarSightReleased() + EDVT(), "goes with methods that change the logits or the search"),
+    (lambda: EDVT() + OPERA(), "opera goes with methods that change the gate; edvt changes the scores"),
     (lambda: FarSight() + Plain(), "plain changes nothing"),
     (lambda: Composed(methods=(FarSight(),)), "two or more"),
 ]
@@ -119,6 +124,34 @@ NONE: list[tuple[Any, str]] = [
 def test_what_makes_no_sense_is_refused(make: Any, because: str) -> None:
     with pytest.raises(SettingError, match=because):
         make()
+
+
+KINDS: dict[str, Method] = {method.name: method for method in ROWS.values()}
+NEED_THE_CACHE = {"opera", "vcd", "icd", "m3id", "avisc"}
+
+
+def pairs() -> Iterator[Method]:
+    for one, other in combinations(KINDS.values(), 2):
+        with suppress(SettingError):
+            yield one + other
+
+
+@cache
+def said_by(method: Method) -> torch.Tensor:
+    model = models.llava()
+    with method(model):
+        return torch.cat(greedy(model).logits)
+
+
+@pytest.mark.parametrize("pair", list(pairs()), ids=name_of)
+def test_whatever_may_be_composed_runs_and_is_neither_method_alone(pair: Composed) -> None:
+    names = {method.name for method in pair.methods}
+    if "farsight-released" in names and names & NEED_THE_CACHE:  # it has none
+        with pytest.raises(UnsupportedModelError, match="cache"):
+            said_by(pair)
+        return
+    for alone in pair.methods:
+        assert not torch.equal(said_by(pair)[0], said_by(alone)[0])
 
 
 def test_only_methods_are_added() -> None:

@@ -70,7 +70,7 @@ class OPERA(Method):
     name: ClassVar[str] = "opera"
     paper: ClassVar[str] = "Huang et al., CVPR 2024, arXiv 2311.17911"
     changes: ClassVar[str] = "search"
-    goes_with: ClassVar[tuple[str, ...]] = ("scores", "gate")
+    goes_with: ClassVar[tuple[str, ...]] = ("gate",)
     extra_forwards: ClassVar[float] = 0.0  # but each is over every beam with every candidate
 
     num_beams: int = 5
