@@ -89,7 +89,7 @@ def test_the_facts_of_a_method_are_those_of_its_class() -> None:
     assert "(farsight.md)" in rows["goes with"]
     assert "(beam.md)" in rows["goes with"]
     assert "[`icd`](icd.md), [`m3id`](m3id.md), [`pai`](pai.md) (both change the logits)" in rows["not with"]
-    assert "[`opera`](opera.md) (opera goes with methods that change the attention" in rows["not with"]
+    assert "[`opera`](opera.md) (opera goes with methods that change the gate" in rows["not with"]
 
 
 @pytest.mark.parametrize("kind", METHODS.values(), ids=lambda kind: kind.name)
