@@ -163,6 +163,15 @@ def test_streams_that_are_closed_change_nothing_else(command: str, tmp_path: Pat
 
 
 @posix
+def test_rows_may_go_where_the_table_goes_if_that_is_no_file(command: str, tmp_path: Path) -> None:
+    code, shown, errors = done(f"{command} --details /dev/stdout | cat")
+    assert (code, shown.count('{"file": '), "CHAIR_S" in shown, errors) == (0, 3, True, "")
+    out = tmp_path / "out.txt"
+    code, _, errors = done(f"{command} --details {out} > {out}")
+    assert (code, errors.split(": ")[2][:8]) == (2, "is where")
+
+
+@posix
 def test_a_terminal_that_knows_only_ascii_gets_escapes(command: str) -> None:
     code, _, errors = done(f"{command} --synonyms é", PYTHONIOENCODING="ascii")
     assert (code, errors.split(":")[1]) == (2, " \\xe9")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import stat
@@ -51,12 +52,14 @@ def write(path: Path, parts: Iterable[bytes | str]) -> None:
     encoded = (part if isinstance(part, bytes) else part.encode(errors="backslashreplace") for part in parts)
     try:
         target = real_path(path)
-        there = _there(target)
+        there = _there(path)
         if there is not None and stat.S_ISDIR(there.st_mode):
             raise InputError(f"{path}: is a folder; give the name of a file")
         if there is not None and not stat.S_ISREG(there.st_mode):
             _write_into(path, there.st_mode, encoded)
             return
+        if there is not None and _is_printed_to(there):
+            raise InputError(f"{path}: is where the output of this command goes; choose another name")
         if not target.parent.is_dir():
             raise InputError(f"{path}: cannot be written, there is no folder '{path.parent}'; create it first")
         if there is not None and not os.access(target, os.W_OK):
@@ -84,11 +87,19 @@ def make_folder(path: Path) -> None:
         raise InputError(f"{path}: no folder can be made there ({reason})") from error
 
 
-def _there(target: Path) -> os.stat_result | None:
+def _there(path: Path) -> os.stat_result | None:
     try:
-        return target.stat()
+        return path.stat()
     except FileNotFoundError:
         return None
+
+
+def _is_printed_to(file: os.stat_result) -> bool:
+    """Whether stdout goes to this file, and what is printed would be lost with it."""
+    try:
+        return os.path.samestat(file, os.fstat(1))
+    except OSError:
+        return False
 
 
 def _replace(target: Path, there: os.stat_result | None, parts: Iterable[bytes]) -> None:
@@ -112,7 +123,12 @@ def _write_into(path: Path, mode: int, parts: Iterable[bytes]) -> None:
     """Write the parts into a device or a pipe."""
     if not (stat.S_ISCHR(mode) or stat.S_ISFIFO(mode)):
         raise InputError(f"{path}: is no file that can be written; choose another name")
-    descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK)  # a pipe that nobody reads is refused, not waited for
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK)  # not to wait for a reader
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            raise InputError(f"{path}: nobody reads this pipe; give the name of a file") from error
+        raise
     with os.fdopen(descriptor, "wb") as file:
         os.set_blocking(descriptor, True)
         file.writelines(parts)
