@@ -9,7 +9,7 @@ import models
 import pytest
 import torch
 from definition import linear, logits_by_definition
-from transformers import DynamicCache, GenerationConfig, PreTrainedModel, StaticCache
+from transformers import DynamicCache, GenerationConfig, PreTrainedModel, StaticCache, StoppingCriteriaList
 
 from farsight import FarSight, SettingError, UnsupportedModelError
 
@@ -297,3 +297,16 @@ def test_text_rows_need_the_prompts_tokens() -> None:
 def test_a_recipe_from_the_hub_is_refused(llava: PreTrainedModel, inputs: dict[str, Any]) -> None:
     with METHOD(llava), pytest.raises(UnsupportedModelError, match="custom_generate"):
         llava.generate(**inputs, custom_generate="someone/recipe", max_new_tokens=2)
+
+
+@pytest.mark.parametrize("horizon", ["generation", "infinite"])
+def test_a_billion_tokens_take_no_memory_beforehand(horizon: str) -> None:
+    model = models.llama()
+    inputs = models.prompt(model)
+    stop = StoppingCriteriaList([lambda ids, scores, **_: ids.shape[1] > inputs["input_ids"].shape[1] + 3])  # type: ignore[list-item]
+    with FarSight(sigma=0.3, horizon=horizon)(model):
+        if horizon == "generation":
+            with pytest.raises(SettingError, match="longer than any text"):
+                model.generate(**inputs, max_new_tokens=10**9, stopping_criteria=stop)
+            return
+        model.generate(**inputs, max_new_tokens=10**9, stopping_criteria=stop)

@@ -7,10 +7,11 @@ import math
 import torch
 from torch import Tensor
 
-from farsight.errors import UnsupportedModelError
+from farsight.errors import SettingError, UnsupportedModelError
 from farsight.registers import token_positions
 
 Horizon = int | Tensor | str
+MOST_SLOTS = 2**24
 _MASK_ROWS = 512
 
 
@@ -38,8 +39,18 @@ def slots_ahead(
         Slots of the prompts, and how many tokens may follow.
     visual
         Image tokens among the prompts' slots, ``(batch, prompt_slots)``, for ``"text"``; None if there are none.
+
+    Raises
+    ------
+    SettingError
+        If that is more than `MOST_SLOTS` slots.
     """
-    slots = prompt_slots + max(new_tokens, 1)
+    without_end = isinstance(horizon, str) and horizon == "infinite"
+    slots = prompt_slots + (1 if without_end else max(new_tokens, 1))  # slots past the last one have its value
+    if slots > MOST_SLOTS:
+        raise SettingError(
+            f"a horizon of {slots} tokens is longer than any text: pass max_new_tokens, or set horizon='infinite'"
+        )
     if mask is None:
         positions = torch.arange(slots, device=device).unsqueeze(0)
         real = torch.full((1, 1), prompt_slots, device=device)
