@@ -66,7 +66,7 @@ def test_registers_in_too_few_layers_are_a_defect(monkeypatch: pytest.MonkeyPatc
 
 def test_a_mask_that_is_built_for_known_names_only_would_be_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     """The indexer of dots3 masks keys where the attention implementation is called "eager" or "sdpa"."""
-    monkeypatch.setattr(farsight.attention.names, "_asks_for_the_name", lambda kind: False)
+    monkeypatch.setattr(farsight.attention.names, "asks_for_the_name", lambda kind: False)
     with pytest.raises(DefectError, match="differs from the definition"):
         check.check("dots3_note")
 

@@ -1,7 +1,7 @@
 """Attention of the language model: where its layers are, and the taps with which methods change it or look at it.
 
 `tap` is the one interceptor; `layers` knows where things are in a model; `kernels` has one file per attention
-implementation; `names` stands in Transformers' registries.
+implementation; `names` stands in Transformers' registries; `source` reads what only source code says.
 """
 
 from farsight.attention.layer_call import LayerCall

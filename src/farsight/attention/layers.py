@@ -5,8 +5,6 @@ Vision towers, Q-formers, connectors and cross-attention are never among the lay
 
 from __future__ import annotations
 
-import inspect
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from farsight.attention.source import leaves_out_the_interface, normalises_heads
 from farsight.errors import SettingError, UnsupportedModelError
 
 _PLACEHOLDERS = ("image", "video")
@@ -59,13 +58,6 @@ class LanguageModel:
         return list(found.values())
 
 
-def _uses_attention_interface(attention: type[nn.Module]) -> bool:
-    try:
-        return "ALL_ATTENTION_FUNCTIONS" in inspect.getsource(attention.forward)
-    except (OSError, TypeError):
-        return False
-
-
 def _is_self_attention(module: nn.Module, has_prefix: bool = False) -> bool:
     kind = type(module).__name__
     return (
@@ -83,11 +75,6 @@ def _is_block_around_attention(module: nn.Module) -> bool:
     return any(part is not module and _is_self_attention(part) for part in module.modules())
 
 
-def _normalises_heads(attention: type[nn.Module]) -> bool:
-    """Whether rows of single heads are brought to one length before heads are put together (Muse Spark)."""
-    return re.search(r"norm\(attn_output\)\.reshape\(", inspect.getsource(attention.forward)) is not None
-
-
 def _query_heads(module: Any) -> int:
     for holder in (module, module.config):
         for name in ("num_attention_heads", "num_heads", "n_head"):
@@ -100,17 +87,18 @@ def _attention_layers(decoder: nn.Module, prefix: str, has_prefix: bool) -> Iter
     for name, module in decoder.named_modules(prefix=prefix):
         if not _is_self_attention(module, has_prefix) or _is_block_around_attention(module):
             continue
-        if not _uses_attention_interface(type(module)):
+        attention: Any = module
+        kind: Any = type(module)
+        if leaves_out_the_interface(kind):
             raise UnsupportedModelError(
-                f"{name} ({type(module).__name__}) computes attention without Transformers' attention interface, "
+                f"{name} ({kind.__name__}) computes attention without Transformers' attention interface, "
                 "so no registers can be added to it"
             )
-        if _normalises_heads(type(module)):
+        if normalises_heads(kind):
             raise UnsupportedModelError(
-                f"{name} ({type(module).__name__}) normalises each head's attention output, which undoes what "
+                f"{name} ({kind.__name__}) normalises each head's attention output, which undoes what "
                 "registers take away: they would change nothing"
             )
-        attention: Any = module
         yield AttentionLayer(
             index=attention.layer_idx,
             name=name,

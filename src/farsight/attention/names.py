@@ -7,20 +7,18 @@ very layer carries taps. What is registered globally is a name; nothing of Trans
 
 from __future__ import annotations
 
-import inspect
-import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from torch import nn
 from transformers import AttentionInterface, AttentionMaskInterface
 
 from farsight.attention.layers import LanguageModel
+from farsight.attention.source import asks_for_the_name
 from farsight.errors import UnsupportedModelError
 
 _PREFIX = "farsight_"
@@ -63,7 +61,7 @@ class StandInName(str):
         return made
 
     def __eq__(self, other: object) -> bool:
-        return str.__eq__(self, other) or (isinstance(other, str) and str.__eq__(self.plain, other))
+        return isinstance(other, str) and (str.__eq__(self, other) or str.__eq__(self.plain, other))
 
     def __ne__(self, other: object) -> bool:
         return not self == other
@@ -101,7 +99,7 @@ def named(language_model: LanguageModel, attend: Callable[[str], Callable[..., A
         Gives the function to register beside an implementation; asked once for each name.
     """
     kinds: set[Any] = {type(module) for module in language_model.module.modules()}
-    asks = any(_asks_for_the_name(kind) for kind in kinds)
+    asks = any(asks_for_the_name(kind) for kind in kinds)
     entered: list[_Named] = []
     try:
         for config in language_model.configs:
@@ -160,12 +158,3 @@ def _registered(implementation: str, attend: Callable[[str], Callable[..., Any]]
             name, masks["flash_attention_2" if "flash" in implementation else implementation]
         )
     return StandInName(name, implementation) if asks else name
-
-
-@cache
-def _asks_for_the_name(kind: type[nn.Module]) -> bool:
-    """Whether the code of a module does one thing for one attention implementation and another for the next."""
-    try:
-        return re.search(r"\._attn_implementation\s*(==|!=|in\b|not in\b)", inspect.getsource(kind)) is not None
-    except (OSError, TypeError):
-        return False
