@@ -97,6 +97,18 @@ def test_autocast_errs_no_more_than_half_precision_does(method: Method, build: A
     assert float((found - exact).abs().max()) < 4 * float(noise)
 
 
+@pytest.mark.parametrize("attention", ["eager", "sdpa", "flex_attention"])
+@pytest.mark.parametrize("method", [FarSight(sigma=0.3), FarSight() + EDVT()], ids=["registers", "moved scores"])
+def test_autocast_without_a_cache_attends_in_the_dtype_of_values(method: Method, attention: str) -> None:
+    model = models.llava(attention)
+    prompt = models.prompt(model)
+    with method(model), torch.no_grad():
+        exact = model(**prompt, use_cache=False).logits
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            found = model(**prompt, use_cache=False).logits
+    assert 0 < float((found - exact).abs().max()) < 0.05 * float(exact.abs().max())
+
+
 @pytest.mark.parametrize("method", [FarSight(sigma=0.3), DoLa(layers=(0, 1)), DeCo(), ConstantGate(value=0.7)], ids=str)
 def test_a_forward_compiled_in_one_graph_gives_the_same_logits(method: Method) -> None:
     model = models.llama()

@@ -247,7 +247,8 @@ def _changed(
     mask, given = call.mask, {name: option for name, option in kwargs.items() if name != "sinks"}
     if carried.edits:
         kernel, mask, given["edit"] = eager_attention, call.additive_mask(), partial(_edited, carried.edits, call)
-    states = call.query, call.key, call.value
+    dtype = call.value.dtype  # under autocast rotated queries and keys are wider than values
+    states = call.query.to(dtype), call.key.to(dtype), call.value
     attended = kernel(call.module, *states, mask, scaling=call.scaling, is_causal=call.is_causal, **given)
     lse: Tensor = attended.lse
     factor: Tensor | None = None
