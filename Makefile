@@ -1,5 +1,5 @@
-# make demo | test | lint | docs | bench | test-slow | test-lmms-eval | test-vllm | test-ray | test-web
-# make test-notebooks | test-wheel | notebooks | coverage | gallery | bench-vllm | dist | clean
+# make demo | test | lint | docs | bench | test-slow | test-lmms-eval | test-vllm | test-ray | test-web | test-oldest
+# make test-newest | test-notebooks | test-wheel | notebooks | coverage | gallery | bench-vllm | dist | clean
 # PYTHON=python3.12 picks the interpreter of a new .venv
 
 SUPPORTED := import sys; sys.exit(sys.version_info < (3, 11))
@@ -10,9 +10,16 @@ LMMS_VENV ?= .venv-lmms
 VLLM_VENV ?= .venv-vllm
 RAY_VENV ?= .venv-ray
 WEB_VENV ?= .venv-web
+OLDEST_VENV ?= .venv-oldest
+NEWEST_VENV ?= .venv-newest
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip install -qq --disable-pip-version-check -c constraints.txt
 FILES := pyproject.toml constraints.txt
+# The oldest Transformers that pyproject.toml allows, and the tests of what farsight needs of it.
+OLDEST := $(shell sed -n 's/.*"transformers>=\([0-9.]*\).*/\1/p' pyproject.toml)
+HEART := tests/attention tests/coverage tests/methods/test_grid.py tests/methods/test_threads.py \
+	tests/methods/test_blocks.py tests/test_exactness.py tests/test_generation.py tests/test_ways_to_generate.py \
+	tests/test_encoder_decoders.py tests/test_gradients.py
 
 # Threads that spin while they wait are slow on machines with few cores.
 export KMP_BLOCKTIME = 0
@@ -22,8 +29,8 @@ export HF_HUB_OFFLINE = 1
 
 TOOK = echo "make $@ took $$(( $$(date +%s) - start )) s"
 
-.PHONY: demo test test-slow test-lmms-eval test-vllm test-ray test-web test-notebooks test-wheel lint docs notebooks dist \
-	bench bench-vllm coverage gallery clean
+.PHONY: demo test test-slow test-lmms-eval test-vllm test-ray test-web test-oldest test-newest test-notebooks test-wheel lint docs \
+	notebooks dist bench bench-vllm coverage gallery install-newest clean
 
 demo:
 	@start=$$(date +%s); $(MAKE) -s --no-print-directory $(VENV)/.installed \
@@ -85,6 +92,15 @@ test-web:
 	     || { echo "make test-web drives Chromium: install it, such as Debian's package chromium" >&2; exit 1; }; } \
 	&& $(WEB_VENV)/bin/python -m pytest -q tests/web tests/cli/test_web.py tests/web_browser && $(TOOK)
 
+test-oldest:
+	@start=$$(date +%s); $(MAKE) -s --no-print-directory VENV=$(OLDEST_VENV) $(OLDEST_VENV)/.installed-oldest \
+	&& $(OLDEST_VENV)/bin/python -m pytest -q $(HEART) && $(TOOK)
+
+# What is newest may have changed since the last time, so it is asked for every time.
+test-newest:
+	@start=$$(date +%s); $(MAKE) -s --no-print-directory VENV=$(NEWEST_VENV) install-newest \
+	&& $(NEWEST_VENV)/bin/python -m pytest -q $(HEART) && $(TOOK)
+
 lint: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -100,7 +116,8 @@ coverage: $(VENV)/.installed-dev
 	@start=$$(date +%s); PYTHONPATH=tests:tests/coverage $(RUN) tests/coverage/matrix.py $(AGAIN) && $(TOOK)
 
 clean:
-	rm -rf $(VENV) $(LMMS_VENV) $(VLLM_VENV) $(RAY_VENV) $(WEB_VENV) build dist docs/notebooks
+	rm -rf $(VENV) $(LMMS_VENV) $(VLLM_VENV) $(RAY_VENV) $(WEB_VENV) $(OLDEST_VENV) $(NEWEST_VENV)
+	rm -rf build dist docs/notebooks
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/python:
@@ -155,3 +172,18 @@ $(VENV)/.installed-web: $(FILES) | $(VENV)/bin/python
 	@grep -vi '^pillow==' constraints.txt > $(VENV)/constraints.txt
 	@$(RUN) -m pip install -qq --disable-pip-version-check -c $(VENV)/constraints.txt -e '.[web]' pytest hypothesis playwright==1.65.2
 	@touch $@
+
+# Each Transformers wants its own versions of what it is built on.
+$(VENV)/any-transformers.txt: constraints.txt | $(VENV)/bin/python
+	@grep -vi '^transformers==\|^tokenizers==\|^huggingface_hub==' constraints.txt > $@
+
+$(VENV)/.installed-oldest: pyproject.toml $(VENV)/any-transformers.txt
+	@echo "installing farsight and Transformers $(OLDEST) in $(VENV)"
+	@$(RUN) -m pip install -qq --disable-pip-version-check -c $(VENV)/any-transformers.txt \
+	   -e . pytest hypothesis transformers==$(OLDEST)
+	@touch $@
+
+install-newest: $(VENV)/any-transformers.txt
+	@echo "installing farsight and the newest Transformers in $(VENV)"
+	@$(RUN) -m pip install -qq --disable-pip-version-check -c $(VENV)/any-transformers.txt \
+	   --upgrade -e . pytest hypothesis transformers

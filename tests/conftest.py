@@ -2,6 +2,7 @@ import os
 from pathlib import Path
 
 import pytest
+from older_transformers import skip_what_is_newer
 
 # No test reaches the network. Tiny models are fastest on one thread: more only wait for each other.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -17,3 +18,7 @@ def shared_data() -> Path:
         if (folder / "chair").is_dir():
             return folder
     pytest.skip(f"no real data in {given}; $FARSIGHT_SHARED may name another folder")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    skip_what_is_newer(items)

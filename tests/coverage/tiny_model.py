@@ -20,6 +20,7 @@ FIRST_WORD = 60
 _HIDDEN, _HEADS, _HEAD_DIM, _INTERMEDIATE, _PATCH, _IMAGE, _EXPERTS = 64, 4, 16, 48, 4, 16, 4
 _SIZES = {
     "vocab_size": VOCABULARY,
+    "unpadded_vocab_size": VOCABULARY,
     "vocab_size_per_layer_input": VOCABULARY,
     "num_hidden_layers": 2,
     "num_layers": 2,
