@@ -24,10 +24,10 @@ from pathlib import Path
 from farsight.cli import options
 from farsight.evaluate.engine import Engine, Request, Said
 from farsight.evaluate.local import LocalEngine
-from farsight.evaluate.settings import parse_method
 from farsight.evaluate.task_names import TaskOptions, make_task
 from farsight.evaluate.tasks import Item
 from farsight.evaluate.vllm_engine import VllmEngine
+from farsight.methods.grammar import parse_method
 
 
 def requests(items: list[Item], method: str, batch_size: int, rounds: int) -> list[Request]:

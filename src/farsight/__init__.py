@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from farsight.methods.edvt import EDVT
     from farsight.methods.farsight_released import FarSightReleased
     from farsight.methods.fixvpe import FixVPE
+    from farsight.methods.grammar import parse_method
     from farsight.methods.icd import ICD
     from farsight.methods.m3id import M3ID
     from farsight.methods.opera import OPERA
@@ -58,6 +59,7 @@ __all__ = [
     "active_method",
     "disable",
     "enable",
+    "parse_method",
 ]
 
 # PyTorch and Transformers take seconds to import, which `farsight --help` must not wait for.
@@ -83,6 +85,7 @@ _HOMES = {
     "active_method": "method",
     "disable": "method",
     "enable": "method",
+    "parse_method": "methods.grammar",
 }
 
 

@@ -30,11 +30,11 @@ def test_help_names_the_commands(run: Any, args: list[str]) -> None:
     assert "doctor" in result.stdout
 
 
-def test_help_of_describe_names_every_setting_of_farsight(run: Any) -> None:
+def test_help_of_describe_says_how_a_setting_is_written(run: Any) -> None:
     text = run("describe", "--help", columns=120).stdout
-    for option in ("--sigma", "--horizon", "--strength", "--profile", "--rows", "--slopes", "--score-scale",
-                   "--layers", "--heads", "--compare", "--json", "--max-new-tokens"):  # fmt: skip
+    for option in ("--method", "farsight(sigma=0.1)", "--compare", "--json", "--max-new-tokens"):
         assert option in text
+    assert "--sigma" not in text
 
 
 def test_help_does_not_wait_for_pytorch() -> None:

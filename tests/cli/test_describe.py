@@ -14,7 +14,7 @@ from farsight.images import open_image
 from farsight.inputs.checkpoints import load
 from farsight.method import Plain
 
-STRONG = ["--sigma", "0.01", "--strength", "1000", "--horizon", "infinite"]
+STRONG = ["--method", "farsight(sigma=0.01, strength=1000.0, horizon=infinite)"]
 
 
 def test_options_that_would_change_nothing_are_refused(run: Any, picture: Path, tmp_path: Path) -> None:
@@ -77,8 +77,8 @@ def test_a_description_cannot_write_over_the_terminal() -> None:
 
 def test_json_has_all_that_is_needed_to_repeat_it(run: Any, model: Path, picture: Path) -> None:
     result = run(
-        "describe", picture, "--model", model, "--json", "-n", 6, "--prompt", "What is this?", "--sigma", "0.5",
-        "--horizon", "128", "--layers", "0,2", "--heads", "1-2", "--rows", "generated", "--profile", "linear",
+        "describe", picture, "--model", model, "--json", "-n", 6, "--prompt", "What is this?", "--method",
+        "farsight(sigma=0.5, horizon=128, layers=[0, 2], heads=1-2, rows=generated, profile=linear)",
     )  # fmt: skip
     assert (result.exit_code, result.stderr) == (0, "")
     [record] = json.loads(result.stdout)
@@ -112,15 +112,15 @@ def test_json_is_one_list_for_several_pictures_and_both_methods(run: Any, model:
 
 def test_constant_profiles_and_slopes_reach_the_method(run: Any, model: Path, picture: Path) -> None:
     args = ["describe", picture, "--model", model, "--json", "-n", 2]
-    [record] = json.loads(run(*args, "--profile", "0.001", "--slopes", "none").stdout)
+    [record] = json.loads(run(*args, "--method", "farsight(profile=0.001, slopes=None)").stdout)
     assert (record["method"]["profile"], record["method"]["slopes"]) == (0.001, None)
-    [record] = json.loads(run(*args, "--slopes", "alibi").stdout)
+    [record] = json.loads(run(*args, "--method", "farsight(slopes=alibi)").stdout)
     assert record["method"]["slopes"] == "alibi"
     assert record["method"]["sigma"] == pytest.approx(math.log(256, 1024))
 
 
 def test_plain_is_the_model_as_it_is(run: Any, model: Path, picture: Path) -> None:
-    [record] = json.loads(run("describe", picture, "--model", model, "--json", "--method", "plain", "-n", 9).stdout)
+    [record] = json.loads(run("describe", picture, "--model", model, "--json", "--method", "greedy", "-n", 9).stdout)
     loaded = load(model, device="cpu")
     assert record["method"] == {"name": "plain"}
     assert record["text"] == generate(loaded, Plain(), open_image(picture), record["prompt"], 9).text
@@ -131,14 +131,14 @@ def test_compare_shows_both_and_what_each_took(run: Any, model: Path, picture: P
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout.count("tokens/s") == 4
     assert "plain" in result.stdout
-    assert "farsight (sigma=0.01, horizon=infinite, strength=1000.0)" in result.stdout
+    assert "farsight(sigma=0.01, horizon=infinite, strength=1000.0)" in result.stdout
     assert "[-" in result.stdout
     assert "{+" in result.stdout
     assert result.stdout.rstrip().endswith("single runs after a short warm-up, not a benchmark.")
 
 
 def test_compare_says_when_nothing_changed(run: Any, model: Path, picture: Path) -> None:
-    result = run("describe", picture, "--model", model, "--compare", "-n", 8, "--sigma", 50)
+    result = run("describe", picture, "--model", model, "--compare", "-n", 8, "--method", "farsight(sigma=50)")
     assert "The two descriptions are identical." in result.stdout
     assert "[-" not in result.stdout
 

@@ -38,7 +38,7 @@ def test_a_picture_is_diagnosed_into_a_folder(run: Any, model: Path, picture: Pa
     )
     assert 'class="false" title="false"' in page
     record = json.loads((out / "diagnosis.json").read_text())
-    assert [one["label"] for one in record["methods"]] == ["plain", "farsight (sigma=0.05)"]
+    assert [one["label"] for one in record["methods"]] == ["plain", "farsight(sigma=0.05)"]
     kinds = [(word["object"], word["kind"]) for word in record["methods"][0]["objects"]]
     assert kinds[:2] == [("dog", "true"), ("cat", "false")]
     arrays = np.load(out / "method_1.npz")

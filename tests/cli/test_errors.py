@@ -1,46 +1,55 @@
 """Whatever the user got wrong is one clear line on stderr and exit code 2."""
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 from refusals import refused
 
+from farsight import FarSight, parse_method
+from farsight.cli.options import SETTINGS
 from farsight.methods import METHODS
+
+
+def farsight(settings: str) -> list[str]:
+    return ["--method", f"farsight({settings})"]
 
 
 @pytest.mark.parametrize(
     ("args", "because"),
     [
-        (["--sigma", "0"], "sigma must be a finite number > 0, got 0"),
-        (["--sigma", "-1"], "sigma must be"),
-        (["--sigma", "nan"], "sigma must be"),
-        (["--sigma", "wide"], "'--sigma'"),
-        (["--horizon", "far"], "horizon must be one of generation, infinite"),
-        (["--horizon", "0"], "horizon must be"),
-        (["--horizon", "nan"], "horizon must be"),
-        (["--profile", "round"], "profile must be"),
-        (["--profile", "inf"], "profile must be"),
-        (["--rows", "some"], "rows must be one of all, generated, text"),
-        (["--slopes", "steep"], "slopes must be"),
-        (["--score-scale", "0"], "score_scale must be"),
-        (["--strength", "-2"], "strength must be"),
-        (["--layers", "0;1"], "--layers '0;1' is not a list of indices; write it like 0,1 or 0-3"),
-        (["--layers", "3-1"], "is not a list of indices"),
-        (["--layers", ""], "is not a list of indices"),
-        (["--heads", "-1"], "is not a list of indices"),
-        (["--heads", "0-99999999999"], "longer than any model"),
+        (farsight("sigma=0"), "sigma must be a finite number > 0, got 0"),
+        (farsight("sigma=-1"), "sigma must be"),
+        (farsight("sigma=nan"), "sigma must be"),
+        (farsight("horizon=far"), "horizon must be one of generation, infinite"),
+        (farsight("horizon=0"), "horizon must be"),
+        (farsight("horizon=nan"), "horizon must be"),
+        (farsight("profile=round"), "profile must be"),
+        (farsight("profile=inf"), "profile must be"),
+        (farsight("rows=some"), "rows must be one of all, generated, text"),
+        (farsight("slopes=steep"), "slopes must be"),
+        (farsight("score_scale=0"), "score_scale must be"),
+        (farsight("strength=-2"), "strength must be"),
+        (farsight("layers=0;1"), "layers must be"),
+        (farsight("layers=3-1"), "layers='3-1' ends before it starts; write it like 0-3 or [0, 1]"),
+        (farsight("layers="), "layers must be"),
+        (farsight("heads=-1"), "heads must be"),
+        (farsight("heads=0-99999999999"), "longer than any model"),
         (["--max-new-tokens", "0"], "--max-new-tokens must be at least 1, not 0"),
         (["--max-new-tokens", "-5"], "--max-new-tokens must be at least 1, not -5"),
         (["-n", "1000000000"], "--max-new-tokens must be at most 1000000, not 1000000000"),
         (["-n", "9" * 6000], "integer"),
-        (["--layers", "9" * 6000], "longer than any model"),
-        (["--layers", "0-" + "9" * 6000], "longer than any model"),
-        (["--horizon", "9" * 6000], "horizon must be one of"),
+        (farsight("layers=" + "9" * 6000), "longer than any model"),
+        (farsight("layers=0-" + "9" * 6000), "longer than any model"),
+        (farsight("horizon=" + "9" * 6000), "horizon must be"),
         (["--method", "farsight(sigma=" + "[" * 1000 + ")"], "sigma must be"),
         (["--prompt", "  "], "--prompt is empty"),
-        (["--method", "plain", "--sigma", "1"], "method 'plain' has no setting 'sigma'; it has none"),
+        (["--method", "plain(sigma=1)"], "method 'plain' has no setting 'sigma'; it has none"),
         (["--method", "plain", "--compare"], "choose one with --method"),
+        (["--method", "greedy", "--compare"], "choose one with --method"),
+        (["--method", "@"], "'@' names no file"),
+        (["--method", "@no/such.yaml"], "no/such.yaml"),
         (["--device", "toaster"], "unknown device 'toaster'; choose cpu, cuda"),
         (["--dtype", "int3"], "unknown dtype 'int3'; choose float32, bfloat16, float16"),
         (["--model", "nobody/no-such-model"], "'nobody/no-such-model' was not found locally"),
@@ -62,8 +71,8 @@ def test_an_unknown_method_is_answered_with_those_that_exist(run: Any, picture: 
 
 def test_what_does_not_fit_the_model_is_one_line(run: Any, picture: Path, model: Path) -> None:
     args = ["describe", picture, "--model", model, "--json"]
-    refused(run(*args, "--layers", "1-7"), "layers [3, 4, 5, 6, 7] are out of range: this model has 0 to 2")
-    refused(run(*args, "--heads", "9"), "heads [9] are out of range")
+    refused(run(*args, *farsight("layers=1-7")), "layers [3, 4, 5, 6, 7] are out of range: this model has 0 to 2")
+    refused(run(*args, *farsight("heads=9")), "heads [9] are out of range")
     refused(run(*args, "--attn-implementation", "guess"), "attention implementation 'guess' cannot be used here")
 
 
@@ -93,3 +102,27 @@ def test_a_bad_picture_is_found_before_the_model_is_loaded(run: Any, picture: Pa
 def test_doctor_refuses_what_describe_refuses(run: Any, model: Path) -> None:
     refused(run("doctor", "--model", "./no/such/folder"), "was not found; check the path")
     refused(run("doctor", "--model", model, "--device", "toaster"), "unknown device 'toaster'")
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_setting_that_is_written_as_an_option_is_told_where_it_belongs(run: Any, picture: Path, name: str) -> None:
+    written = f'"farsight({name.replace("-", "_")}={SETTINGS[name]})"'
+    parse_method(written.strip('"'))
+    for command in (
+        ["describe", picture],
+        ["diagnose", picture, "--out", "out"],
+        ["serve"],
+        ["serve", "some/model"],
+        ["serve", "some/model", "--engine", "vllm", "--dry-run"],
+    ):
+        refused(run(*command, f"--{name}", "0"), f"No such option --{name}; write it in the method: --method {written}")
+        refused(run(*command, f"--{name}=0"), f"No such option --{name}; write it in the method: --method {written}")
+    refused(run("eval", f"--{name}", "0"), f"write it in the method: --methods {written}")
+
+
+def test_those_are_the_settings_of_farsight() -> None:
+    assert {name.replace("-", "_") for name in SETTINGS} == {field.name for field in fields(FarSight)}
+
+
+def test_a_command_without_methods_says_no_more_than_that_there_is_no_such_option(run: Any) -> None:
+    assert "method" not in run("chair", "a.jsonl", "--sigma", "1").stderr

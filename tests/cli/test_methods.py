@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+from refusals import refused
 
 from farsight import METHODS, FarSight
 from farsight.methods.opera import OPERA
@@ -73,10 +75,14 @@ def test_a_composed_method_is_described_with_all_its_settings(run: Any, model: A
     assert search == {"name": "beam", "num_beams": 2}
 
 
-def test_settings_of_a_composed_method_stand_in_its_brackets(run: Any, model: Any, picture: Any) -> None:
-    result = run("describe", picture, "--model", model, "--method", "farsight+beam", "--sigma", "0.3")
-    assert result.exit_code == 2
-    assert "farsight(sigma=0.1)+beam" in result.stderr
+def test_a_method_is_read_from_a_file_that_has_one(run: Any, model: Any, picture: Any, tmp_path: Path) -> None:
+    file = tmp_path / "tuned.yaml"
+    ask = ["describe", picture, "--model", model, "-n", 2, "--json", "--method", f"@{file}"]
+    file.write_text("{method: farsight, sigma: 0.25, label: tuned}")
+    [described] = json.loads(run(*ask).stdout)
+    assert described["method"]["sigma"] == 0.25
+    file.write_text("- greedy\n- farsight\n")
+    refused(run(*ask), f"{file}: has 2 methods, and one is asked for")
 
 
 def test_methods_that_do_not_go_together_are_one_line(run: Any, picture: Any) -> None:

@@ -37,7 +37,7 @@ def server(model: Path) -> Iterator[str]:
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     said = process.stdout.readline()
-    assert said.startswith(f"{model} with farsight (")
+    assert said.startswith(f"{model} with farsight(")
     yield said.split()[-1]
     process.send_signal(signal.SIGINT)
     process.wait(timeout=60)
@@ -93,7 +93,7 @@ def test_a_temperature_draws_and_a_seed_repeats(client: Any, model: Path, pictur
 def test_the_model_is_listed_and_the_method_said(client: Any, server: str, model: Path) -> None:
     assert [listed.id for listed in client.models.list()] == [str(model)]
     with urllib.request.urlopen(f"{server.removesuffix('/v1')}/health", timeout=10) as response:
-        assert json.load(response)["method"] == "farsight (horizon=400, profile=3.0)"
+        assert json.load(response)["method"] == "farsight(horizon=400, profile=3.0)"
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from farsight import FarSight
 from farsight.scenes import checkpoint_path
+from farsight.vllm_plugin import Sinks
 
 
 def command(run: Any, *arguments: object) -> list[str]:
@@ -24,30 +26,44 @@ def settings(words: list[str]) -> dict[str, Any]:
 def test_it_is_vllms_command_on_this_machine_alone(run: Any) -> None:
     words = command(run, "some/model")
     assert words[:7] == ["vllm", "serve", "some/model", "--host", "127.0.0.1", "--port", "8000"]
-    assert settings(words) == {"farsight": {}}
+    assert Sinks.read(settings(words)) == Sinks(sigma=FarSight().sigma)
 
 
 def test_settings_are_farsights_and_the_rest_is_vllms(run: Any) -> None:
     words = command(
-        run, "some/model", "--sigma", 0.1, "--layers", "0-2", "--heads", "1", "--slopes", "none", "--port", 81,
+        run, "some/model", "--method", "farsight(sigma=0.1, horizon=infinite, layers=0-2, heads=1)", "--port", 81,
         "--tensor-parallel-size", 2, "--additional-config", '{"other": 1}', "--enforce-eager",
     )  # fmt: skip
-    assert settings(words) == {"other": 1, "farsight": {"sigma": 0.1, "layers": [0, 1, 2], "heads": [1]}}
+    config = settings(words)
+    assert config["other"] == 1
+    assert Sinks.read(config) == Sinks(sigma=0.1, layers=(0, 1, 2), heads=(1,))
     assert words[-3:] == ["--tensor-parallel-size", "2", "--enforce-eager"]
     assert words[words.index("--port") + 1] == "81"
+
+
+def test_greedy_is_vllm_without_registers(run: Any) -> None:
+    assert settings(command(run, "some/model", "--method", "greedy")) == {}
 
 
 def test_the_embedded_model_is_served_under_its_name(run: Any) -> None:
     assert command(run, "embedded")[1:5] == ["serve", str(checkpoint_path()), "--served-model-name", "embedded"]
 
 
+def farsight(settings: str) -> list[str]:
+    return ["--method", f"farsight(horizon=infinite, {settings})"]
+
+
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
         (["--engine", "sglang"], "unknown engine 'sglang'; choose transformers, vllm"),
-        (["--sigma", "0"], "sigma must be a finite number > 0"),
-        (["--slopes", "steep"], "slopes must be None or 'alibi'"),
-        (["--layers", "x"], "--layers 'x' is not a list of indices"),
+        (farsight("sigma=0"), "sigma must be a finite number > 0"),
+        (farsight("slopes=steep"), "slopes must be"),
+        (farsight("layers=x"), "layers must be"),
+        (farsight("rows=generated"), "is no constant per head, which is what vLLM can serve"),
+        (["--method", "farsight"], "write farsight(horizon=infinite), or pass --engine transformers"),
+        (["--method", "opera"], "does not run in vLLM, which takes greedy and farsight(horizon=infinite)"),
+        (["--method", "farsight(horizon=infinite)+beam"], "does not run in vLLM"),
         (["--additional-config", "{"], "--additional-config: is not JSON"),
         (["--additional-config", "[1]"], "must be a JSON object without 'farsight'"),
         (["--additional-config", '{"farsight": {}}'], "must be a JSON object without 'farsight'"),
@@ -72,9 +88,9 @@ def test_vllm_must_be_there_and_load_the_plugin(run: Any, monkeypatch: pytest.Mo
     refused(run, "keeps farsight out: add farsight to it")
 
 
-@pytest.mark.parametrize("option", [["--method", "opera"], ["--device", "cpu"]])
+@pytest.mark.parametrize("option", [["--attn-implementation", "sdpa"], ["--device", "cpu"]])
 def test_what_vllm_does_not_take_is_refused(run: Any, option: list[str]) -> None:
-    refused(run, "--engine vllm serves farsight", *option)
+    refused(run, "--engine vllm chooses the rest itself", *option)
 
 
 def test_settings_are_checked_without_vllm(run: Any) -> None:

@@ -10,9 +10,10 @@ import pytest
 
 from farsight import FarSight, Plain
 from farsight.errors import InputError, SettingError
-from farsight.evaluate.settings import parse_method
-from farsight.evaluate.vllm_engine import _Process, additional_config
+from farsight.evaluate.vllm_engine import _Process
 from farsight.evaluate.vllm_worker import Start
+from farsight.methods.grammar import parse_method
+from farsight.methods.in_vllm import additional_config
 from farsight.vllm_plugin import Sinks
 
 

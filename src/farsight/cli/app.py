@@ -19,6 +19,7 @@ from farsight.cli.diagnose import diagnose
 from farsight.cli.doctor import doctor
 from farsight.cli.evaluate import evaluate
 from farsight.cli.methods import methods
+from farsight.cli.options import check_no_setting
 from farsight.cli.pope import pope, pope_questions
 from farsight.cli.quiet import quiet
 from farsight.cli.scenes import scenes, train
@@ -42,7 +43,7 @@ class _OneLineErrors(TyperGroup):
         except FarSightError as error:
             _fail(str(error))
         except typer.TyperException as error:
-            _fail(error.format_message())
+            _fail(_message(error))
         except (KeyboardInterrupt, typer.Abort):
             sys.exit(130)
         except OSError as error:
@@ -52,6 +53,19 @@ class _OneLineErrors(TyperGroup):
         except MemoryError:
             _fail("this needs more memory than there is; give less at once")
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _message(error: typer.TyperException) -> str:
+    """What a wrong command line is told; of a setting that is written as an option, where it belongs."""
+    context = getattr(error, "ctx", None)
+    taken = set() if context is None else {name for each in context.command.params for name in each.opts}
+    for option in ("--method", "--methods"):
+        if option in taken:
+            try:
+                check_no_setting(getattr(error, "option_name", ""), option)
+            except FarSightError as better:
+                return str(better)
+    return error.format_message()
 
 
 def _fail(message: str) -> NoReturn:

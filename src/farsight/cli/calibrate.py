@@ -24,8 +24,12 @@ def calibrate(
     prompt: options.Prompt = PROMPT,
     max_new_tokens: options.MaxNewTokens = 64,
     count: Annotated[int | None, typer.Option(metavar="N", min=1, help="Only so many pictures.")] = None,
-    sigma: options.Sigma = None,
-    rows: options.Rows = None,
+    sigma: Annotated[
+        float | None, typer.Option(metavar="X", help="Decay rate of the registers; smaller absorbs more.")
+    ] = None,
+    rows: Annotated[
+        str | None, typer.Option(metavar="R", help="Which tokens own registers: all, generated, text.")
+    ] = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
     attn_implementation: options.AttnImplementation = None,

@@ -34,15 +34,6 @@ def describe(
     prompt: options.Prompt = PROMPT,
     max_new_tokens: options.MaxNewTokens = 256,
     method: options.MethodName = "farsight",
-    sigma: options.Sigma = None,
-    horizon: options.Horizon = None,
-    strength: options.Strength = None,
-    profile: options.Profile = None,
-    rows: options.Rows = None,
-    slopes: options.Slopes = None,
-    score_scale: options.ScoreScale = None,
-    layers: options.Layers = None,
-    heads: options.Heads = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
     attn_implementation: options.AttnImplementation = None,
@@ -62,25 +53,12 @@ def describe(
 ) -> None:
     """Describe pictures, greedily, with a method that makes the model hallucinate less.
 
-    Examples: farsight describe --compare photo.jpg
+    Examples: farsight describe --compare photo.jpg --method "farsight(sigma=0.1)"
 
     farsight describe *.jpg --model llava-hf/llava-1.5-7b-hf --json > descriptions.json
     """
     if objects is None and not explain:
         options.refuse_unused(context, "it says which words are objects, for --objects and --explain", "synonyms")
-    settings = {
-        "sigma": sigma,
-        "horizon": options.number_or_word(horizon),
-        "strength": strength,
-        "profile": options.number_or_word(profile),
-        "rows": rows,
-        "score_scale": score_scale,
-        "layers": options.index_list("--layers", layers),
-        "heads": options.index_list("--heads", heads),
-    }
-    if slopes != "none":
-        settings["slopes"] = slopes
-
     from farsight.cli.explain import vocabulary_for
     from farsight.cli.quiet import quiet
     from farsight.cli.truth import read_truth
@@ -89,10 +67,11 @@ def describe(
     with quiet():
         from farsight.inputs.prompts import check_text
         from farsight.method import Plain
+        from farsight.methods.grammar import parse_method
 
-        chosen = options.make_method(method, {name: value for name, value in settings.items() if value is not None})
+        chosen = parse_method(method)
         methods = [Plain(), chosen] if compare else [chosen]
-        if compare and method == "plain":
+        if compare and chosen == Plain():
             raise SettingError("--compare shows plain decoding next to another method; choose one with --method")
         for path in images:  # before a model is loaded, which may take long
             open_image(path)
@@ -130,6 +109,7 @@ class _Job:
     def stream(self, images: list[Path]) -> None:
         from farsight.description import generate
         from farsight.images import open_image
+        from farsight.methods.grammar import label_of
 
         console = new_console()
         for number, path in enumerate(images):
@@ -137,15 +117,16 @@ class _Job:
             image = open_image(path)
             said = generate(self.loaded, self.methods[0], image, self.prompt, self.max_new_tokens, show=_stream)
             say("" if said.text else "(the model said nothing)")
-            console.print(f"{options.label(self.methods[0])}: {said.pace}", style="dim")
+            console.print(f"{label_of(self.methods[0])}: {said.pace}", style="dim")
             self._explain(console, path)
 
     def compare(self, images: list[Path]) -> None:
         from farsight.cli.comparison import Side, has_colour, side_by_side
+        from farsight.methods.grammar import label_of
 
         console = new_console()
         colour = has_colour(console)
-        labels = [options.label(method) for method in self.methods]
+        labels = [label_of(method) for method in self.methods]
         for number, (path, said) in enumerate(self._said(images)):
             _title(console, path, first=number == 0)
             left, right = (
@@ -158,10 +139,11 @@ class _Job:
 
     def _explain(self, console: Console, path: Path) -> None:
         from farsight.cli.explain import print_explained
+        from farsight.methods.grammar import label_of
 
         if self.vocabulary is not None:
             for method in self.methods:
-                print_explained(console, self._explained(path, method), options.label(method))
+                print_explained(console, self._explained(path, method), label_of(method))
 
     def _explained(self, path: Path, method: Method) -> list[dict[str, Any]]:
         from farsight.cli.explain import explained

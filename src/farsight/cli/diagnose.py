@@ -58,14 +58,14 @@ def diagnose(
         from farsight.diagnose import diagnose as look
         from farsight.diagnose.page import summary
         from farsight.diagnose.report import write_report
-        from farsight.evaluate.settings import parse_method
         from farsight.files import make_folder
         from farsight.method import Method, Plain
+        from farsight.methods.grammar import label_of, parse_method
 
         chosen: dict[str, Method] = {"plain": Plain()}
         for text in method or ["farsight"]:
             made = parse_method(text)
-            chosen.setdefault(options.label(made), made)
+            chosen.setdefault(label_of(made), made)
         video = image.is_dir()
         seen = open_frames(image) if video else open_image(image)
         truth = None if objects is None else read_truth(objects, synonyms)

@@ -139,11 +139,12 @@ class VllmChoice(LocalChoice):
         """Look at what the engine is to do; see `LocalChoice.check`."""
         from farsight.evaluate import vllm_engine
         from farsight.evaluate.vllm_worker import NO_VIDEOS
+        from farsight.methods.in_vllm import additional_config
 
         if task.startswith("videos:"):
             raise SettingError(NO_VIDEOS)
         for method in methods.values():
-            vllm_engine.additional_config(method)
+            additional_config(method)
         vllm_engine.check_dtype(dtype)
         if attn_implementation is not None:
             raise SettingError(

@@ -38,7 +38,7 @@ def evaluate(
         str,
         typer.Option(
             metavar="LIST",
-            help="Such as greedy,farsight,'farsight(sigma=0.1, rows=generated)'. The first is the baseline.",
+            help="Such as greedy,farsight,'farsight(sigma=0.1, rows=generated)', or @FILE. The first is the baseline.",
         ),
     ] = "greedy,farsight",
     config: Annotated[
@@ -120,8 +120,8 @@ def evaluate(
         from farsight.evaluate.plan import Plan
         from farsight.evaluate.run_folder import PICTURES, claimed
         from farsight.evaluate.scores import score_run
-        from farsight.evaluate.settings import parse_methods, read_methods
         from farsight.evaluate.task_names import TaskOptions, choose_task, make_task
+        from farsight.methods.grammar import parse_methods, read_methods
 
         choice = engines.choose(
             engine,

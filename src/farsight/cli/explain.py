@@ -31,8 +31,9 @@ def explained(
     """
     from farsight.diagnose import diagnose
     from farsight.diagnose.words import image_share, object_words, register_share
+    from farsight.methods.grammar import label_of
 
-    [found] = diagnose(loaded, image, prompt, {options.label(method): method}, max_new_tokens=max_new_tokens)
+    [found] = diagnose(loaded, image, prompt, {label_of(method): method}, max_new_tokens=max_new_tokens)
     return [
         {
             "word": word.text,

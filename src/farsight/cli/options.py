@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from farsight.errors import SettingError
-from farsight.files import parse_literal
 
 if TYPE_CHECKING:
     from farsight.inputs.checkpoints import LoadedModel
-    from farsight.method import Method
 
 EMBEDDED = "embedded"
-MOST_INDICES = 10_000
-"""Layers or heads that a model could have."""
+SETTINGS = {
+    "sigma": "0.1",
+    "horizon": "infinite",
+    "strength": "2.0",
+    "profile": "0.001",
+    "rows": "generated",
+    "slopes": "alibi",
+    "score-scale": "0.5",
+    "layers": "0-3",
+    "heads": "0-3",
+}
+"""What FarSight has, by names that are no options, with an example of each."""
 
 _MODEL, _METHOD, _OUTPUT = "Model", "Method", "Output"
 
@@ -82,41 +90,10 @@ MethodName = Annotated[
     str,
     typer.Option(
         "--method",
-        metavar="NAME",
-        help="A name that 'farsight methods' lists, or farsight(sigma=0.1)+beam.",
+        metavar="METHOD",
+        help="A name that 'farsight methods' lists, greedy, farsight(sigma=0.1)+beam, or @FILE with one in YAML.",
         rich_help_panel=_METHOD,
     ),
-]
-Sigma = Annotated[
-    float | None,
-    typer.Option(metavar="X", help="Decay rate of the registers; smaller absorbs more.", rich_help_panel=_METHOD),
-]
-Horizon = Annotated[
-    str | None,
-    typer.Option(metavar="H", help="generation, infinite, or a length in tokens.", rich_help_panel=_METHOD),
-]
-Strength = Annotated[
-    float | None, typer.Option(metavar="X", help="Factor on the register mass.", rich_help_panel=_METHOD)
-]
-Profile = Annotated[
-    str | None,
-    typer.Option(metavar="P", help="linear, none, or a constant register score.", rich_help_panel=_METHOD),
-]
-Rows = Annotated[
-    str | None,
-    typer.Option(metavar="R", help="Which tokens own registers: all, generated, text.", rich_help_panel=_METHOD),
-]
-Slopes = Annotated[
-    str | None, typer.Option(metavar="S", help="alibi, or none: one decay for all heads.", rich_help_panel=_METHOD)
-]
-ScoreScale = Annotated[
-    float | None, typer.Option(metavar="X", help="Factor on the attention scores.", rich_help_panel=_METHOD)
-]
-Layers = Annotated[
-    str | None, typer.Option(metavar="LIST", help="Only these layers, such as 0,1 or 0-3.", rich_help_panel=_METHOD)
-]
-Heads = Annotated[
-    str | None, typer.Option(metavar="LIST", help="Only these heads, such as 0,1 or 0-3.", rich_help_panel=_METHOD)
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.", rich_help_panel=_OUTPUT)]
 Compare = Annotated[
@@ -154,67 +131,15 @@ def refuse_unused(context: typer.Context, because: str, *names: str) -> None:
             raise SettingError(f"--{name.replace('_', '-')} is of no use: {because}; leave it out")
 
 
-def label(method: Method) -> str:
-    """The name of a method and the settings that are not its defaults; of a composed one, those of its parts."""
-    from farsight.method import parts
-    from farsight.methods import changed_settings
-
-    labels = []
-    for part in parts(method):
-        changed = changed_settings(part)
-        labels.append(f"{part.name} ({changed})" if changed else part.name)
-    return " + ".join(labels)
-
-
-def make_method(text: str, settings: dict[str, Any]) -> Method:
-    """Make the method that ``--method`` names, with the settings that other options give.
+def check_no_setting(word: str, option: str = "--method") -> None:
+    """Refuse ``--sigma`` and the like, with the way to write it in ``option``.
 
     Raises
     ------
     SettingError
-        If a method with brackets or of several parts has settings from options too: it is not clear whose they are.
+        If ``word`` is a setting of FarSight, written as an option.
     """
-    from farsight import methods
-    from farsight.evaluate.settings import parse_method
-
-    if "+" not in text and "(" not in text:
-        return methods.make_method(text, settings)
-    if settings:
-        options = ", ".join(f"--{name.replace('_', '-')}" for name in settings)
-        raise SettingError(
-            f"--method '{text}' has its settings in brackets: write those of {options} there, such as "
-            "farsight(sigma=0.1)+beam"
-        )
-    return parse_method(text)
-
-
-def number_or_word(text: str | None) -> int | float | str | None:
-    """``--horizon 512`` is a number, ``--horizon infinite`` a word."""
-    if text is None:
-        return None
-    value = parse_literal(text.strip())
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else text
-
-
-def index_list(option: str, text: str | None) -> tuple[int, ...] | None:
-    """``0,2,5-7`` as ``(0, 2, 5, 6, 7)``.
-
-    Raises
-    ------
-    SettingError
-        If it is anything but indices from 0 and ranges of them.
-    """
-    if text is None:
-        return None
-    chosen: set[int] = set()
-    for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        ends = [first, last] if dash else [first]
-        if not all(end.isdecimal() for end in ends):
-            raise SettingError(f"{option} '{text}' is not a list of indices; write it like 0,1 or 0-3")
-        if any(len(end) > len(str(MOST_INDICES)) for end in ends) or int(ends[-1]) > MOST_INDICES:
-            raise SettingError(f"{option} '{text}' is longer than any model; write it like 0,1 or 0-3")
-        if int(ends[-1]) < int(first):
-            raise SettingError(f"{option} '{text}' is not a list of indices; write it like 0,1 or 0-3")
-        chosen.update(range(int(first), int(ends[-1]) + 1))
-    return tuple(sorted(chosen))
+    flag = word.partition("=")[0]
+    if flag.startswith("--") and (name := flag.removeprefix("--").replace("_", "-")) in SETTINGS:
+        example = f"farsight({name.replace('-', '_')}={SETTINGS[name]})"
+        raise SettingError(f'No such option {flag}; write it in the method: {option} "{example}"')

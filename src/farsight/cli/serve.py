@@ -16,7 +16,6 @@ from farsight.errors import InputError, SettingError
 
 if TYPE_CHECKING:
     from farsight.inputs.checkpoints import LoadedModel
-    from farsight.method import Method
 
 ENGINES = ("transformers", "vllm")
 _SECONDS_TO_END = 2
@@ -49,12 +48,14 @@ def serve(
         int | None,
         typer.Option(metavar="N", min=1, help="Most that max_tokens may ask for; 4096.", rich_help_panel=_SERVER),
     ] = None,
-    method: options.MethodName = "farsight",
-    sigma: options.Sigma = None,
-    strength: options.Strength = None,
-    slopes: options.Slopes = None,
-    layers: options.Layers = None,
-    heads: options.Heads = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            metavar="METHOD",
+            rich_help_panel="Method",
+            help="As of describe; farsight, and farsight(horizon=infinite) under vLLM, which also takes greedy.",
+        ),
+    ] = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
     attn_implementation: options.AttnImplementation = None,
@@ -69,7 +70,7 @@ def serve(
 
     Clients talk to http://127.0.0.1:8000/v1 without a key. With Transformers the prompt and max_tokens of a request are
     its horizon. Under vLLM the horizon is infinite, so that registers are one constant per head, and options that are
-    not listed here are vLLM's own. Example: farsight serve llava-hf/llava-1.5-7b-hf --sigma 0.1
+    not listed here are vLLM's own. Example: farsight serve llava-hf/llava-1.5-7b-hf --method "farsight(sigma=0.1)"
     """
     if engine not in ENGINES:
         raise SettingError(f"unknown engine '{engine}'; choose {', '.join(ENGINES)}")
@@ -77,33 +78,24 @@ def serve(
         raise SettingError(
             "--host '' is no address; leave it out for this machine alone, or say 0.0.0.0 for everywhere"
         )
-    given = {
-        "sigma": sigma,
-        "strength": strength,
-        "slopes": None if slopes == "none" else slopes,
-        "layers": options.index_list("--layers", layers),
-        "heads": options.index_list("--heads", heads),
-    }
-    settings = {name: value for name, value in given.items() if value is not None}
+    for word in (model, *context.args):
+        options.check_no_setting(word)
     unknown = [model] if model.startswith("-") else context.args
     if engine == "vllm":
         if unknown == [model]:
             raise SettingError(f"name a model in front of {model}")
         if max_new_tokens is not None:
             raise SettingError("--max-new-tokens is no option of the engine vllm; choose its own --max-model-len")
-        if method != "farsight" or device is not None or attn_implementation is not None:
-            raise SettingError(
-                "--engine vllm serves farsight and chooses the rest itself: leave out --method, --device and "
-                "--attn-implementation"
-            )
+        if device is not None or attn_implementation is not None:
+            raise SettingError("--engine vllm chooses the rest itself: leave out --device and --attn-implementation")
         more = context.args if dtype is None else ["--dtype", dtype, *context.args]
-        serve_vllm(model, settings, host, port, additional_config, more, dry_run)
+        serve_vllm(model, method or "farsight(horizon=infinite)", host, port, additional_config, more, dry_run)
         return
     if unknown or additional_config is not None or dry_run:
         first = unknown[0] if unknown else "--dry-run" if dry_run else "--additional-config"
         raise SettingError(f"{first} is no option of the engine transformers; choose --engine vllm, or leave it out")
     _serve_transformers(
-        lambda: options.make_method(method, settings),
+        method or "farsight",
         lambda: options.load(model, device, dtype, attn_implementation),
         host,
         port,
@@ -112,7 +104,7 @@ def serve(
 
 
 def _serve_transformers(
-    make: Callable[[], Method], load: Callable[[], LoadedModel], host: str, port: int, max_new_tokens: int | None
+    method: str, load: Callable[[], LoadedModel], host: str, port: int, max_new_tokens: int | None
 ) -> None:
     from farsight.cli.quiet import quiet
 
@@ -126,10 +118,12 @@ def _serve_transformers(
             f"serving needs packages that are not installed ({missing}): pip install 'farsight-mllm[serve]'"
         ) from missing
     with quiet():
-        chosen = make()
+        from farsight.methods.grammar import label_of, parse_method
+
+        chosen = parse_method(method)
         with _listening(host, port) as listener:
             loaded = load()
-            label = options.label(chosen)
+            label = label_of(chosen)
             limits = Limits() if max_new_tokens is None else Limits(new_tokens=max_new_tokens)
             app = application(loaded, chosen, label, only_loopback=host in LOOPBACK, limits=limits)
             with chosen(loaded.model):

@@ -16,7 +16,7 @@ from farsight.files import parse_json
 
 def serve_vllm(
     model: str,
-    settings: dict[str, Any],
+    method: str,
     host: str,
     port: int,
     additional_config: str | None,
@@ -24,7 +24,7 @@ def serve_vllm(
     dry: bool,
 ) -> None:
     """Serve ``model`` under vLLM, or print the command if ``dry``; ``more`` are options of vLLM's own."""
-    config = json.dumps({**_read_config(additional_config), "farsight": _checked(settings)})
+    config = json.dumps({**_read_config(additional_config), **_config_of(method)})
     arguments = ["serve", *_served(model), "--host", host, "--port", str(port), "--additional-config", config, *more]
     if dry:
         say(shlex.join(["vllm", *arguments]))
@@ -32,18 +32,21 @@ def serve_vllm(
     _run(arguments)
 
 
-def _checked(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings, of which the engine would complain only after a minute."""
-    from farsight.vllm_plugin import Sinks
+def _config_of(method: str) -> dict[str, Any]:
+    """What vLLM is told of the method, of which it would complain only after a minute."""
+    from farsight.cli.quiet import quiet
 
-    Sinks.read({"farsight": settings})
-    return settings
+    with quiet():
+        from farsight.methods.grammar import parse_method
+        from farsight.methods.in_vllm import additional_config
+
+        return additional_config(parse_method(method), otherwise="--engine transformers")
 
 
 def _read_config(text: str | None) -> dict[str, Any]:
     config = parse_json(text or "{}", "--additional-config")
     if not isinstance(config, dict) or "farsight" in config:
-        raise SettingError("--additional-config must be a JSON object without 'farsight', which other options give")
+        raise SettingError("--additional-config must be a JSON object without 'farsight', which --method gives")
     return config
 
 

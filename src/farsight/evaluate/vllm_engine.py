@@ -19,12 +19,10 @@ from typing import Any
 from farsight.errors import FarSightError, InputError, SettingError
 from farsight.evaluate.engine import Request, Said
 from farsight.evaluate.vllm_worker import Start, serve
-from farsight.farsight import FarSight
 from farsight.inputs import checkpoints
 from farsight.inputs.checkpoints import DTYPES
-from farsight.method import Method, Plain
-from farsight.methods import name_of, settings_of
-from farsight.vllm_plugin import NAME, TESTED, Sinks, check_installation, is_tested
+from farsight.methods.in_vllm import additional_config
+from farsight.vllm_plugin import TESTED, check_installation, is_tested
 
 _SECONDS_TO_END = 20.0
 
@@ -119,34 +117,6 @@ class VllmEngine:
             log=log,
             options={name: value for name, value in options.items() if value is not None},
         )
-
-
-def additional_config(method: Method) -> dict[str, Any]:
-    """Give vLLM's ``additional_config`` for a method: none for greedy decoding, registers for FarSight.
-
-    Raises
-    ------
-    SettingError
-        If the method is not one of these, or has settings that are no constant per head.
-    """
-    if type(method) is Plain:
-        return {}
-    if type(method) is not FarSight:
-        raise SettingError(
-            f"method '{name_of(method)}' does not run in vLLM, which takes greedy and farsight(horizon=infinite): "
-            "leave it out, or pass --engine local"
-        )
-    if method.horizon != "infinite":
-        raise SettingError(
-            f"method 'farsight' with horizon={method.horizon} is no constant per head, which is what vLLM can serve: "
-            "write farsight(horizon=infinite), or pass --engine local"
-        )
-    settings = {name: value for name, value in settings_of(method).items() if name != "name"}
-    try:
-        Sinks.read({NAME: settings})
-    except SettingError as error:
-        raise SettingError(f"method 'farsight' in vLLM: {error}, or pass --engine local") from error
-    return {NAME: settings}
 
 
 def check_dtype(dtype: str | None) -> None:

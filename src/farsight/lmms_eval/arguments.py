@@ -10,10 +10,10 @@ from dataclasses import fields
 from typing import Any
 
 from farsight.errors import SettingError
-from farsight.evaluate.settings import GREEDY, parse_method
 from farsight.files import parse_literal
 from farsight.method import Method
 from farsight.methods import METHODS, make_method
+from farsight.methods.grammar import GREEDY, parse_method
 
 _SETTINGS = {field.name for kind in METHODS.values() for field in fields(kind)}
 """Every setting of every method."""

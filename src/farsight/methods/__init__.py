@@ -2,11 +2,10 @@
 
 from farsight.methods.registry import (
     METHODS,
-    changed_settings,
     defaults_of,
     make_method,
     name_of,
     settings_of,
 )
 
-__all__ = ["METHODS", "changed_settings", "defaults_of", "make_method", "name_of", "settings_of"]
+__all__ = ["METHODS", "defaults_of", "make_method", "name_of", "settings_of"]

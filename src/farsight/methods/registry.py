@@ -104,20 +104,6 @@ def name_of(method: Method) -> str:
     return "+".join(part.name for part in parts(method))
 
 
-def changed_settings(method: Method) -> str:
-    """The settings of a method that are not its defaults: ``sigma=0.1, rows=generated``."""
-    values = {field.name: (getattr(method, field.name), field.default) for field in fields(method)}
-    return ", ".join(f"{name}={_brief(value)}" for name, (value, default) in values.items() if value != default)
-
-
-def _brief(value: Any) -> str:
-    """A value as labels show it: tables of many numbers by their range."""
-    if not isinstance(value, tuple) or not any(isinstance(row, tuple) for row in value):
-        return str(value)
-    numbers = [number for row in value for number in (row if isinstance(row, tuple) else (row,))]
-    return str(value) if len(numbers) <= 4 else f"{len(numbers)} from {min(numbers):.3g} to {max(numbers):.3g}"
-
-
 def _as_json(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)

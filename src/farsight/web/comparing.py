@@ -12,9 +12,9 @@ from farsight.cancelling import stops
 from farsight.description import Description, generate, warm_up
 from farsight.diagnose import Diagnosis, diagnose
 from farsight.errors import FarSightError
-from farsight.evaluate.settings import label_of
 from farsight.inputs.checkpoints import LoadedModel
 from farsight.method import Method
+from farsight.methods.grammar import label_of
 from farsight.metrics import chair
 from farsight.metrics.chair import ChairScore
 from farsight.metrics.vocabulary import Mention, Vocabulary
@@ -91,7 +91,7 @@ def compared(models: Models, question: Question, cancelled: Event) -> Iterator[C
     state = Comparison(
         shown=question.shown,
         vocabulary=models.vocabulary(drawn=question.shown.objects is not None),
-        columns=[Column(label=label_of(method.name, method)) for method in question.methods],
+        columns=[Column(label=label_of(method)) for method in question.methods],
     )
 
     def work(changed: Callable[[], None]) -> None:

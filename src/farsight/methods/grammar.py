@@ -5,21 +5,32 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from farsight.errors import FarSightError, InputError, SettingError
 from farsight.files import parse_literal, read_yaml, reading, told
 from farsight.method import Composed, Method, parts
-from farsight.methods import changed_settings, make_method
+from farsight.methods.registry import METHODS, make_method
+from farsight.setting_checks import shown
 
 GREEDY = "greedy"
 """Another name for plain decoding, as tables have it."""
+FILE = "@"
+"""In front of the name of a YAML file that has the methods."""
+MOST_INDICES = 10_000
+"""Layers or heads that a model could have."""
 _NAME = re.compile(r"[\w-]+")
+_INDICES = re.compile(r"\[?\s*\d+(\s*-\s*\d+)?(\s*,\s*\d+(\s*-\s*\d+)?)*\s*\]?", re.ASCII)
+_BARE = re.compile(r"[\w./-][\w./' -]*(?<! )")
+"""Texts that are read back without quotes."""
 
 
 def parse_methods(text: str) -> dict[str, Method]:
     """Make methods of a list such as ``greedy, farsight(sigma=0.1, rows=generated), farsight+beam``, by their labels.
+
+    ``@methods.yaml`` is what `read_methods` reads.
 
     Raises
     ------
@@ -27,12 +38,19 @@ def parse_methods(text: str) -> dict[str, Method]:
         If a name or a parameter is unknown (with a suggestion), a value has no meaning, methods cannot be composed, or
         a method is there twice.
     """
+    if path := _file(text):
+        return read_methods(path)
     with _understood(text):
         return _labelled([_parse_one(part) for part in _split(text)])
 
 
 def parse_method(text: str) -> Method:
-    """Make one method, such as ``farsight(sigma=0.1)+beam``; raises as `parse_methods` does."""
+    """Make one method, such as ``farsight(sigma=0.1)+beam``, or of a file with one; raises as `parse_methods` does."""
+    if path := _file(text):
+        made = list(read_methods(path).values())
+        if len(made) != 1:
+            raise SettingError(f"{path}: has {len(made)} methods, and one is asked for; leave one in it")
+        return made[0]
     with _understood(text):
         return _parse_one(text)[1]
 
@@ -40,7 +58,7 @@ def parse_method(text: str) -> Method:
 def read_methods(path: Path) -> dict[str, Method]:
     """Read methods from YAML: a list whose entries are a name, or a mapping with ``method`` and its parameters.
 
-    An entry may have a ``label``, by which the method is called in tables.
+    One entry need not be in a list. An entry may have a ``label``, by which the method is called in tables.
 
     Raises
     ------
@@ -51,7 +69,7 @@ def read_methods(path: Path) -> dict[str, Method]:
     """
     entries = read_yaml(path)
     if isinstance(entries, dict):
-        entries = entries.get("methods")
+        entries = [entries] if "method" in entries else entries.get("methods")
     if not isinstance(entries, list) or not entries:
         raise InputError(
             f"{path}: expected a list of methods, such as '- greedy' and '- {{method: farsight, sigma: 0.1}}'"
@@ -67,16 +85,71 @@ def read_methods(path: Path) -> dict[str, Method]:
     return _labelled(made)
 
 
-def label_of(name: str, method: Method) -> str:
-    """Call a method by its name and the parameters that are not its defaults; a composed one by those of its parts."""
+def label_of(method: Method) -> str:
+    """Call a method by its name and the parameters that are not its defaults; a composed one by those of its parts.
+
+    `parse_method` reads it back, but for tables of many numbers, which are shown by their range.
+    """
     if isinstance(method, Composed):
-        return "+".join(label_of(part.name, part) for part in parts(method))
-    changed = changed_settings(method)
-    return f"{name}({changed})" if changed else name
+        return "+".join(label_of(part) for part in parts(method))
+    values = {field.name: (getattr(method, field.name), field.default) for field in fields(method)}
+    changed = [f"{name}={_written(value)}" for name, (value, default) in values.items() if value != default]
+    return f"{method.name}({', '.join(changed)})" if changed else method.name
 
 
-def _made(name: str, settings: dict[str, Any]) -> Method:
-    return make_method("plain" if name == GREEDY else name, settings)
+def _written(value: Any) -> str:
+    """A value as a person writes it: 0.8, and not 0.7999999999999999."""
+    if isinstance(value, float):
+        return str(float(f"{value:.12g}"))
+    if isinstance(value, str):
+        return value if _BARE.fullmatch(value) and parse_literal(value) == value else repr(value)
+    if not isinstance(value, tuple):
+        return str(value)
+    if any(isinstance(row, tuple) for row in value):
+        numbers = [number for row in value for number in (row if isinstance(row, tuple) else (row,))]
+        if len(numbers) > 4:
+            return f"{len(numbers)} from {min(numbers):.3g} to {max(numbers):.3g}"
+    return f"[{', '.join(_written(item) for item in value)}]"
+
+
+def _file(text: str) -> Path | None:
+    """The file that is named in place of a method."""
+    if not text.strip().startswith(FILE):
+        return None
+    if not (name := text.strip().removeprefix(FILE).strip()):
+        raise SettingError(f"'{FILE}' names no file; write it like {FILE}method.yaml")
+    return Path(name).expanduser()
+
+
+def _made(name: str, settings: dict[str, Any]) -> tuple[str, Method]:
+    if name == GREEDY:
+        return name, make_method("plain", settings)
+    known = fields(METHODS[name]) if name in METHODS else ()
+    lists = {field.name for field in known if "tuple[int, ...]" in str(field.type)} & settings.keys()
+    method = make_method(name, settings | {setting: _indices(setting, settings[setting]) for setting in lists})
+    return label_of(method), method
+
+
+def _indices(name: str, value: Any) -> Any:
+    """``0-3``, ``[0, 5-7]`` and ``2`` as the indices that they mean; anything else as it is.
+
+    Raises
+    ------
+    SettingError
+        If a range has no index, or more than any model.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | str) or not _INDICES.fullmatch(str(value).strip()):
+        return value
+    chosen: set[int] = set()
+    for part in str(value).strip().strip("[]").split(","):
+        first, _, last = part.partition("-")
+        ends = [end.strip() for end in (first, last or first)]
+        if any(len(end) > len(str(MOST_INDICES)) or int(end) > MOST_INDICES for end in ends):
+            raise SettingError(f"{name}={shown(value)} is longer than any model; write it like 0-3 or [0, 1]")
+        if int(ends[1]) < int(ends[0]):
+            raise SettingError(f"{name}={shown(value)} ends before it starts; write it like 0-3 or [0, 1]")
+        chosen.update(range(int(ends[0]), int(ends[1]) + 1))
+    return tuple(sorted(chosen))
 
 
 @contextmanager
@@ -108,9 +181,7 @@ def _read_entry(entry: object) -> tuple[str, Method]:
 def _entry(name: str, settings: dict[str, Any]) -> tuple[str, Method]:
     """A mapping's method with its parameters; one that is written with brackets or "+" has them there."""
     if _NAME.fullmatch(name.strip()):
-        name = name.strip()
-        method = _made(name, settings)
-        return label_of(name, method), method
+        return _made(name.strip(), settings)
     if settings:
         raise SettingError(f"'{name}' takes its parameters in brackets, such as farsight(sigma=0.1)+beam")
     return _parse_one(name)
@@ -123,7 +194,7 @@ def _parse_one(text: str) -> tuple[str, Method]:
     if len(alone) == 1:
         return alone[0]
     method = Composed(methods=tuple(method for _, method in alone))
-    return label_of(method.name, method), method
+    return label_of(method), method
 
 
 def _parse_part(text: str) -> tuple[str, Method]:
@@ -142,16 +213,16 @@ def _parse_part(text: str) -> tuple[str, Method]:
         if key in settings:
             raise SettingError(f"'{text.strip()}' has {key} twice; leave one out")
         settings[key] = parse_literal(value.strip())
-    method = _made(name, settings)
-    return label_of(name, method), method
+    return _made(name, settings)
 
 
 def _split(text: str, at: str = ",") -> list[str]:
     """Cut at commas, or at another letter, outside of brackets and quotes."""
-    pieces, start, depth, quote, before = [], 0, 0, "", ""
+    pieces, start, depth, quote, before, escaped = [], 0, 0, "", "", False
     for position, letter in enumerate(text):
         if quote:
-            quote = "" if letter == quote else quote
+            quote = "" if letter == quote and not escaped else quote
+            escaped = letter == "\\" and not escaped
         elif letter in "'\"" and before in "=([,":  # where a value begins; elsewhere it is an apostrophe
             quote = letter
         elif letter == at and depth == 0:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from test_grid import ROWS
 
-from farsight import FarSight, InputError, Plain, SettingError
-from farsight.evaluate.settings import parse_method, parse_methods, read_methods
+import farsight
+from farsight import ICD, DeCo, DoLa, FarSight, InputError, Method, Plain, SettingError
 from farsight.methods.beam_search import BeamSearch
+from farsight.methods.grammar import label_of, parse_method, parse_methods, read_methods
 
 
 def test_names_and_parameters_make_methods_by_label() -> None:
@@ -33,6 +35,69 @@ def test_methods_are_composed_with_a_plus_in_any_order() -> None:
 def test_lists_and_words_are_values() -> None:
     [method] = parse_methods("farsight(layers=[0, 1], horizon='infinite', slopes=alibi)").values()
     assert method == FarSight(layers=(0, 1), horizon="infinite", slopes="alibi")
+
+
+@pytest.mark.parametrize(
+    ("written", "method"),
+    [
+        ("farsight(layers=0-3)", FarSight(layers=(0, 1, 2, 3))),
+        ("farsight(layers=[0, 2-3, 7], heads=2)", FarSight(layers=(0, 2, 3, 7), heads=(2,))),
+        ("dola(layers=0-1)", DoLa(layers=(0, 1))),
+        ("dola(layers=high)", DoLa(layers="high")),
+        ("deco(layers=[0-1])", DeCo(layers=(0, 1))),
+        ("icd(prefix=0-3)", ICD(prefix="0-3")),
+    ],
+)
+def test_indices_may_be_ranges_where_a_list_is_asked_for(written: str, method: Method) -> None:
+    assert parse_method(written) == method
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        *ROWS.values(),
+        FarSight(sigma=0.1) + parse_method("beam(num_beams=2)") + parse_method("vcd"),
+        FarSight(sigma=1, strength=((1.0, 2.0), (0.5, 1.5)), layers=(0, 4), slopes="alibi"),
+        *[
+            ICD(prefix=text)
+            for text in (
+                "don't",
+                "a, b",
+                "a+b",
+                "(",
+                "'",
+                '"',
+                'it\'s "so"',
+                "back\\",
+                "a\nb",
+                " a ",
+                "1",
+                "None",
+                "ä=é",
+            )
+        ],
+    ],
+    ids=label_of,
+)
+def test_a_label_is_read_back_as_its_method(method: Method) -> None:
+    assert farsight.parse_method(label_of(method)) == method
+    assert list(parse_methods(f"greedy, {label_of(method)}")) == ["greedy", label_of(method)]
+
+
+def test_numbers_are_labelled_as_a_person_writes_them() -> None:
+    assert label_of(FarSight(sigma=0.1 + 0.2, strength=1e-7)) == "farsight(sigma=0.3, strength=1e-07)"
+    assert label_of(FarSight(strength=(0.1 + 0.2, 1.0))) == "farsight(strength=[0.3, 1.0])"
+
+
+def test_methods_are_read_from_a_file_that_is_named_with_an_at_sign(tmp_path: Path) -> None:
+    file = tmp_path / "methods.yaml"
+    file.write_text("- greedy\n- {method: farsight, sigma: 0.2, layers: 0-1, label: tuned}\n")
+    assert parse_methods(f"@{file}") == {"greedy": Plain(), "tuned": FarSight(sigma=0.2, layers=(0, 1))}
+    with pytest.raises(SettingError, match="has 2 methods, and one is asked for"):
+        parse_method(f"@{file}")
+    for text in ("{method: farsight, sigma: 0.2}", "- farsight(sigma=0.2)", "methods: [farsight(sigma=0.2)]"):
+        file.write_text(text)
+        assert parse_method(f"@{file}") == FarSight(sigma=0.2)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +153,7 @@ def test_yaml_has_a_list_of_methods_with_labels(tmp_path: Path) -> None:
 
 def test_a_comma_in_quotes_is_part_of_the_text_and_an_apostrophe_is_no_quote() -> None:
     methods = parse_methods("icd(prefix='You are, perhaps, confused.'), icd(prefix=don't), greedy")
-    assert list(methods) == ["icd(prefix=You are, perhaps, confused.)", "icd(prefix=don't)", "greedy"]
+    assert list(methods) == ["icd(prefix='You are, perhaps, confused.')", "icd(prefix=don't)", "greedy"]
 
 
 @pytest.mark.parametrize(
