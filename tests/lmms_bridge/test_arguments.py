@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,6 +36,15 @@ def test_settings_may_stand_in_brackets_in_the_quotes_that_lmms_eval_leaves(quot
     assert isinstance(method, Composed)
     assert method.methods[0] == FarSight(sigma=0.05, rows="generated")
     assert left == {"pretrained": "x"}
+
+
+def test_a_method_may_be_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "tuned.yaml").write_text("{method: farsight, sigma: 0.05}")
+    text = f"@{tmp_path / 'tuned.yaml'}"
+    assert choose_method(text, {"pretrained": "x"}, "llava_hf", TakesNoMore) == (
+        FarSight(sigma=0.05),
+        {"pretrained": "x"},
+    )
 
 
 def test_greedy_is_plain() -> None:

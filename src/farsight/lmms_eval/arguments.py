@@ -13,7 +13,7 @@ from farsight.errors import SettingError
 from farsight.files import parse_literal
 from farsight.method import Method
 from farsight.methods import METHODS, make_method
-from farsight.methods.grammar import GREEDY, parse_method
+from farsight.methods.grammar import FILE, GREEDY, parse_method
 
 _SETTINGS = {field.name for kind in METHODS.values() for field in fields(kind)}
 """Every setting of every method."""
@@ -73,7 +73,7 @@ def choose_method(
         raise SettingError(f"--model_args names no method: add method=farsight, or one of {', '.join(METHODS)}")
     written = str(text).strip().strip("'\"")
     takes, anything = _parameters(make_base)
-    if "(" in written or "+" in written:
+    if "(" in written or "+" in written or written.startswith(FILE):
         _check(arguments, set(), base, takes, anything, written)
         return parse_method(written), dict(arguments)
     name = "plain" if written == GREEDY else written
