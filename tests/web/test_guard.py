@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 import urllib.error
@@ -31,7 +32,8 @@ def address() -> Iterator[str]:
         await send({"type": "http.response.body", "body": str(size).encode()})
 
     listening = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(Guard(app, lambda path: path == "/mine", 2_000_000), log_level="error", lifespan="off")
+    guarded = Guard(app, lambda path: path == "/mine", 2_000_000, {"farsight.example"})
+    config = uvicorn.Config(guarded, log_level="error", lifespan="off")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
@@ -40,8 +42,8 @@ def address() -> Iterator[str]:
     thread.join(60)
 
 
-def answer(address: str, path: str, body: Any = None) -> tuple[int, bytes]:
-    request = urllib.request.Request(address + path, body, method="GET" if body is None else "POST")
+def answer(address: str, path: str, body: Any = None, **headers: str) -> tuple[int, bytes]:
+    request = urllib.request.Request(address + path, body, headers, method="GET" if body is None else "POST")
     try:
         with urllib.request.urlopen(request, timeout=120) as given:
             assert "default-src 'self'" in given.headers["Content-Security-Policy"]
@@ -72,7 +74,7 @@ def test_only_files_that_were_uploaded_can_be_named(address: str) -> None:
 
 
 def test_a_message_that_is_no_upload_is_short(address: str) -> None:
-    assert answer(address, "/gradio_api/queue/join", bytes(1_000_001)) == (400, b"The request is too large.")
+    assert answer(address, "/gradio_api/queue/join", bytes(100_001)) == (400, b"The request is too large.")
 
 
 @pytest.mark.parametrize("path", ["/gradio_api/file=/etc/passwd", "/file/etc/passwd", "/gradio_api/proxy=http://x/"])
@@ -82,3 +84,44 @@ def test_files_and_other_hosts_are_not_handed_out(address: str, path: str) -> No
 
 def test_everything_else_passes(address: str) -> None:
     assert answer(address, "/") == (200, b"0")
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "", "[", "localhost.evil"]
+)
+def test_a_name_that_points_here_is_not_enough(address: str, host: str) -> None:
+    status, said = answer(address, "/", Host=host)
+    assert (status, b"--allow-name" in said) == (403, True)
+
+
+@pytest.mark.parametrize("host", ["localhost:7860", "127.0.0.1", "[::1]:7860", "192.0.2.7:7860", "FarSight.example"])
+def test_addresses_and_names_that_were_given_are_let_in(address: str, host: str) -> None:
+    assert answer(address, "/", Host=host)[0] == 200
+    assert answer(address, "/", Host=host, Origin=f"http://{host}")[0] == 200
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "http://127.0.0.1:1", "null", "http://localhost", "http://[", "file://"]
+)
+def test_pages_of_others_may_not_talk_to_it(address: str, origin: str) -> None:
+    for path, body in (("/", None), ("/gradio_api/queue/join", b"{}"), ("/gradio_api/upload", b"x")):
+        assert answer(address, path, body, Origin=origin) == (403, b"Another page may not talk to this one.")
+
+
+def test_a_server_in_front_is_let_in_by_the_name_that_it_was_given(address: str) -> None:
+    assert answer(address, "/", Origin="https://farsight.example")[0] == 200
+
+
+@pytest.mark.parametrize("body", [b"[" * 90_000, b"[" * 50_000 + b"]" * 49_000, b"{", b"9" * 9_000, b"\xff"])
+def test_a_message_that_is_no_sensible_json_is_refused(address: str, body: bytes) -> None:
+    assert answer(address, "/gradio_api/queue/join", body) == (400, b"The request is no JSON of a sensible size.")
+
+
+def test_a_body_that_does_not_end_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    from farsight.web import guard
+
+    async def never() -> Any:
+        await asyncio.sleep(600)
+
+    monkeypatch.setattr(guard, "BODY_SECONDS", 0.05)
+    assert asyncio.run(guard._whole(never, 100)) is None
