@@ -93,6 +93,8 @@ def choose(page: Any, where: str, option: str) -> None:
     box.click()
     box.fill(option)
     page.get_by_role("option", name=option, exact=True).click()
+    box.blur()
+    page.get_by_role("option").first.wait_for(state="hidden")
 
 
 def set_slider(page: Any, where: str, value: float) -> None:

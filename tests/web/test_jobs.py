@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -11,12 +12,12 @@ from tiny_checkpoint import save_tiny_llava
 
 from farsight.cancelling import CancelledError, stops
 from farsight.description import generate
-from farsight.errors import SettingError
+from farsight.errors import InputError, SettingError
 from farsight.farsight import FarSight
 from farsight.inputs.checkpoints import load
 from farsight.method import Composed, Plain, active_method
 from farsight.methods.opera import OPERA
-from farsight.web.choices import METHOD_NAMES, chosen_method
+from farsight.web.choices import METHOD_NAMES, chosen_method, has_sliders
 from farsight.web.comparing import Question, compared
 from farsight.web.models import Models
 from farsight.web.sessions import Sessions, Shown
@@ -30,7 +31,11 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def question(*methods: FarSight | Plain) -> Question:
-    return Question(shown=Shown(seen=PICTURE, name="red"), prompt="Describe.", methods=methods, max_new_tokens=6)
+    return Question(shown=shown(), prompt="Describe.", methods=methods, max_new_tokens=6)
+
+
+def shown(size: int = 0) -> Shown:
+    return Shown(name="red", seen=lambda: PICTURE, source="data:,", is_video=False, size=size)
 
 
 def test_every_method_that_is_offered_can_be_made() -> None:
@@ -59,6 +64,17 @@ def test_texts_are_those_of_describe_and_grow_on_one_side_after_the_other(tiny: 
     assert [column.label for column in state.columns] == ["plain", "farsight(sigma=0.01)"]
     assert state.done
     assert state.step == state.steps
+
+
+def test_a_placeholder_in_the_question_is_one_line_and_the_next_question_is_answered(tiny: Path) -> None:
+    models = Models(name=str(tiny), device="cpu")
+    asked = Question(shown=shown(), prompt="What is in <image> here?", methods=[Plain(), Plain()], max_new_tokens=6)
+    with pytest.raises(InputError) as refused:
+        list(compared(models, asked, Event()))
+    assert "<image>" in str(refused.value)
+    assert "\n" not in str(refused.value)
+    *_, state = compared(models, question(Plain(), FarSight()), Event())
+    assert state.done
 
 
 def test_a_cancelled_job_stops_before_the_next_pass(tiny: Path) -> None:
@@ -107,9 +123,10 @@ def test_a_search_is_stopped_too_and_the_model_is_as_before(tiny: Path) -> None:
 
 
 def test_visitors_are_kept_apart_and_the_oldest_is_forgotten() -> None:
-    sessions = Sessions(2)
+    sessions = Sessions(2, 100)
     one, other = sessions.of("a"), sessions.of("b")
-    one.shown = Shown(seen=PICTURE, name="mine")
+    sessions.show("a", shown())
+    sessions.of("b")
     assert other.shown is None
     job = one.cancelled
     sessions.of("b")
@@ -120,8 +137,37 @@ def test_visitors_are_kept_apart_and_the_oldest_is_forgotten() -> None:
     assert len(sessions) == 2
 
 
+def test_what_all_visitors_keep_is_bounded_and_the_one_away_longest_loses_theirs() -> None:
+    sessions = Sessions(10, 100)
+    for key in "abc":
+        sessions.show(key, shown(size=40))
+    assert [sessions.of(key).shown is None for key in "abc"] == [True, False, False]
+    sessions.show("d", shown(size=1000))
+    assert [sessions.of(key).shown is None for key in "abcd"] == [True, True, True, False]
+    assert not sessions.of("a").gone
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1, 10**400, None, "0.1", [0.1], {}, True])
+def test_settings_that_are_no_numbers_are_named(value: Any) -> None:
+    for name, settings in (("sigma", (value, 0)), ("horizon", (0.8, value))):
+        with pytest.raises(SettingError, match=f"{name} must be a number from 0 to"):
+            chosen_method("plain", *settings)
+
+
+@pytest.mark.parametrize("value", [None, ["plain"], {}, 1])
+def test_methods_that_are_no_names_are_refused(value: Any) -> None:
+    with pytest.raises(SettingError, match="unknown method"):
+        chosen_method(value, 0.8, 0)
+
+
+def test_sliders_belong_to_farsight() -> None:
+    assert [has_sliders(name) for name in ("plain", "beam", "farsight", "farsight+beam", None)] == [
+        False, False, True, True, False,
+    ]  # fmt: skip
+
+
 def test_a_new_job_cancels_the_one_before() -> None:
-    session = Sessions(1).of("a")
+    session = Sessions(1, 100).of("a")
     first = session.new_job()
     second = session.new_job()
     assert first.is_set()

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from farsight.errors import InputError
+from farsight.web.drawing import Seen
 from farsight.web.limits import Limits
-from farsight.web.uploads import read_picture
+from farsight.web.pictures import decoded
 
 av: Any = pytest.importorskip("av", reason="make test-web installs it")
 
-LIMITS = Limits(shown_frames=4, frames=30, megapixels=0.1)
+LIMITS = Limits(shown_frames=4, frames=30, megapixels=0.1, film_megapixels=0.13)
 
 
 def film(path: Path, codec: str, count: int = 10, side: int = 64) -> Path:
@@ -31,28 +32,33 @@ def film(path: Path, codec: str, count: int = 10, side: int = 64) -> Path:
     return path
 
 
+def read(path: Path) -> Seen:
+    return decoded(path.name, path.read_bytes(), LIMITS)
+
+
 @pytest.mark.parametrize(("ending", "codec"), [("mp4", "mpeg4"), ("mov", "mpeg4"), ("mkv", "mpeg4")])
 def test_frames_are_at_equal_distances(tmp_path: Path, ending: str, codec: str) -> None:
-    seen = read_picture(film(tmp_path / f"short.{ending}", codec), LIMITS)
+    seen = read(film(tmp_path / f"short.{ending}", codec))
     assert isinstance(seen, list)
     reds = [float(np.asarray(frame)[..., 0].mean()) for frame in seen]
     assert reds == pytest.approx([0, 60, 120, 180], abs=12)
 
 
 def test_limits_hold_for_films(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="more than the limit of 30 frames"):
-        read_picture(film(tmp_path / "long.mp4", "mpeg4", count=31), LIMITS)
+    with pytest.raises(InputError, match="more frames than the limit of 30"):
+        read(film(tmp_path / "long.mp4", "mpeg4", count=31))
     with pytest.raises(InputError, match=r"more than the limit of 0\.1"):
-        read_picture(film(tmp_path / "wide.mp4", "mpeg4", count=2, side=512), LIMITS)
+        read(film(tmp_path / "wide.mp4", "mpeg4", count=2, side=512))
+    with pytest.raises(InputError, match=r"frames of 128 x 128, together more than the limit of 0\.13 megapixels"):
+        read(film(tmp_path / "much.mp4", "mpeg4", count=10, side=128))
 
 
 def test_a_damaged_film_is_refused(tmp_path: Path) -> None:
     whole = film(tmp_path / "short.mp4", "mpeg4").read_bytes()
     for content in (whole[:200], whole[:12] + b"noise" * 50):
         (tmp_path / "cut.mp4").write_bytes(content)
-        with pytest.raises(InputError, match=r"cut\.mp4' is damaged") as refused:
-            read_picture(tmp_path / "cut.mp4", LIMITS)
-        assert str(tmp_path) not in str(refused.value)
+        with pytest.raises(InputError, match=r"cut\.mp4' is damaged"):
+            read(tmp_path / "cut.mp4")
 
 
 def test_a_list_of_other_files_is_no_film(tmp_path: Path) -> None:
@@ -61,4 +67,4 @@ def test_a_list_of_other_files_is_no_film(tmp_path: Path) -> None:
     for name, content in lists.items():
         (tmp_path / name).write_text(content)
         with pytest.raises(InputError, match="is not a picture"):
-            read_picture(tmp_path / name, LIMITS)
+            read(tmp_path / name)

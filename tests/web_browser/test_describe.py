@@ -114,6 +114,27 @@ def test_objects_of_a_scene_are_true_or_false_and_counted(visit: Any, viewport: 
     no_wider_than_the_screen(page)
 
 
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_what_is_there_at_first_shows_a_difference_within_the_screen(visit: Any, viewport: dict[str, int]) -> None:
+    page = visit(viewport)
+    page.locator("#chosen figcaption", has_text="Scene 1").wait_for()
+    page.locator("#status", has_text="Ready").wait_for()
+    start(page)
+    result = finished(page)
+    assert len(set(described(result))) == 2
+    assert result.locator(".differs").count() >= 1
+    assert page.locator("#status").evaluate("one => one.getBoundingClientRect().top") < viewport["height"] * 0.3
+
+
+def test_sliders_are_those_of_farsight(visit: Any) -> None:
+    page = visit()
+    assert page.locator("#sigma").is_visible()
+    choose(page, "#right", "beam")
+    page.locator("#sigma").wait_for(state="hidden")
+    choose(page, "#left", "farsight+beam")
+    page.locator("#sigma").wait_for(state="visible")
+
+
 def test_a_video_is_described_and_its_frames_are_looked_at(visit: Any) -> None:
     page = visit()
     page.get_by_role("button", name="Video 1").click()
@@ -130,7 +151,7 @@ def test_a_video_is_described_and_its_frames_are_looked_at(visit: Any) -> None:
 def test_an_animation_is_a_video(visit: Any, tmp_path: Any) -> None:
     from farsight.web.gallery import gallery
 
-    frames = next(one.seen for one in gallery() if one.is_video)
+    frames = next(one.seen() for one in gallery() if one.is_video)
     frames[0].save(tmp_path / "short.gif", save_all=True, append_images=frames[1:], duration=100)
     page = visit()
     upload(page, "#drop", tmp_path / "short.gif")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -69,10 +70,51 @@ def test_a_file_that_is_sent_though_it_is_too_large_is_not_stored(site: Any, siz
     assert site.server.uploads.files() == []
 
 
-def test_without_a_picture_the_page_says_so(visit: Any) -> None:
+def test_a_picture_that_was_forgotten_is_not_replaced_by_another_one(visit: Any, site: Any) -> None:
     page = visit()
+    page.locator("button.scene").nth(2).click()
+    page.locator("#chosen figcaption", has_text="Scene 3").wait_for()
+    sessions = site.server.page.sessions
+    for number in range(sessions.most):
+        sessions.of(f"visitor {number}")
     start(page)
-    page.locator("#status [role=alert]", has_text="there is no picture yet").wait_for()
+    page.locator("#status [role=alert]", has_text="it was forgotten; choose it again").wait_for()
+
+
+@pytest.mark.parametrize("where", ["#sigma", "#horizon"])
+def test_a_box_that_was_emptied_is_named(visit: Any, where: str) -> None:
+    page = visit()
+    page.locator(f"{where} input[type=number]").fill("")
+    start(page)
+    page.locator("#status", has_text=re.compile("must be a number|Done")).wait_for()
+    alert = page.locator("#status [role=alert]")
+    assert alert.count() == 0 or where[1:] in alert.text_content()
+
+
+def test_two_visitors_with_the_same_file_do_not_take_it_from_each_other(site: Any) -> None:
+    data = (EXAMPLES / "park.png").read_bytes()
+    body = b'--x\r\nContent-Disposition: form-data; name="files"; filename="park.png"\r\n\r\n' + data + b"\r\n--x--\r\n"
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    paths = []
+    for _ in range(2):
+        request = urllib.request.Request(f"{site.address}/gradio_api/upload", body, headers, method="POST")
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            paths += json.loads(answer.read())
+    one, other = site.server.uploads.found(*paths)
+    site.server.uploads.remove(one)
+    assert other.read_bytes() == data
+    site.server.uploads.remove(other)
+
+
+@pytest.mark.parametrize("body", [b"", b"x" * 5000, b"--x\r\nContent-Disposition: form-data\r\n\r\n1\r\n--x--\r\n"])
+def test_an_upload_that_is_none_leaves_nothing(site: Any, body: bytes) -> None:
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    request = urllib.request.Request(f"{site.address}/gradio_api/upload", body, headers, method="POST")
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=60)
+    assert refused.value.code == 400
+    assert b"try again" in refused.value.read()
+    assert site.server.uploads.files() == []
 
 
 def test_a_job_is_cancelled_in_the_middle_and_leaves_nothing_behind(visit: Any, site: Any) -> None:

@@ -78,12 +78,13 @@ def test_uploaded_captions_are_audited(visit: Any, site: Any, viewport: dict[str
 def test_a_bad_row_is_named_by_file_and_line(visit: Any, site: Any) -> None:
     page = visit()
     page.get_by_role("tab", name="Audit").click()
+    present = rows(*({"image_id": number, "objects": ["dog"]} for number in (1, 2)))
     bad = rows({"image_id": 1, "caption": "A dog."}) + b"{oops\n"
     upload(page, "#captions", {"name": "mine.jsonl", "mimeType": "text/plain", "buffer": bad})
     upload(
         page,
         "#objects",
-        {"name": "objects.jsonl", "mimeType": "text/plain", "buffer": rows({"image_id": 1, "objects": ["dog"]})},
+        {"name": "objects.jsonl", "mimeType": "text/plain", "buffer": present},
     )
     page.locator("#captions", has_text="mine").wait_for()
     page.locator("#objects", has_text="objects").wait_for()
@@ -92,4 +93,12 @@ def test_a_bad_row_is_named_by_file_and_line(visit: Any, site: Any) -> None:
     alert.wait_for()
     assert "mine.jsonl:2" in alert.text_content()
     assert "/tmp" not in alert.text_content()
-    assert site.server.uploads.files() == []
+    for zone in ("#captions", "#objects"):  # the good one need not be uploaded again
+        assert page.locator(zone, has_text=zone[1:].replace("captions", "mine")).count() == 1
+    page.locator("#captions button[aria-label*='lear']").first.click()
+    good = rows({"image_id": 1, "caption": "A dog."}, {"image_id": 2, "caption": "A cat."})
+    upload(page, "#captions", {"name": "corrected.jsonl", "mimeType": "text/plain", "buffer": good})
+    page.locator("#captions", has_text="corrected").wait_for()
+    page.locator("#audit").click()
+    page.locator("#audit-status", has_text="Done.").wait_for()
+    site.server.uploads.remove(*site.server.uploads.files())

@@ -23,6 +23,13 @@ def web(
     ] = None,
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="Where to listen; this machine alone.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(metavar="N", help="Port; 0 is any that is free.")] = 7860,
+    allow_name: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A host name under which it is opened too, as of a server in front; one option each.",
+        ),
+    ] = None,
     max_megabytes: Annotated[
         float, typer.Option(metavar="X", help="Largest uploaded file.", rich_help_panel=_LIMITS)
     ] = 10.0,
@@ -56,6 +63,6 @@ def web(
         limits = Limits(megabytes=max_megabytes, megapixels=max_megapixels)
         models = Models(name=model, device=device, dtype=dtype, attn_implementation=attn_implementation)
         runs = run_names(run or [])
-        with serving(models, host=host, port=port, runs=runs, limits=limits) as server:
+        with serving(models, host=host, port=port, runs=runs, limits=limits, names=allow_name or []) as server:
             say(f"FarSight is at {server.address} (Ctrl+C ends it)")
             server.run()

@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from farsight.embedded import scenes_vocabulary
-from farsight.errors import FarSightError, InputError
+from farsight.errors import InputError
 from farsight.metrics import chair, snowball
 from farsight.metrics.captions import read_objects
 from farsight.metrics.records import Reader
@@ -26,8 +26,8 @@ from farsight.web.uploads import UploadFolder
 VOCABULARIES: dict[str, Callable[[], Vocabulary]] = {"MS COCO": coco, "drawn scenes": scenes_vocabulary}
 WORDS = (
     "Captions are rows of <code>image_id</code> and <code>caption</code>, objects rows of <code>image_id</code> and "
-    "<code>objects</code>, one JSON object a line; COCO's <code>instances_*.json</code> will do too. Files are read "
-    "once and removed."
+    "<code>objects</code>, one JSON object a line; COCO's <code>instances_*.json</code> will do too. Files are "
+    "removed once they are scored."
 )
 MATCHED = (
     "Later objects are false more often anyway, so distinct objects are compared with those of the same rank; a ratio "
@@ -42,15 +42,16 @@ class AuditTab:
     uploads: UploadFolder
     limits: Limits
 
-    def audit(self, captions: str | None, objects: str | None, vocabulary: str) -> tuple[str, Any, None, None]:
-        """Audit two uploaded files, and take them off the disk."""
+    def audit(self, captions: str | None, objects: str | None, vocabulary: str) -> tuple[str, Any, Any, Any]:
+        """Audit two uploaded files, and take them off the disk; if one is bad, the other need not be uploaded again."""
         try:
             if not captions or not objects:
                 raise InputError("both files are needed: the captions, and the objects that are in their pictures")
-            with self.uploads.taken(captions, objects) as paths:
-                found = audit_html(paths, _vocabulary(vocabulary), self.limits)
-        except FarSightError as error:
-            return failure(str(error)), "", None, None
+            paths = self.uploads.found(captions, objects)
+            found = audit_html(paths, _vocabulary(vocabulary), self.limits)
+            self.uploads.remove(*paths)
+        except Exception as error:
+            return failure(error), "", gr.skip(), gr.skip()
         return status("Done."), found, None, None
 
 

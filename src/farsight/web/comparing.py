@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from time import sleep
@@ -18,6 +19,7 @@ from farsight.methods.grammar import label_of
 from farsight.metrics import chair
 from farsight.metrics.chair import ChairScore
 from farsight.metrics.vocabulary import Mention, Vocabulary
+from farsight.web.drawing import Seen
 from farsight.web.models import Models
 from farsight.web.sessions import Shown
 
@@ -97,9 +99,10 @@ def compared(models: Models, question: Question, cancelled: Event) -> Iterator[C
     def work(changed: Callable[[], None]) -> None:
         with models.busy:
             loaded = models.load(videos=question.shown.is_video)
+            seen = question.shown.seen()
             with stops(loaded.model, cancelled):
-                _describe(models, loaded, question, state, changed)
-                _look(loaded, question, state, changed)
+                _describe(models, loaded, question, seen, state, changed)
+                _look(loaded, question, seen, state, changed)
 
     yield state
     for _ in _changes(work, cancelled):
@@ -109,28 +112,24 @@ def compared(models: Models, question: Question, cancelled: Event) -> Iterator[C
 
 
 def _describe(
-    models: Models, loaded: LoadedModel, question: Question, state: Comparison, changed: Callable[[], None]
+    models: Models, loaded: LoadedModel, question: Question, seen: Seen, state: Comparison, changed: Callable[[], None]
 ) -> None:
     for column, method in zip(state.columns, question.methods, strict=True):
         state.doing = f"{column.label} describes"
         changed()
-        models.warm(loaded, column.label, lambda method=method: _warm(loaded, method, question))  # type: ignore[misc]
+        models.warm(loaded, column.label, partial(warm_up, loaded, [method], seen, question.prompt))
 
         def show(text: str, column: Column = column) -> None:
             column.text += text
             changed()
 
-        column.said = generate(loaded, method, question.shown.seen, question.prompt, question.max_new_tokens, show=show)
+        column.said = generate(loaded, method, seen, question.prompt, question.max_new_tokens, show=show)
         column.text = column.said.text
         state.step += 1
         changed()
 
 
-def _warm(loaded: LoadedModel, method: Method, question: Question) -> None:
-    warm_up(loaded, [method], question.shown.seen, question.prompt)
-
-
-def _look(loaded: LoadedModel, question: Question, state: Comparison, changed: Callable[[], None]) -> None:
+def _look(loaded: LoadedModel, question: Question, seen: Seen, state: Comparison, changed: Callable[[], None]) -> None:
     for column, method in zip(state.columns, question.methods, strict=True):
         state.doing = f"Looking at the attention of {column.label}"
         changed()
@@ -138,7 +137,7 @@ def _look(loaded: LoadedModel, question: Question, state: Comparison, changed: C
             try:
                 [column.found] = diagnose(
                     loaded,
-                    question.shown.seen,
+                    seen,
                     question.prompt,
                     {column.label: method},
                     max_new_tokens=question.max_new_tokens,

@@ -8,10 +8,11 @@ from typing import Any
 
 import gradio as gr
 
+from farsight import embedded
 from farsight.cancelling import CancelledError
-from farsight.errors import FarSightError, InputError
+from farsight.errors import InputError
 from farsight.registers import PAPER_SIGMA
-from farsight.web.choices import METHOD_NAMES, MOST_HORIZON, WHOLE_CALL, chosen_method
+from farsight.web.choices import METHOD_NAMES, MOST_HORIZON, MOST_SIGMA, WHOLE_CALL, chosen_method, has_sliders, number
 from farsight.web.comparing import Question, compared
 from farsight.web.comparison_view import comparison_html
 from farsight.web.drawing import shown_uri
@@ -19,17 +20,26 @@ from farsight.web.fragments import fragment, text_of
 from farsight.web.gallery import gallery
 from farsight.web.limits import Limits
 from farsight.web.models import Models
+from farsight.web.pictures import uploaded
 from farsight.web.sessions import Sessions, Shown
 from farsight.web.status import failure, status
 from farsight.web.upload_zone import upload_zone
-from farsight.web.uploads import UploadFolder, read_picture
+from farsight.web.uploads import UploadFolder
 
 PROMPT = "Describe this image in detail."
 VIDEO_PROMPT = "Describe this video in detail."
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
 VIDEOS = (".mp4", ".m4v", ".mov", ".webm", ".mkv")
 CANCELLED = "Cancelled."
-NOTHING_YET = "Choose a picture, then press Describe."
+READY = "Ready to describe."
+FIRST = "The first scene was picked because the methods differ on it; of most they say nearly the same."
+EMBEDDED_SIGMA = 0.05
+"""Where registers take enough that the embedded model says something else; at the paper's 0.8 it hardly ever does."""
+INTO_VIEW = """() => {
+  const [asked, told] = ["inputs", "outputs"].map((id) => document.getElementById(id));
+  if (told.getBoundingClientRect().top >= asked.getBoundingClientRect().bottom - 1) told.scrollIntoView();
+}"""
+"""On a narrow screen the results are below all choices."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,24 +59,34 @@ class DescribeTab:
 
     def upload(self, name: str | None, request: gr.Request) -> tuple[None, Any, str, str]:
         """Take an uploaded picture into memory, and the file off the disk."""
-        session = self.sessions.of(request.session_hash)
         try:
-            with self.uploads.taken(name) as [path]:
-                seen = read_picture(path, self.limits)
-                session.shown = Shown(seen=seen, name=path.name)
-        except FarSightError as error:
-            return None, gr.skip(), gr.skip(), failure(str(error))
-        return None, gallery_html(None), chosen_html(session.shown), status("Ready to describe.")
+            [path] = self.uploads.found(name)
+            try:
+                data = path.read_bytes()
+            finally:
+                self.uploads.remove(path)
+            shown = uploaded(path.name, data, self.limits)
+        except Exception as error:
+            return None, gr.skip(), gr.skip(), failure(error)
+        self.sessions.show(request.session_hash, shown)
+        return None, gallery_html(None), chosen_html(shown), status(READY)
 
-    def take(self, request: gr.Request, event: gr.EventData) -> tuple[str, str, str]:
+    def arrive(self, request: gr.Request) -> tuple[Any, Any, Any]:
+        """Begin with the first drawn scene, so that there is something to describe, unless a visitor was faster."""
+        if self.sessions.of(request.session_hash).shown is not None:
+            return gr.skip(), gr.skip(), gr.skip()
+        return self._take(request, 0)
+
+    def take(self, request: gr.Request, event: gr.EventData) -> tuple[Any, Any, str]:
         """Take a drawn scene."""
+        return self._take(request, getattr(event, "index", None))
+
+    def _take(self, request: gr.Request, index: Any) -> tuple[Any, Any, str]:
         scenes = gallery()
-        index = getattr(event, "index", None)
         if not isinstance(index, int) or not 0 <= index < len(scenes):
-            return gallery_html(None), chosen_html(None), failure("There is no such scene.")
-        session = self.sessions.of(request.session_hash)
-        session.shown = scenes[index]
-        return gallery_html(index), chosen_html(session.shown), status("Ready to describe.")
+            return gr.skip(), gr.skip(), failure(InputError("there is no such scene; choose one of these"))
+        self.sessions.show(request.session_hash, scenes[index])
+        return gallery_html(index), chosen_html(scenes[index]), status(READY)
 
     def begin(self, request: gr.Request) -> tuple[str, Any, Any]:
         """Start a job: it waits in the queue until the model is free."""
@@ -83,7 +103,7 @@ class DescribeTab:
         return gr.update(interactive=True), gr.update(interactive=False)
 
     def describe(
-        self, left: str, right: str, sigma: float, horizon: float, prompt: str, tokens: float, request: gr.Request
+        self, left: Any, right: Any, sigma: Any, horizon: Any, prompt: Any, tokens: Any, request: gr.Request
     ) -> Iterator[tuple[str, Any]]:
         """Run the job, and give status and result whenever there is something new."""
         session = self.sessions.of(request.session_hash)
@@ -95,26 +115,24 @@ class DescribeTab:
                 yield status(text, step=state.step, steps=state.steps), comparison_html(state)
         except CancelledError:
             yield status(CANCELLED), gr.skip()
-        except FarSightError as error:
-            yield failure(str(error)), gr.skip()
         except Exception as error:  # a model that runs out of memory must not take the page with it
-            yield failure(f"The model failed ({type(error).__name__}); see the terminal of the server."), gr.skip()
-            raise
+            yield failure(error), gr.skip()
 
     def _question(
-        self, shown: Shown | None, left: str, right: str, sigma: float, horizon: float, prompt: str, tokens: float
+        self, shown: Shown | None, left: Any, right: Any, sigma: Any, horizon: Any, prompt: Any, tokens: Any
     ) -> Question:
         if shown is None:
-            raise InputError("there is no picture yet; drop one, or take a drawn scene")
-        if not prompt.strip():
+            raise InputError("there is no picture, or so many came since that it was forgotten; choose it again")
+        if not isinstance(prompt, str) or not prompt.strip():
             raise InputError("the prompt is empty; say what to ask about the picture")
+        if any("\ud800" <= letter <= "\udfff" for letter in prompt):
+            raise InputError("the prompt has half of a letter in it (a lone surrogate); type it again")
         if len(prompt) > self.limits.prompt_letters:
             raise InputError(f"the prompt is longer than the limit of {self.limits.prompt_letters} letters; shorten it")
-        if not 1 <= tokens <= self.limits.new_tokens:
-            raise InputError(f"the length must be from 1 to {self.limits.new_tokens} tokens")
+        most = number("the length in tokens", tokens, 1, self.limits.new_tokens)
         asked = VIDEO_PROMPT if shown.is_video and prompt == PROMPT else prompt
-        methods = [chosen_method(name, sigma, int(horizon)) for name in (left, right)]
-        return Question(shown=shown, prompt=asked, methods=methods, max_new_tokens=int(tokens))
+        methods = [chosen_method(name, sigma, horizon) for name in (left, right)]
+        return Question(shown=shown, prompt=asked, methods=methods, max_new_tokens=int(most))
 
 
 def gallery_html(chosen: int | None) -> str:
@@ -130,12 +148,19 @@ def chosen_html(shown: Shown | None) -> str:
     return fragment("chosen", source=shown.source, video=shown.is_video, name=shown.name)
 
 
+def sliders(left: Any, right: Any) -> tuple[Any, Any]:
+    """Show the settings of FarSight where a side has them."""
+    shown = gr.update(visible=has_sliders(left) or has_sliders(right))
+    return shown, shown
+
+
 def _thumbnail(shown: Shown) -> str:
-    return shown_uri(shown.seen[3] if isinstance(shown.seen, list) else shown.seen, 112)
+    seen = shown.seen()
+    return shown_uri(seen[3] if isinstance(seen, list) else seen, 112)
 
 
-def describe_tab(does: DescribeTab, *, private: dict[str, Any]) -> None:
-    """Lay out the tab; ``private`` keeps its events out of the programmable interface."""
+def describe_tab(does: DescribeTab, *, private: dict[str, Any]) -> list[gr.HTML]:
+    """Lay out the tab and give what `DescribeTab.arrive` fills in; ``private`` keeps events out of Gradio's own API."""
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=320, elem_id="inputs"):
             gr.HTML("<h2>Picture</h2>", js_on_load=None)
@@ -143,36 +168,48 @@ def describe_tab(does: DescribeTab, *, private: dict[str, Any]) -> None:
                 label="Picture or short video",
                 file_types=[*PICTURES, *VIDEOS], height=120, elem_id="drop",
             )  # fmt: skip
-            scenes = gr.HTML(gallery_html(None), js_on_load=text_of("gallery.js"), elem_id="gallery")
-            chosen = gr.HTML(chosen_html(None), js_on_load=None, elem_id="chosen")
+            scenes = gr.HTML(gallery_html(0), js_on_load=text_of("gallery.js"), elem_id="gallery")
+            gr.HTML(f'<p class="quiet">{FIRST}</p>', js_on_load=None)
+            chosen = gr.HTML(chosen_html(gallery()[0]), js_on_load=None, elem_id="chosen")
             gr.HTML("<h2>Methods</h2>", js_on_load=None)
             with gr.Row():
                 left = gr.Dropdown(list(METHOD_NAMES), value="plain", label="Left", min_width=120, elem_id="left")
                 right = gr.Dropdown(list(METHOD_NAMES), value="farsight", label="Right", min_width=120, elem_id="right")
-            sigma = gr.Slider(
-                0.01, 1.6, value=round(PAPER_SIGMA, 2), step=0.01, label="sigma", elem_id="sigma",
-                info="Decay of FarSight's registers; smaller absorbs more.",
+            usual = EMBEDDED_SIGMA if does.models.name == embedded.EMBEDDED else round(PAPER_SIGMA, 2)
+            sigma = _slider(
+                0.01, MOST_SIGMA, value=usual, step=0.01, label="sigma", elem_id="sigma",
+                info=f"Decay of FarSight's registers; smaller absorbs more. The paper's is {PAPER_SIGMA:.1f}.",
             )  # fmt: skip
-            horizon = gr.Slider(
+            horizon = _slider(
                 0, MOST_HORIZON, value=WHOLE_CALL, step=1, label="horizon", elem_id="horizon",
                 info="In tokens; 0 is the length of prompt and answer, as in the paper.",
             )  # fmt: skip
             with gr.Accordion("What is asked", open=False):
                 prompt = gr.Textbox(PROMPT, label="Prompt", max_length=does.limits.prompt_letters, elem_id="prompt")
-                tokens = gr.Slider(8, does.limits.new_tokens, value=128, step=8, label="At most so many tokens")
+                tokens = _slider(8, does.limits.new_tokens, value=128, step=8, label="At most so many tokens")
             with gr.Row():
                 start = gr.Button("Describe", variant="primary", min_width=120, elem_id="start")
                 stop = gr.Button("Cancel", interactive=False, min_width=120, elem_id="stop")
         with gr.Column(scale=7, min_width=320, elem_id="outputs"):
             gr.HTML("<h2>Side by side</h2>", js_on_load=None)
-            told = gr.HTML(status(NOTHING_YET), js_on_load=None, elem_id="status")
+            told = gr.HTML(status("One moment."), js_on_load=None, elem_id="status")
             result = gr.HTML("", js_on_load=text_of("words.js"), elem_id="result")
     quick: dict[str, Any] = {"show_progress": "hidden", "queue": False, **private}
+    for one in (left, right):
+        one.change(sliders, [left, right], [sigma, horizon], **quick)
     file.upload(does.upload, file, [file, scenes, chosen, told], **quick)
     scenes.click(does.take, None, [scenes, chosen, told], **quick)
     asked = [left, right, sigma, horizon, prompt, tokens]
     _job(start.click, does, asked, [told, result], [start, stop], private)
     stop.click(does.cancel, None, told, **quick)
+    return [scenes, chosen, told]
+
+
+def _slider(low: float, high: float, **how: Any) -> gr.Slider:
+    """Make a slider whose value is checked where it is used, by name: Gradio names none, and its box can be emptied."""
+    slider = gr.Slider(low, high, **how)
+    vars(slider)["preprocess"] = lambda payload: payload
+    return slider
 
 
 def _job(
@@ -180,7 +217,7 @@ def _job(
     private: dict[str, Any],
 ) -> None:  # fmt: skip
     """Begin at once, wait for the model, run, and free the button again, whatever happened."""
-    begun = begins(does.begin, None, [shown[0], *buttons], show_progress="hidden", queue=False, **private)
+    begun = begins(does.begin, None, [shown[0], *buttons], show_progress="hidden", queue=False, js=INTO_VIEW, **private)
     ran = begun.then(
         does.describe, asked, shown, concurrency_limit=1, concurrency_id="model", show_progress="hidden", **private
     )

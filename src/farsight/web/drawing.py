@@ -10,7 +10,9 @@ from farsight.diagnose.diagnosis import Diagnosis
 from farsight.diagnose.draw_words import overlay
 from farsight.diagnose.words import Word
 from farsight.report.charts import data_uri
-from farsight.web.uploads import Seen
+
+Seen = Image.Image | list[Image.Image]
+"""A picture, or the frames of a video."""
 
 SIDE = 384
 FRAME = 128

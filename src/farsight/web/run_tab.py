@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -10,8 +11,9 @@ from typing import Any
 
 import gradio as gr
 
-from farsight.errors import FarSightError, InputError
-from farsight.evaluate.finished import FinishedRun, read_run
+from farsight.errors import InputError
+from farsight.evaluate.finished import AGAIN, FinishedRun, read_run
+from farsight.files import reading
 from farsight.web.run_view import ANY, false_objects, figures_html, items_html
 from farsight.web.status import failure, status
 
@@ -33,64 +35,72 @@ class RunTab:
     _read: dict[str, FinishedRun] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
-    def open(self, name: str | None) -> FinishedRun:
-        """Read a run folder; the same one again is not read twice.
+    @contextmanager
+    def open(self, name: Any, part: Any = None, *methods: Any) -> Iterator[FinishedRun]:
+        """Give a run; the same one again is not read twice.
 
         Raises
         ------
         InputError
-            If there is no run of this name, or its folder is damaged.
+            If there is no run, part or method of this name, or the folder is damaged, which may show only in the block.
         """
-        if name is None or name not in self.folders:
+        if not isinstance(name, str) or name not in self.folders:
             raise InputError("there is no such run; choose one of the list")
-        with self._lock:
-            if name not in self._read:
-                self._read[name] = read_run(self.folders[name])
-            return self._read[name]
+        with reading(f"run '{name}'", "a finished run", AGAIN):
+            with self._lock:
+                if name not in self._read:
+                    self._read[name] = read_run(self.folders[name])
+            run = self._read[name]
+            if part is not None and part not in [one.part for one in run.parts]:
+                raise InputError("there is no such part; choose one of the list")
+            if any(method not in run.methods for method in methods):
+                raise InputError("there is no such method; choose one of the list")
+            yield run
 
-    def choose(self, name: str) -> tuple[Any, ...]:
+    def choose(self, name: Any) -> tuple[Any, ...]:
         """Show a run from its first part on, and what can be chosen of it."""
         try:
-            run = self.open(name)
-        except FarSightError as error:
-            return failure(str(error)), *(gr.update(choices=[], value=None) for _ in range(3)), *self._nothing()
-        parts = [part.part for part in run.parts]
-        left, right = run.methods[0], run.methods[min(1, len(run.methods) - 1)]
-        methods = list(run.methods)
-        return (
-            status(run.title),
-            gr.update(choices=parts, value=parts[0]),
-            gr.update(choices=methods, value=left),
-            gr.update(choices=methods, value=right),
-            *self.change(name, parts[0], left, right),
-        )
+            with self.open(name) as run:
+                parts, methods = [part.part for part in run.parts], list(run.methods)
+                left, right = methods[0], methods[min(1, len(methods) - 1)]
+                return (
+                    status(run.title),
+                    gr.update(choices=parts, value=parts[0]),
+                    gr.update(choices=methods, value=left),
+                    gr.update(choices=methods, value=right),
+                    *self.change(name, parts[0], left, right),
+                )
+        except Exception as error:
+            return failure(error), *(gr.update(choices=[], value=None) for _ in range(3)), *_nothing("")
 
-    def change(self, name: str, part: str, left: str, right: str) -> tuple[Any, ...]:
+    def change(self, name: Any, part: Any, left: Any, right: Any) -> tuple[Any, ...]:
         """Show another part or other methods: figures, their false objects, items, and how many of them."""
         try:
-            run = self.open(name)
-        except FarSightError:
-            return self._nothing()
-        return (
-            figures_html(run, part),
-            gr.update(choices=false_objects(run, part, (left, right)), value=ANY),
-            items_html(run, part, left, right, ANY, PAGE),
-            PAGE,
-        )
+            with self.open(name, part, left, right) as run:
+                return (
+                    figures_html(run, part),
+                    gr.update(choices=false_objects(run, part, (left, right)), value=ANY),
+                    items_html(run, part, left, right, ANY, PAGE),
+                    PAGE,
+                )
+        except Exception as error:
+            return _nothing(failure(error))
 
-    def _nothing(self) -> tuple[Any, ...]:
-        return "", gr.update(choices=[], value=None), "", PAGE
-
-    def filter(self, name: str, part: str, left: str, right: str, wanted: str | None, most: int) -> str:
+    def filter(self, name: Any, part: Any, left: Any, right: Any, wanted: Any, most: int) -> str:
         """Show only the items with one false object."""
         try:
-            return items_html(self.open(name), part, left, right, wanted or ANY, most)
-        except FarSightError as error:
-            return failure(str(error))
+            with self.open(name, part, left, right) as run:
+                return items_html(run, part, left, right, wanted or ANY, most)
+        except Exception as error:
+            return failure(error)
 
-    def more(self, name: str, part: str, left: str, right: str, wanted: str | None, most: int) -> tuple[str, int]:
+    def more(self, name: Any, part: Any, left: Any, right: Any, wanted: Any, most: int) -> tuple[str, int]:
         """Show more of them."""
         return self.filter(name, part, left, right, wanted, most + PAGE), most + PAGE
+
+
+def _nothing(said: str) -> tuple[Any, ...]:
+    return said, gr.update(choices=[], value=None), "", PAGE
 
 
 def run_tab(does: RunTab, *, private: dict[str, Any]) -> None:

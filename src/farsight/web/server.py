@@ -7,7 +7,7 @@ import signal
 import socket
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,7 +22,13 @@ SWEEP_SECONDS = 60.0
 
 @contextmanager
 def serving(
-    models: Models, *, host: str, port: int, runs: Mapping[str, Path], limits: Limits | None = None
+    models: Models,
+    *,
+    host: str,
+    port: int,
+    runs: Mapping[str, Path],
+    limits: Limits | None = None,
+    names: Collection[str] = (),
 ) -> Iterator[Server]:
     """Make a server for the length of a block; its temporary folder is removed on leaving.
 
@@ -36,6 +42,8 @@ def serving(
         Run folders of the second tab, by name.
     limits
         Of what is uploaded and asked for.
+    names
+        Under which it may be opened, besides every IP address, localhost and ``host``.
 
     Raises
     ------
@@ -49,14 +57,20 @@ def serving(
         uploads.mkdir()
         os.environ["GRADIO_TEMP_DIR"] = str(uploads)  # read when Gradio makes its routes
         models.load()
-        yield Server(models, listening, uploads, runs, limits)
+        yield Server(models, listening, uploads, runs, limits, {host, *names})
 
 
 class Server:
     """The page behind its guard, on a socket that listens already; made by `serving`."""
 
     def __init__(
-        self, models: Models, listening: socket.socket, uploads: Path, runs: Mapping[str, Path], limits: Limits
+        self,
+        models: Models,
+        listening: socket.socket,
+        uploads: Path,
+        runs: Mapping[str, Path],
+        limits: Limits,
+        names: Collection[str],
     ) -> None:
         import gradio as gr
         import uvicorn
@@ -65,14 +79,19 @@ class Server:
         from farsight.web.app import Page
         from farsight.web.fragments import text_of
         from farsight.web.guard import Guard
+        from farsight.web.receiving import Receiver
         from farsight.web.theme import theme
         from farsight.web.uploads import UploadFolder
 
         self.listening = listening
         self.uploads = UploadFolder(uploads, limits)
         self.page = Page(models=models, uploads=self.uploads, runs=runs, limits=limits)
+        receiver = Receiver(self.uploads.store, limits)
+        ours = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)  # its routes come before Gradio's
+        ours.add_route("/gradio_api/upload", receiver.upload, methods=["POST"])
+        ours.add_route("/gradio_api/upload_progress", receiver.progress, methods=["GET"])
         app = gr.mount_gradio_app(
-            FastAPI(docs_url=None, redoc_url=None, openapi_url=None),
+            ours,
             self.page.blocks(),
             path="",
             allowed_paths=[],
@@ -87,8 +106,14 @@ class Server:
             theme=theme(),
             css=text_of("style.css"),
         )
-        guarded = Guard(app, self.uploads.holds, limits.bytes)
-        config = uvicorn.Config(guarded, log_level="error", access_log=False, timeout_graceful_shutdown=3)
+        guarded = Guard(app, self.uploads.holds, limits.bytes, names)
+        config = uvicorn.Config(
+            guarded,
+            log_level="error",
+            access_log=False,
+            timeout_graceful_shutdown=3,
+            limit_concurrency=limits.connections,
+        )
         self._server = uvicorn.Server(config)
 
     @property

@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
 from threading import Event, Lock
 
-from farsight.web.drawing import shown_uri
-from farsight.web.uploads import Seen
+from farsight.web.drawing import Seen
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Shown:
     """What a visitor chose to have described."""
 
-    seen: Seen
     name: str
+    seen: Callable[[], Seen]
+    """Gives the picture or the frames, which are kept as the file that they came in: decoded they are far larger."""
+    source: str
+    """It as a link, scaled down."""
+    is_video: bool
+    size: int = 0
+    """Bytes that are kept for it."""
     objects: frozenset[str] | None = None
     """What is in it, where that is known."""
-
-    @property
-    def is_video(self) -> bool:
-        """Whether it is several frames."""
-        return isinstance(self.seen, list)
-
-    @cached_property
-    def source(self) -> str:
-        """It as a link, scaled down."""
-        return shown_uri(self.seen)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -48,10 +43,19 @@ class Session:
 
 
 class Sessions:
-    """Visitors by the key that their browser tab has."""
+    """Visitors by the key that their browser tab has.
 
-    def __init__(self, most: int) -> None:
+    Parameters
+    ----------
+    most
+        How many are remembered.
+    most_bytes
+        Of what all of them chose.
+    """
+
+    def __init__(self, most: int, most_bytes: int) -> None:
         self.most = most
+        self.most_bytes = most_bytes
         self._found: OrderedDict[str, Session] = OrderedDict()
         self._lock = Lock()
 
@@ -66,6 +70,16 @@ class Sessions:
             while len(self._found) > self.most:
                 _forget(self._found.popitem(last=False)[1])
             return session
+
+    def show(self, key: str | None, shown: Shown) -> None:
+        """Keep what a visitor chose; if that is too much, forget what others did, from the one away longest on."""
+        self.of(key).shown = shown
+        with self._lock:
+            kept = sum(session.shown.size for session in self._found.values() if session.shown)
+            for session in self._found.values():
+                if kept > self.most_bytes and session.shown is not None and session.shown is not shown:
+                    kept -= session.shown.size
+                    session.shown = None
 
     def forget(self, key: str | None) -> None:
         """Drop a visitor who has left, and what runs for them."""

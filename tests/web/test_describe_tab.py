@@ -1,0 +1,30 @@
+"""What the first tab does before anybody has pressed a button."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+pytest.importorskip("gradio", reason="make test-web installs it")
+
+
+def test_a_visitor_who_chooses_before_the_page_has_begun_keeps_the_choice(tmp_path: Path) -> None:
+    from farsight.web.describe_tab import DescribeTab
+    from farsight.web.gallery import gallery
+    from farsight.web.limits import Limits
+    from farsight.web.models import Models
+    from farsight.web.sessions import Sessions
+    from farsight.web.uploads import UploadFolder
+
+    limits, sessions = Limits(), Sessions(5, 100)
+    tab = DescribeTab(models=Models(), sessions=sessions, uploads=UploadFolder(tmp_path, limits), limits=limits)
+    fast, slow = (SimpleNamespace(session_hash=name) for name in ("fast", "slow"))
+    event: Any = SimpleNamespace(index=4)
+    tab.take(fast, event)  # type: ignore[arg-type]
+    for visitor in (fast, slow):
+        tab.arrive(visitor)  # type: ignore[arg-type]
+    assert sessions.of("fast").shown is gallery()[4]
+    assert sessions.of("slow").shown is gallery()[0]
