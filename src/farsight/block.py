@@ -42,11 +42,14 @@ class Block:
         self.method, self.model = method, model
         self._stack = ExitStack()
         self._running = _Running()
+        self.enabled = False
 
     def __enter__(self) -> nn.Module:
         self._claim()
+        self._running, self.enabled = _Running(), False
         with ExitStack() as stack:
             stack.callback(self._release)
+            stack.callback(vars(self.model).pop, _ENABLED, None)
             if self.method.changes != "nothing":
                 stack.enter_context(following(self.model))
             stack.enter_context(self.method.applied(self.model))
@@ -57,7 +60,8 @@ class Block:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._running.finish()
+        if not self._running.finish():
+            return
         try:
             self._stack.__exit__(kind, error, traceback)
         finally:
@@ -66,14 +70,14 @@ class Block:
     def enable(self) -> None:
         """Enter for longer than a ``with`` block."""
         self.__enter__()
-        vars(self.model)[_ENABLED] = self
+        vars(self.model)[_ENABLED] = self  # keeps the block for as long as the model
+        self.enabled = True
 
     def disable(self) -> None:
         """Leave what `enable` entered."""
-        if vars(self.model).get(_ENABLED) is not self:
+        if not self.enabled:
             raise SettingError(f"{self.method} was put on by a with block: leave that block to turn it off")
         self.__exit__(None, None, None)
-        vars(self.model).pop(_ENABLED, None)
 
     def _claim(self) -> None:
         if not isinstance(self.model, nn.Module):
@@ -83,7 +87,7 @@ class Block:
             )
         with _lock:
             if (other := next((found for part in self.model.modules() if (found := block_on(part))), None)) is not None:
-                how = "call farsight.disable(model)" if _ENABLED in vars(other.model) else "leave that block"
+                how = "call farsight.disable(model)" if other.enabled else "leave that block"
                 raise SettingError(
                     f"{type(other.model).__name__} is already enabled with {other.method}; {how} before enabling "
                     f"{self.method}"
@@ -156,13 +160,19 @@ class _Running:
                 del self._depth[me]
                 self._changed.notify_all()
 
-    def finish(self) -> None:
-        """Wait until no other thread is inside a call; refuse from inside a call of this thread."""
+    def finish(self) -> bool:
+        """Wait until no other thread is inside a call; refuse from inside a call of this thread.
+
+        False where another thread has left the block meanwhile.
+        """
         with self._changed:
             if threading.get_ident() in self._depth:
                 raise SettingError(
                     "a method cannot be turned off from inside a call of its model: let the call end first"
                 )
+            self._changed.wait_for(lambda: self._left or not self._leaving)
+            if self._left:
+                return False
             self._leaving = True
             try:
                 self._changed.wait_for(lambda: not self._depth)
@@ -170,6 +180,7 @@ class _Running:
                 self._leaving = False
                 self._changed.notify_all()
                 raise
+            return True
 
     def release(self) -> None:
         """Let calls that waited go on with the model as it is now."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import models
@@ -10,11 +13,12 @@ import pytest
 import torch
 from model_state import state
 from test_grid import grid
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import LogitsProcessor, LogitsProcessorList, PreTrainedModel
 
 import farsight
-from farsight import FarSight, Method, SettingError
+from farsight import FarSight, Method, Plain, SettingError
+from farsight.block import Block, block_on
 
 ROUNDS = 10
 
@@ -150,6 +154,60 @@ def test_leaving_waits_for_the_calls_of_other_threads(method: Method, enabled: b
     assert torch.equal(found[0], expected)
     assert torch.equal(late[0], plain)
     assert torch.equal(said(model, prompt, 6), plain)
+
+
+def test_what_one_thread_enables_while_another_disables_can_be_disabled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Right after a model is free somebody else enables it, before `disable` has returned."""
+    model = models.llama()
+    before = state(model)
+    leave = Block.__exit__
+
+    def left_and_entered_elsewhere(block: Block, *error: Any) -> None:
+        leave(block, *error)
+        monkeypatch.undo()
+        Together().run(lambda: farsight.enable(model, FarSight()))
+
+    farsight.enable(model, FarSight())
+    monkeypatch.setattr(Block, "__exit__", left_and_entered_elsewhere)
+    farsight.disable(model)
+    assert farsight.active_method(model) == FarSight()
+    farsight.disable(model)
+    assert state(model) == before
+
+
+def test_a_block_that_two_threads_disable_is_left_once() -> None:
+    """Whoever comes second returns when the model is what it was."""
+    order: list[str] = []
+
+    class Slow(Plain):
+        @contextmanager
+        def applied(self, model: nn.Module) -> Iterator[None]:
+            yield
+            time.sleep(0.3)
+            order.append("restored")
+
+    def leave() -> None:
+        block.disable()
+        order.append("left")
+
+    model = models.llama()
+    before = state(model)
+    farsight.enable(model, Slow())
+    block = block_on(model)
+    assert block is not None
+    Together().run(leave, leave)
+    assert order == ["restored", "left", "left"]
+    assert state(model) == before
+
+
+def test_a_block_that_was_left_can_be_entered_again() -> None:
+    model = models.llama()
+    before, prompt, block = state(model), models.prompt(model), FarSight()(model)
+    with block:
+        expected = said(model, prompt, 3)
+    with block:
+        assert torch.equal(said(model, prompt, 3), expected)
+    assert state(model) == before
 
 
 def test_leaving_from_inside_a_call_of_the_same_thread_is_refused() -> None:
