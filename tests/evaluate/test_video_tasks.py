@@ -53,7 +53,8 @@ def task(videos: Path) -> Task:
 
 
 def plan_of(task: Task) -> Plan:
-    return Plan(model="tiny", task=task, methods={"greedy": Plain(), "farsight": FarSight(sigma=0.1)}, batch_size=4)
+    strong = FarSight(sigma=0.01, strength=1e4, horizon="infinite")  # says something else, so that there is a picture
+    return Plan(model="tiny", task=task, methods={"greedy": Plain(), "farsight": strong}, batch_size=4)
 
 
 def test_everything_is_asked_about_every_video(task: Task) -> None:
