@@ -238,8 +238,15 @@ ROWS: dict[str, Row] = {
         config={"text_config.head_dim": 16, "text_config.rope_parameters.mrope_section": [2, 2, 2, 2]},
         image=GRID_OF_FRAMES,
     ),
+    "hy_v4_vl": Row(
+        config={"text_config.rope_parameters.mrope_section": [2, 1, 1]},
+        image=GRID_OF_FRAMES,
+        video=GRID_OF_FRAMES_VIDEO,
+        attention="eager",
+    ),
     "idefics": Row(image=TILES, tokens=0, per_token={"image_attention_mask": (1,)}),
     "inkling2": Row(image={"pixel_values": (4, 8, 8, 3), "image_grid_thw": [[1, 2, 2]]}, attention="eager"),
+    "inkling2_loop": Row(image={"pixel_values": (4, 8, 8, 3), "image_grid_thw": [[1, 2, 2]]}, attention="eager"),
     "inkling_mm_model": Row(
         config={"vision_config.n_layers": 3, "vision_config.num_hidden_layers": 3},
         image={"pixel_values": (4, 2, 4, 4, 3)},
