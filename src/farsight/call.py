@@ -175,7 +175,12 @@ def forwards(model: nn.Module, language_model: LanguageModel) -> Iterator[None]:
     def before_model(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         calls.outer = {**dict(zip(outer_names, args, strict=False)), **kwargs}
 
+    checkpointed: list[bool] = []
+
     def before_decoder(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if module.training and not checkpointed and any(map(_is_checkpointed, module.modules())):
+            checkpointed.append(True)
+            stack.enter_context(_recomputed(calls, language_model))
         inputs = {**dict(zip(names, args, strict=False)), **kwargs} if args else kwargs
         calls.forward = None
         for name in ("inputs_embeds", "input_ids"):
@@ -197,8 +202,11 @@ def forwards(model: nn.Module, language_model: LanguageModel) -> Iterator[None]:
         if decoder is not model:
             stack.callback(model.register_forward_pre_hook(before_model, with_kwargs=True).remove)
         stack.callback(decoder.register_forward_pre_hook(before_decoder, with_kwargs=True).remove)
-        stack.enter_context(_recomputed(calls, language_model))
         yield
+
+
+def _is_checkpointed(module: nn.Module) -> bool:
+    return bool(getattr(module, "gradient_checkpointing", False))
 
 
 @contextmanager

@@ -244,9 +244,12 @@ def _changed(
     carried: Taps, kernel: Callable[..., Attended], call: LayerCall, kwargs: dict[str, Any]
 ) -> tuple[Tensor, Tensor | None]:
     """Attention with edited scores and gated rows; the model's own sink is one more gate, which the others see."""
-    mask, given = call.mask, {name: option for name, option in kwargs.items() if name != "sinks"}
+    mask, given = call.mask, kwargs
+    if "sinks" in given:
+        given = {name: option for name, option in kwargs.items() if name != "sinks"}
     if carried.edits:
-        kernel, mask, given["edit"] = eager_attention, call.additive_mask(), partial(_edited, carried.edits, call)
+        kernel, mask = eager_attention, call.additive_mask()
+        given = {**given, "edit": partial(_edited, carried.edits, call)}
     dtype = call.value.dtype  # under autocast rotated queries and keys are wider than values
     states = call.query.to(dtype), call.key.to(dtype), call.value
     attended = kernel(call.module, *states, mask, scaling=call.scaling, is_causal=call.is_causal, **given)
