@@ -58,7 +58,8 @@ class Method(ABC):
     def __call__(self, model: nn.Module) -> Block:
         """Apply the method to ``model`` for the length of a ``with`` block.
 
-        Other threads may generate inside the block; it is left when they have finished.
+        Other threads may generate inside the block; it is left when they have finished. Enter it before they do: a
+        plain call that another thread has already begun is not known to it, and would be changed halfway.
 
         Raises
         ------

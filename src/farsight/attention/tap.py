@@ -92,7 +92,8 @@ def tapped(language_model: LanguageModel, taps: Sequence[tuple[AttentionLayer, T
         if not unchecked or torch.compiler.is_compiling():
             return
         unchecked = False
-        if missed := sorted({layer.index for layer, _ in taps if not vars(layer.module)[ATTRIBUTE].ran}):
+        carried = {layer.index: vars(layer.module).get(ATTRIBUTE) for layer, _ in taps}
+        if missed := sorted(index for index, its in carried.items() if its is not None and not its.ran):
             raise UnsupportedModelError(
                 f"layers {missed} of {type(decoder).__name__} did not run the attention function that carries "
                 "what this method does; choose others with layers=..."
