@@ -13,7 +13,7 @@ WEB_VENV ?= .venv-web
 OLDEST_VENV ?= .venv-oldest
 NEWEST_VENV ?= .venv-newest
 RUN := $(VENV)/bin/python
-VENVS := $(sort $(VENV) .venv $(LMMS_VENV) $(VLLM_VENV) $(RAY_VENV) $(WEB_VENV))
+VENVS := $(sort $(VENV) .venv $(LMMS_VENV) $(VLLM_VENV) $(RAY_VENV) $(WEB_VENV) $(OLDEST_VENV) $(NEWEST_VENV))
 # In a rule that makes ENVIRONMENT/.installed-...: the Python of that environment, and its pip.
 ITS = $(@D)/bin/python
 PIP = $(ITS) -m pip install -qq --disable-pip-version-check -c constraints.txt
@@ -33,7 +33,7 @@ export HF_HUB_OFFLINE = 1
 TOOK = echo "make $@ took $$(( $$(date +%s) - start )) s"
 
 .PHONY: demo test test-slow test-lmms-eval test-vllm test-ray test-web test-oldest test-newest test-notebooks test-wheel lint docs \
-	notebooks dist bench bench-vllm coverage gallery install-newest clean
+	notebooks dist bench bench-vllm coverage gallery always clean
 
 demo:
 	@start=$$(date +%s); $(MAKE) -s --no-print-directory $(VENV)/.installed \
@@ -99,9 +99,8 @@ test-oldest:
 	@start=$$(date +%s); $(MAKE) -s --no-print-directory VENV=$(OLDEST_VENV) $(OLDEST_VENV)/.installed-oldest \
 	&& $(OLDEST_VENV)/bin/python -m pytest -q $(HEART) && $(TOOK)
 
-# What is newest may have changed since the last time, so it is asked for every time.
 test-newest:
-	@start=$$(date +%s); $(MAKE) -s --no-print-directory VENV=$(NEWEST_VENV) install-newest \
+	@start=$$(date +%s); $(MAKE) -s --no-print-directory VENV=$(NEWEST_VENV) $(NEWEST_VENV)/.installed-newest \
 	&& $(NEWEST_VENV)/bin/python -m pytest -q $(HEART) && $(TOOK)
 
 lint: $(VENV)/.installed-dev
@@ -177,16 +176,20 @@ $(VENVS:=/.installed-web): %/.installed-web: $(FILES) | %/bin/python
 	@touch $@
 
 # Each Transformers wants its own versions of what it is built on.
-$(VENV)/any-transformers.txt: constraints.txt | $(VENV)/bin/python
+$(VENVS:=/any-transformers.txt): %/any-transformers.txt: constraints.txt | %/bin/python
 	@grep -vi '^transformers==\|^tokenizers==\|^huggingface_hub==' constraints.txt > $@
 
-$(VENV)/.installed-oldest: pyproject.toml $(VENV)/any-transformers.txt
-	@echo "installing farsight and Transformers $(OLDEST) in $(VENV)"
-	@$(RUN) -m pip install -qq --disable-pip-version-check -c $(VENV)/any-transformers.txt \
+$(VENVS:=/.installed-oldest): %/.installed-oldest: pyproject.toml %/any-transformers.txt
+	@echo "installing farsight and Transformers $(OLDEST) in $(@D)"
+	@$(ITS) -m pip install -qq --disable-pip-version-check -c $(@D)/any-transformers.txt \
 	   -e . pytest hypothesis transformers==$(OLDEST)
 	@touch $@
 
-install-newest: $(VENV)/any-transformers.txt
-	@echo "installing farsight and the newest Transformers in $(VENV)"
-	@$(RUN) -m pip install -qq --disable-pip-version-check -c $(VENV)/any-transformers.txt \
+# What is newest may have changed since the last time, so it is asked for every time.
+$(VENVS:=/.installed-newest): %/.installed-newest: %/any-transformers.txt always
+	@echo "installing farsight and the newest Transformers in $(@D)"
+	@$(ITS) -m pip install -qq --disable-pip-version-check -c $(@D)/any-transformers.txt \
 	   --upgrade -e . pytest hypothesis transformers
+	@touch $@
+
+always:
