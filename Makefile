@@ -44,7 +44,8 @@ demo:
 	&& $(TOOK)
 
 test:
-	@start=$$(date +%s); $(MAKE) -s --no-print-directory $(VENV)/.installed-dev && $(RUN) -m pytest -q && $(TOOK)
+	@start=$$(date +%s); $(MAKE) -s --no-print-directory $(VENV)/.installed-dev \
+	&& $(RUN) -m pytest -q -n 2 --dist loadfile && $(TOOK)
 
 test-slow:
 	@start=$$(date +%s); $(MAKE) -s --no-print-directory $(VENV)/.installed-dev && $(RUN) -m pytest -q -m slow && $(TOOK)
