@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -110,9 +111,10 @@ def test_what_is_no_identifier_is_called_what_it_is(image_id: object, kind: str)
         read_captions([{"image_id": image_id, "caption": "A dog."}], Reader())
 
 
-@pytest.mark.parametrize("names", [["dog", "cat"], ("dog", "cat"), {"dog", "cat"}, np.array(["dog", "cat"])], ids=repr)
-def test_objects_may_come_in_any_collection(names: object) -> None:
-    assert read_objects([{"image_id": 1, "objects": names}], coco(), Reader()) == {"1": {"dog", "cat"}}
+@pytest.mark.parametrize("kind", [list, tuple, set, np.array])
+def test_objects_may_come_in_any_collection(kind: Any) -> None:
+    objects = kind(["dog", "cat"])
+    assert read_objects([{"image_id": 1, "objects": objects}], coco(), Reader()) == {"1": {"dog", "cat"}}
 
 
 @pytest.mark.parametrize("names", ["dog", [1], {"dog": 1}, None, b"dog"], ids=repr)
