@@ -17,8 +17,10 @@ from farsight.inputs.checkpoints import load
 from farsight.diagnose import diagnose
 from farsight.scenes import checkpoint_path
 prompt = "Describe this image in detail. " * int(sys.argv[1])
+loaded = load(checkpoint_path(), device="cpu")
+loaded.model.config.get_text_config(decoder=True).max_position_embeddings = 4096  # longer prompts are refused
 found = diagnose(
-    load(checkpoint_path(), device="cpu"), Image.new("RGB", (128, 128), "red"), prompt,
+    loaded, Image.new("RGB", (128, 128), "red"), prompt,
     {"plain": Plain(), "farsight": FarSight(sigma=0.1)}, max_new_tokens=8,
 )
 slots = found[0].arrays["kept"].shape[-1]
