@@ -21,9 +21,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
-from farsight.embedded import EMBEDDED, load
 from farsight.evaluate.perplexity import perplexity
 from farsight.images import open_frames, open_image
+from farsight.inputs.named_models import EMBEDDED, load
 from farsight.metrics.paired import ratio_difference
 
 

@@ -27,6 +27,7 @@ from farsight.evaluate.local import LocalEngine
 from farsight.evaluate.task_names import TaskOptions, make_task
 from farsight.evaluate.tasks import Item
 from farsight.evaluate.vllm_engine import VllmEngine
+from farsight.inputs.named_models import source_of
 from farsight.methods.grammar import parse_method
 
 
@@ -60,7 +61,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     args = parser.parse_args()
     embedded = args.model == options.EMBEDDED
-    source = str(options.embedded_path(videos=False)) if embedded else args.model
+    source = source_of(args.model)
     engines: dict[str, Engine] = {
         "local": LocalEngine(load=partial(options.load, args.model, None, None, None)),
         "vllm": VllmEngine(source=source, name=args.model, batch_size=args.batch_size, enforce_eager=embedded),

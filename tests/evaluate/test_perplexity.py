@@ -10,12 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
-from farsight.embedded import EMBEDDED
-from farsight.embedded import load as load_embedded
 from farsight.errors import InputError
 from farsight.evaluate.perplexity import perplexity
 from farsight.images import open_image
 from farsight.inputs.checkpoints import LoadedModel, load
+from farsight.inputs.named_models import EMBEDDED
+from farsight.inputs.named_models import load as load_embedded
 from farsight.inputs.prompts import prompt_inputs, video_inputs
 from farsight.scenes import checkpoint_path
 from farsight.scenes.video.videos import render_video, sample_video

@@ -23,7 +23,6 @@ from farsight.evaluate.tasks import Task
 from farsight.images import open_frames
 from farsight.inputs.checkpoints import LoadedModel, load
 from farsight.scenes.draw import draw_videos
-from farsight.scenes.video.processor import FramesProcessor
 from farsight.scenes.video.videos import sample_video
 
 PARTS = ["free", "counted", "pope_random", "pope_popular", "pope_adversarial", "order", "count", "event"]
@@ -32,7 +31,7 @@ PARTS = ["free", "counted", "pope_random", "pope_popular", "pope_adversarial", "
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     folder = save_tiny_video_model(tmp_path_factory.mktemp("tiny"))
-    return load(folder, device="cpu", load_processor=FramesProcessor.from_pretrained)
+    return load(folder, device="cpu")
 
 
 @pytest.fixture(scope="module")

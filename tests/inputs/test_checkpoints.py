@@ -18,7 +18,7 @@ from tiny_video_checkpoint import save_tiny_video_model
 
 from farsight.errors import FarSightError, InputError, SettingError
 from farsight.inputs import checkpoints, prompts
-from farsight.scenes.video.processor import FramesProcessor
+from farsight.inputs.frames_processor import FramesProcessor
 
 
 @pytest.fixture(scope="module")
@@ -180,10 +180,9 @@ def test_an_unknown_name_is_not_looked_for_in_vain(tmp_path: Path, offline: str,
     assert remedy in done.stderr.splitlines()[-1]
 
 
-def test_a_processor_of_ones_own_can_be_loaded(tmp_path: Path) -> None:
-    loaded = checkpoints.load(
-        save_tiny_video_model(tmp_path), device="cpu", load_processor=FramesProcessor.from_pretrained
-    )
+def test_a_processor_of_frames_is_loaded(tmp_path: Path) -> None:
+    loaded = checkpoints.load(save_tiny_video_model(tmp_path), device="cpu")
+    assert isinstance(loaded.processor, FramesProcessor)
     assert loaded.takes_videos
     assert not loaded.takes_images
     frames = [Image.new("RGB", (20, 20), (30 * number, 0, 0)) for number in range(8)]

@@ -13,7 +13,6 @@ from tiny_video_checkpoint import save_tiny_video_model
 from farsight import InputError
 from farsight.inputs.checkpoints import LoadedModel, load
 from farsight.inputs.prompts import PromptError, asking, check_text, picture_inputs, prompt_inputs, video_inputs
-from farsight.scenes.video.processor import FramesProcessor
 
 PICTURE = Image.new("RGB", (SIDE, SIDE), "red")
 
@@ -36,7 +35,7 @@ def test_the_token_of_a_picture_in_a_user_s_own_text_is_refused(loaded: LoadedMo
 
 def test_the_tokens_of_a_video_are_refused_as_those_of_a_picture(tmp_path: Path) -> None:
     folder = save_tiny_video_model(tmp_path)
-    video = load(folder, device="cpu", load_processor=FramesProcessor.from_pretrained)
+    video = load(folder, device="cpu")
     with pytest.raises(PromptError, match="has '<video>' in it"):
         video_inputs(video, [[PICTURE] * 8], ["A <video>?"])
 

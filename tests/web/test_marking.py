@@ -5,11 +5,12 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farsight.embedded import scenes_vocabulary
+from farsight.inputs.named_models import EMBEDDED, vocabulary_of
+from farsight.metrics.vocabulary import read_vocabulary
 from farsight.web.fragments import fragment
 from farsight.web.marking import Piece, differing_spans, pieces
 
-VOCABULARY = scenes_vocabulary()
+VOCABULARY = read_vocabulary(vocabulary_of(EMBEDDED))
 TEXTS = st.lists(st.sampled_from(["There", "is", "a", "red", "dog.", "traffic", "light", "cups,", "\n", "  "])).map(
     " ".join
 )

@@ -96,9 +96,10 @@ class RayChoice(LocalChoice):
     def make(self, plan: Plan, *, videos: bool) -> Engine:
         """Make the engine; see `LocalChoice.make`."""
         from farsight.evaluate.ray_engine import RayEngine
+        from farsight.inputs.named_models import MODELS
 
         folder = Path(plan.model).expanduser()  # a worker may be in another folder
-        model = str(real_path(folder)) if plan.model != options.EMBEDDED and folder.exists() else plan.model
+        model = str(real_path(folder)) if MODELS.find(plan.model) is None and folder.exists() else plan.model
         gpus = self.gpus_per_worker
         return RayEngine(
             load=partial(options.load, model, self.device_type, plan.dtype, plan.attn_implementation, videos=videos),
@@ -174,9 +175,10 @@ class VllmChoice(LocalChoice):
     def make(self, plan: Plan, *, videos: bool) -> Engine:
         """Make the engine; see `LocalChoice.make`."""
         from farsight.evaluate.vllm_engine import VllmEngine
+        from farsight.inputs.named_models import source_of
 
         return VllmEngine(
-            source=str(options.embedded_path(videos=False)) if plan.model == options.EMBEDDED else plan.model,
+            source=source_of(plan.model),
             name=plan.model,
             dtype=plan.dtype,
             batch_size=plan.batch_size,

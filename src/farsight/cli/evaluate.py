@@ -121,6 +121,7 @@ def evaluate(
         from farsight.evaluate.run_folder import PICTURES, claimed
         from farsight.evaluate.scores import score_run
         from farsight.evaluate.task_names import TaskOptions, choose_task, make_task
+        from farsight.inputs.named_models import source_of
         from farsight.methods.grammar import parse_methods, read_methods
 
         choice = engines.choose(
@@ -157,9 +158,7 @@ def evaluate(
                 task=made,
                 methods=chosen,
                 batch_size=batch_size,
-                weights=weights_fingerprint(
-                    options.embedded_path(videos) if model == options.EMBEDDED else Path(model)
-                ),
+                weights=weights_fingerprint(Path(source_of(model, videos=videos))),
                 device=choice.device_type,
                 dtype=dtype,
                 attn_implementation=attn_implementation,

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from farsight.cli import options
-
 if TYPE_CHECKING:
     from PIL import Image
     from rich.console import Console
@@ -67,7 +65,9 @@ def print_explained(console: Console, rows: Sequence[dict[str, Any]], title: str
 
 
 def vocabulary_for(model: str, synonyms: str | None) -> Vocabulary:
-    """COCO's by default, that of the drawn scenes for the embedded model."""
-    from farsight.cli.truth import SCENES, read_vocabulary_by_name
+    """The model's own by default, which is COCO's for most."""
+    from farsight.cli.truth import vocabulary_file
+    from farsight.inputs.named_models import vocabulary_of
+    from farsight.metrics.vocabulary import read_vocabulary
 
-    return read_vocabulary_by_name(SCENES if synonyms is None and model == options.EMBEDDED else synonyms)
+    return read_vocabulary(vocabulary_of(model) if synonyms is None else vocabulary_file(synonyms))

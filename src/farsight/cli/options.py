@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from farsight.errors import SettingError
+from farsight.inputs.named_models import EMBEDDED as EMBEDDED
+from farsight.inputs.named_models import load as load
 
-if TYPE_CHECKING:
-    from farsight.inputs.checkpoints import LoadedModel
-
-EMBEDDED = "embedded"
 SETTINGS = {
     "sigma": "0.1",
     "horizon": "infinite",
@@ -100,22 +97,6 @@ Compare = Annotated[
     bool,
     typer.Option("--compare", help="Show plain decoding and the method side by side.", rich_help_panel=_OUTPUT),
 ]
-
-
-def load(
-    model: str, device: str | None, dtype: str | None, attn_implementation: str | None, *, videos: bool = False
-) -> LoadedModel:
-    """Load the checkpoint that ``--model`` names; with ``videos``, 'embedded' is the one that takes them."""
-    from farsight import embedded
-
-    return embedded.load(model, device, dtype, attn_implementation, videos=videos)
-
-
-def embedded_path(videos: bool) -> Path:
-    """Where the embedded model lies that takes pictures, or the one that takes videos."""
-    from farsight import embedded
-
-    return embedded.embedded_path(videos)
 
 
 def refuse_unused(context: typer.Context, because: str, *names: str) -> None:

@@ -8,7 +8,6 @@ import shlex
 import sys
 from typing import Any
 
-from farsight.cli import options
 from farsight.cli.terminal import say
 from farsight.errors import SettingError
 from farsight.files import parse_json
@@ -51,9 +50,10 @@ def _read_config(text: str | None) -> dict[str, Any]:
 
 
 def _served(model: str) -> list[str]:
-    if model != options.EMBEDDED:
-        return [model]
-    return [str(options.embedded_path(videos=False)), "--served-model-name", model]
+    from farsight.inputs.named_models import source_of
+
+    source = source_of(model)
+    return [model] if source == model else [source, "--served-model-name", model]
 
 
 def _run(arguments: list[str]) -> None:

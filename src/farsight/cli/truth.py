@@ -10,9 +10,10 @@ from typing import Any
 from farsight.cli.terminal import note
 from farsight.errors import InputError
 from farsight.images import find_images, names_of, row_of
+from farsight.inputs.named_models import EMBEDDED, vocabulary_of
 from farsight.metrics.captions import read_objects
 from farsight.metrics.records import Reader
-from farsight.metrics.vocabulary import Vocabulary, coco, read_vocabulary
+from farsight.metrics.vocabulary import Vocabulary, read_vocabulary
 
 SCENES = "scenes"
 
@@ -80,16 +81,13 @@ def read_vocabulary_by_name(name: str | None) -> Vocabulary:
     InputError
         If it is a file that cannot be read.
     """
-    path = vocabulary_file(name)
-    return coco() if path is None else read_vocabulary(path)
+    return read_vocabulary(vocabulary_file(name))
 
 
 def vocabulary_file(name: str | None) -> Path | None:
     """Give the file of a vocabulary: ``scenes``, a file, or None for COCO's."""
     if name == SCENES:
-        from farsight.scenes import vocabulary_path
-
-        return vocabulary_path()
+        return vocabulary_of(EMBEDDED)
     return None if name is None else Path(name)
 
 

@@ -127,7 +127,7 @@ def make_task(name: str | None, options: TaskOptions, pictures: Path) -> Task:
 def _chair(options: TaskOptions) -> Task:
     """Ask for a caption of each picture of a folder."""
     assert options.images is not None
-    vocabulary = coco() if options.synonyms is None else read_vocabulary(options.synonyms)
+    vocabulary = read_vocabulary(options.synonyms)
     there = find_images(options.images)
     sources = _asked(options) | {"objects": fingerprints(options.objects)}
     if options.synonyms is not None:

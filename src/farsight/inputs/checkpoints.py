@@ -22,6 +22,7 @@ from torch import nn
 
 from farsight.errors import FarSightError, InputError, SettingError
 from farsight.inputs import chat_templates, checkpoint_files
+from farsight.inputs.frames_processor import FramesProcessor, has_frames_processor
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -66,7 +67,6 @@ def load(
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
     attn_implementation: str | None = None,
-    load_processor: Callable[[str], Any] | None = None,
 ) -> LoadedModel:
     """Load a checkpoint with Transformers.
 
@@ -82,8 +82,6 @@ def load(
         One of `DTYPES` or a ``torch.dtype``; by default float32 on a CPU and the checkpoint's own elsewhere.
     attn_implementation
         What Transformers calls ``attn_implementation``; by default its own choice.
-    load_processor
-        Makes the processor of the folder or name; by default Transformers' ``AutoProcessor`` does.
 
     Raises
     ------
@@ -95,16 +93,16 @@ def load(
     target = resolve_device(device)
     how = {"dtype": _resolve_dtype(dtype, target), "attn_implementation": attn_implementation}
     if _is_folder(name):
-        return _load(str(Path(name).expanduser()), str(name), target, how, load_processor, local_files_only=True)
+        return _load(str(Path(name).expanduser()), str(name), target, how, local_files_only=True)
     name = str(name)
     if _is_cached(name):
         try:
-            return _load(name, name, target, how, load_processor, local_files_only=True)
+            return _load(name, name, target, how, local_files_only=True)
         except InputError:
             if huggingface_hub.is_offline_mode():
                 raise
     _find_on_hub(name)
-    return _load(name, name, target, how, load_processor, local_files_only=False)
+    return _load(name, name, target, how, local_files_only=False)
 
 
 def check(name: str | Path) -> None:
@@ -198,7 +196,6 @@ def _load(
     name: str,
     device: torch.device,
     how: dict[str, Any],
-    load_processor: Callable[[str], Any] | None,
     *,
     local_files_only: bool,
 ) -> LoadedModel:
@@ -226,7 +223,7 @@ def _load(
     if lacking := sorted(report["missing_keys"]):
         raise InputError(f"'{name}' lacks {len(lacking)} of its weights, {lacking[0]} for one; get it again")
     _check_finite(model, name)
-    processor = read_processor(source, name, load_processor, local_files_only=local_files_only)
+    processor = read_processor(source, name, local_files_only=local_files_only)
     loaded = LoadedModel(model, processor, name)
     chat_templates.check(processor, takes_images=loaded.takes_images)
     return loaded
@@ -285,10 +282,8 @@ def answering(
     return answered
 
 
-def read_processor(
-    source: str, name: str, read: Callable[[str], Any] | None = None, *, local_files_only: bool = False
-) -> Any:
-    """Read the processor of a checkpoint: Transformers' ``AutoProcessor``, or what ``read`` makes of its folder.
+def read_processor(source: str, name: str, *, local_files_only: bool = False) -> Any:
+    """Read the processor of a checkpoint: Transformers' ``AutoProcessor``, or a `FramesProcessor`.
 
     Raises
     ------
@@ -296,8 +291,8 @@ def read_processor(
         If that fails, whatever the reason; ``name`` is what the message calls the checkpoint.
     """
     try:
-        if read is not None:
-            return read(source)
+        if has_frames_processor(source):
+            return FramesProcessor.from_pretrained(source)
         return transformers.AutoProcessor.from_pretrained(
             source, local_files_only=local_files_only, trust_remote_code=False
         )

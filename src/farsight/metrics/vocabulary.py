@@ -137,8 +137,8 @@ def coco() -> Vocabulary:
         return _from_toml(read_toml(file), "coco.toml")
 
 
-def read_vocabulary(path: str | Path) -> Vocabulary:
-    """Read a vocabulary of one's own.
+def read_vocabulary(path: str | Path | None) -> Vocabulary:
+    """Read a vocabulary of one's own, or give COCO's for None.
 
     Parameters
     ----------
@@ -151,6 +151,8 @@ def read_vocabulary(path: str | Path) -> Vocabulary:
     InputError
         If the file is missing, is not of that format, is empty, or gives a word two meanings.
     """
+    if path is None:
+        return coco()
     path = Path(path)
     if path.suffix.lower() == ".toml":
         return _from_toml(read_toml(path), str(path))

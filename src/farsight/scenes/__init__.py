@@ -35,6 +35,6 @@ def checkpoint_path() -> Path:
 def video_checkpoint_path() -> Path:
     """Return the folder of the embedded video model, for ``LlavaNextVideoForConditionalGeneration``.
 
-    Its processor is read by `farsight.scenes.video.processor.FramesProcessor`.
+    Its processor is read by `farsight.inputs.frames_processor.FramesProcessor`.
     """
     return Path(str(files(__package__).joinpath("video", "checkpoint")))

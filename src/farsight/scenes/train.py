@@ -17,12 +17,12 @@ from safetensors.torch import load_file, save_file
 from transformers import LlavaProcessor, PreTrainedModel
 
 from farsight.errors import FarSightError
+from farsight.inputs.frames_processor import FramesProcessor
 
 from . import stages
 from .network import build_model, build_processor, build_tokenizer
 from .plan import Plan, default_plan_path, read_plan
 from .progress import Run, held
-from .video.processor import FramesProcessor
 from .views import make_views
 
 MODEL = "model"

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from farsight.embedded import scenes_vocabulary
 from farsight.errors import InputError
+from farsight.inputs.named_models import EMBEDDED, vocabulary_of
 from farsight.metrics import chair, snowball
 from farsight.metrics.captions import read_objects
 from farsight.metrics.records import Reader
-from farsight.metrics.vocabulary import Vocabulary, coco
+from farsight.metrics.vocabulary import Vocabulary, read_vocabulary
 from farsight.report.audit import CURVES_ALT, RANKS_ALT, draw_curves, draw_ranks, overview, summary
 from farsight.report.page import picture
 from farsight.web.fragments import fragment
@@ -23,7 +23,7 @@ from farsight.web.status import failure, status
 from farsight.web.upload_zone import upload_zone
 from farsight.web.uploads import UploadFolder
 
-VOCABULARIES: dict[str, Callable[[], Vocabulary]] = {"MS COCO": coco, "drawn scenes": scenes_vocabulary}
+COCO, SCENES = "MS COCO", "drawn scenes"
 WORDS = (
     "Captions are rows of <code>image_id</code> and <code>caption</code>, objects rows of <code>image_id</code> and "
     "<code>objects</code>, one JSON object a line; COCO's <code>instances_*.json</code> will do too. Files are "
@@ -95,9 +95,9 @@ def audit_html(paths: Sequence[Path], vocabulary: Vocabulary, limits: Limits) ->
 
 
 def _vocabulary(name: str) -> Vocabulary:
-    if name not in VOCABULARIES:
-        raise InputError(f"there is no vocabulary '{name}'; choose {' or '.join(VOCABULARIES)}")
-    return VOCABULARIES[name]()
+    if name not in (COCO, SCENES):
+        raise InputError(f"there is no vocabulary '{name}'; choose {COCO} or {SCENES}")
+    return read_vocabulary(vocabulary_of(EMBEDDED) if name == SCENES else None)
 
 
 def audit_tab(does: AuditTab, *, private: dict[str, Any]) -> None:
@@ -106,7 +106,7 @@ def audit_tab(does: AuditTab, *, private: dict[str, Any]) -> None:
     with gr.Row():
         captions = upload_zone(label="Captions (.jsonl)", height=120, elem_id="captions")
         objects = upload_zone(label="Objects (.jsonl)", height=120, elem_id="objects")
-    vocabulary = gr.Radio(list(VOCABULARIES), value="MS COCO", label="Words that name objects", elem_id="vocabulary")
+    vocabulary = gr.Radio([COCO, SCENES], value=COCO, label="Words that name objects", elem_id="vocabulary")
     start = gr.Button("Audit", variant="primary", elem_id="audit")
     told = gr.HTML(status("Choose both files, then press Audit."), js_on_load=None, elem_id="audit-status")
     found = gr.HTML("", js_on_load=None, elem_id="audit-found")

@@ -8,9 +8,9 @@ from typing import Any
 
 import gradio as gr
 
-from farsight import embedded
 from farsight.cancelling import CancelledError
 from farsight.errors import InputError
+from farsight.inputs.named_models import EMBEDDED
 from farsight.registers import PAPER_SIGMA
 from farsight.web.choices import METHOD_NAMES, MOST_HORIZON, MOST_SIGMA, WHOLE_CALL, chosen_method, has_sliders, number
 from farsight.web.comparing import Question, compared
@@ -175,7 +175,7 @@ def describe_tab(does: DescribeTab, *, private: dict[str, Any]) -> list[gr.HTML]
             with gr.Row():
                 left = gr.Dropdown(list(METHOD_NAMES), value="plain", label="Left", min_width=120, elem_id="left")
                 right = gr.Dropdown(list(METHOD_NAMES), value="farsight", label="Right", min_width=120, elem_id="right")
-            usual = EMBEDDED_SIGMA if does.models.name == embedded.EMBEDDED else round(PAPER_SIGMA, 2)
+            usual = EMBEDDED_SIGMA if does.models.name == EMBEDDED else round(PAPER_SIGMA, 2)
             sigma = _slider(
                 0.01, MOST_SIGMA, value=usual, step=0.01, label="sigma", elem_id="sigma",
                 info=f"Decay of FarSight's registers; smaller absorbs more. The paper's is {PAPER_SIGMA:.1f}.",

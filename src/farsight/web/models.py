@@ -6,29 +6,29 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Lock
 
-from farsight import embedded
 from farsight.errors import InputError
 from farsight.inputs.checkpoints import LoadedModel
-from farsight.metrics.vocabulary import Vocabulary
+from farsight.inputs.named_models import EMBEDDED, load, source_of, vocabulary_of
+from farsight.metrics.vocabulary import Vocabulary, read_vocabulary
 
 
 @dataclass(kw_only=True, eq=False)
 class Models:
-    """A model by name; of the embedded ones the one for videos is loaded when the first video comes.
+    """A model by name; where another checkpoint of that name takes videos, it is loaded when the first one comes.
 
     Parameters
     ----------
     name, device, dtype, attn_implementation
-        As `farsight.embedded.load` takes them.
+        As `farsight.inputs.named_models.load` takes them.
     """
 
-    name: str = embedded.EMBEDDED
+    name: str = EMBEDDED
     device: str | None = None
     dtype: str | None = None
     attn_implementation: str | None = None
     busy: Lock = field(default_factory=Lock)
     """Held while a model works: a method changes the model, so no two can run on it at once."""
-    _loaded: dict[bool, LoadedModel] = field(default_factory=dict)
+    _loaded: dict[str, LoadedModel] = field(default_factory=dict)
     _warm: set[tuple[int, str]] = field(default_factory=set)
 
     def load(self, *, videos: bool = False) -> LoadedModel:
@@ -39,12 +39,10 @@ class Models:
         InputError
             If there is no such model, or it takes no videos.
         """
-        key = videos and self.name == embedded.EMBEDDED
-        if key not in self._loaded:
-            self._loaded[key] = embedded.load(
-                self.name, self.device, self.dtype, self.attn_implementation, videos=videos
-            )
-        loaded = self._loaded[key]
+        source = source_of(self.name, videos=videos)
+        if source not in self._loaded:
+            self._loaded[source] = load(self.name, self.device, self.dtype, self.attn_implementation, videos=videos)
+        loaded = self._loaded[source]
         if videos and not loaded.takes_videos:
             raise InputError(f"'{self.name}' takes no videos; choose a picture")
         return loaded
@@ -57,4 +55,4 @@ class Models:
 
     def vocabulary(self, *, drawn: bool) -> Vocabulary:
         """Which words name objects: those of the drawn scenes, or COCO's."""
-        return embedded.scenes_vocabulary() if drawn else embedded.vocabulary_of(self.name)
+        return read_vocabulary(vocabulary_of(EMBEDDED if drawn else self.name))

@@ -20,6 +20,7 @@ from transformers import (
 
 from farsight.errors import InputError
 from farsight.files import read_toml
+from farsight.inputs.frames_processor import FramesProcessor
 from farsight.scenes import progress
 from farsight.scenes.conversation import tokenize
 from farsight.scenes.plan import default_plan_path, differences
@@ -34,7 +35,6 @@ from farsight.scenes.video.plan import (
     read_video_plan,
     video_plan_path,
 )
-from farsight.scenes.video.processor import FramesProcessor
 from farsight.scenes.video.train import EVENTS, draw_block, train_video, video_loss, video_tokens
 from farsight.scenes.video.videos import sample_video
 from farsight.scenes.world import Split

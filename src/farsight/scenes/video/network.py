@@ -16,8 +16,9 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from farsight.inputs.frames_processor import FramesProcessor
+
 from ..network import CHAT_TEMPLATE, copy_from_likeness
-from .processor import FramesProcessor
 from .videos import FRAMES
 
 STRIDE = 2

@@ -11,7 +11,7 @@ from tiny_video_checkpoint import save_tiny_video_model
 from transformers import AutoModelForImageTextToText
 
 from farsight.errors import InputError
-from farsight.scenes.video.processor import FramesProcessor, has_frames_processor
+from farsight.inputs.frames_processor import FramesProcessor, has_frames_processor
 from farsight.scenes.video.videos import render_video, sample_video
 
 FRAMES = [render_video(sample_video("test", index), 64) for index in range(2)]
