@@ -25,7 +25,7 @@ from farsight.metrics.captions import read_objects
 from farsight.metrics.records import Reader
 from farsight.metrics.vocabulary import read_vocabulary
 from farsight.report.charts import image
-from farsight.scenes import checkpoint_path, vocabulary_path
+from farsight_scenes import checkpoint_path, vocabulary_path
 
 ROOT = Path(__file__).parents[1]
 PICTURE, PROMPT, TOKENS = "kitchen.png", "Describe this image in detail.", 64

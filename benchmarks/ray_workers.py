@@ -24,12 +24,12 @@ from farsight import Plain
 from farsight.cli import options
 from farsight.evaluate.engine import Engine
 from farsight.evaluate.local import LocalEngine
+from farsight.evaluate.named_tasks import TaskOptions, make_task
 from farsight.evaluate.plan import Plan, batches
 from farsight.evaluate.ray_cluster import connected
 from farsight.evaluate.ray_engine import RayEngine
 from farsight.evaluate.run import run
 from farsight.evaluate.run_folder import opened
-from farsight.evaluate.task_names import TaskOptions, make_task
 from farsight.inputs.checkpoints import LoadedModel
 
 ARMS = ("local", "1 worker", "2 workers")

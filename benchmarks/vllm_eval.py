@@ -24,7 +24,7 @@ from pathlib import Path
 from farsight.cli import options
 from farsight.evaluate.engine import Engine, Request, Said
 from farsight.evaluate.local import LocalEngine
-from farsight.evaluate.task_names import TaskOptions, make_task
+from farsight.evaluate.named_tasks import TaskOptions, make_task
 from farsight.evaluate.tasks import Item
 from farsight.evaluate.vllm_engine import VllmEngine
 from farsight.inputs.named_models import source_of

@@ -58,15 +58,15 @@ def show(unit: str, tokens: int, seconds: dict[str, list[float]]) -> None:
 def engine(arguments: argparse.Namespace, config: dict[str, Any]) -> Any:
     from vllm import LLM
 
-    from farsight.scenes import checkpoint_path
+    from farsight_scenes import checkpoint_path
 
     model = str(checkpoint_path()) if arguments.model == "embedded" else arguments.model
     return LLM(model=model, additional_config=config, enable_prefix_caching=False, **arguments.options)
 
 
 def conversation(number: int) -> list[dict[str, Any]]:
-    from farsight.scenes import sample_scene
-    from farsight.scenes.render import render
+    from farsight_scenes import sample_scene
+    from farsight_scenes.render import render
 
     picture = render(sample_scene("test", number))
     text = {"type": "text", "text": "Describe this image in detail."}

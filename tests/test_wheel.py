@@ -51,12 +51,16 @@ def python(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_has_the_package_with_its_models_and_nothing_else(built: Path) -> None:
     [wheel] = built.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    assert {name.split("/")[0] for name in names} == {"farsight", f"farsight_mllm-{farsight.__version__}.dist-info"}
-    tracked = run("git", "ls-files", "src/farsight", cwd=ROOT).stdout.splitlines()
+    assert {name.split("/")[0] for name in names} == {
+        "farsight",
+        "farsight_scenes",
+        f"farsight_mllm-{farsight.__version__}.dist-info",
+    }
+    tracked = run("git", "ls-files", "src", cwd=ROOT).stdout.splitlines()
     missing = {name.removeprefix("src/") for name in tracked} - set(names)
     assert not missing
-    assert "farsight/scenes/checkpoint/model.safetensors" in names
-    assert "farsight/scenes/video/checkpoint/model.safetensors" in names
+    assert "farsight_scenes/checkpoint/model.safetensors" in names
+    assert "farsight_scenes/video/checkpoint/model.safetensors" in names
 
 
 def test_the_source_distribution_has_what_builds_and_tests_it(built: Path) -> None:
@@ -91,7 +95,7 @@ def test_the_demo_runs_without_a_network(python: Path, tmp_path: Path) -> None:
 def test_the_video_model_is_inside(python: Path, tmp_path: Path) -> None:
     code = (
         "from transformers import LlavaNextVideoForConditionalGeneration as Model\n"
-        "from farsight.scenes import video_checkpoint_path\n"
+        "from farsight_scenes import video_checkpoint_path\n"
         "print(Model.from_pretrained(video_checkpoint_path()).num_parameters() > 1e6)"
     )
     assert run(python, "-c", code, cwd=tmp_path, HF_HUB_OFFLINE="1").stdout == "True\n"

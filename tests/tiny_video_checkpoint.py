@@ -4,10 +4,10 @@ from pathlib import Path
 
 import torch
 
-from farsight.scenes.network import build_model, build_processor, build_tokenizer
-from farsight.scenes.plan import Sizes
-from farsight.scenes.train import save
-from farsight.scenes.video.network import build_video_model, build_video_processor, build_video_tokenizer
+from farsight_scenes.network import build_model, build_processor, build_tokenizer
+from farsight_scenes.plan import Sizes
+from farsight_scenes.train import save
+from farsight_scenes.video.network import build_video_model, build_video_processor, build_video_tokenizer
 
 SIZES = Sizes(
     vision_width=16,

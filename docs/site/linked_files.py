@@ -12,8 +12,8 @@ _PAGES = {
     "CHANGELOG.md": "changelog",
     "CONTRIBUTING.md": "contributing",
     "README.md": "index",
-    "src/farsight/scenes/checkpoint/README.md": "embedded_model",
-    "src/farsight/scenes/video/checkpoint/README.md": "embedded_video_model",
+    "src/farsight_scenes/checkpoint/README.md": "embedded_model",
+    "src/farsight_scenes/video/checkpoint/README.md": "embedded_video_model",
 }
 _SOURCE = "src/"
 _TO_MARKDOWN = re.compile(r"\]\(([^)#:\s]+\.md)(#[^)\s]*)?\)")

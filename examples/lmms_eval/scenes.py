@@ -11,8 +11,8 @@ from PIL import Image
 from farsight.images import open_image
 from farsight.metrics import chair, pope
 from farsight.metrics.vocabulary import read_vocabulary
-from farsight.scenes import vocabulary_path
-from farsight.scenes.language import DESCRIBE
+from farsight_scenes import vocabulary_path
+from farsight_scenes.language import DESCRIBE
 
 SCENES = Path("scenes")
 SILENT = "..."

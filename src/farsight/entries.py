@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, TypeVar
@@ -37,6 +38,14 @@ class Registry(Generic[Entry]):
     def names(self) -> tuple[str, ...]:
         """All names, those of this distribution first."""
         return tuple(dict.fromkeys([*self.own, *sorted(point.name for point in entry_points(group=self.group))]))
+
+    def found(self) -> dict[str, Entry]:
+        """All that can be imported, by name."""
+        entries = {}
+        for name in self.names():
+            with suppress(InputError):
+                entries[name] = self.find(name)
+        return {name: entry for name, entry in entries.items() if entry is not None}
 
     def find(self, name: str) -> Entry | None:
         """Give what a name stands for, None if it is not known.

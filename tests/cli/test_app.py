@@ -14,7 +14,7 @@ import transformers
 
 import farsight
 from farsight.cli.quiet import quiet
-from farsight.scenes.plan import default_plan_path
+from farsight_scenes.plan import default_plan_path
 
 
 def test_version_is_that_of_the_package(run: Any) -> None:

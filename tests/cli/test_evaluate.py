@@ -18,8 +18,8 @@ from refusals import refused
 from tiny_video_checkpoint import save_tiny_video_model
 
 from farsight.evaluate.run_folder import RunFolder
-from farsight.scenes.draw import draw
-from farsight.scenes.pope import KINDS
+from farsight_scenes.draw import draw
+from farsight_scenes.pope import KINDS
 
 
 @pytest.fixture

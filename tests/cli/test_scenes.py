@@ -12,7 +12,7 @@ from refusals import refused
 
 from farsight.metrics import chair, pope
 from farsight.metrics.vocabulary import read_vocabulary
-from farsight.scenes import vocabulary_path
+from farsight_scenes import vocabulary_path
 
 
 def test_pictures_are_drawn_with_files_that_the_metrics_read(run: Any, tmp_path: Path) -> None:

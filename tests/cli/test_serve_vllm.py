@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from farsight import FarSight
-from farsight.scenes import checkpoint_path
 from farsight.vllm_plugin import Sinks
+from farsight_scenes import checkpoint_path
 
 
 def command(run: Any, *arguments: object) -> list[str]:

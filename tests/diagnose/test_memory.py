@@ -15,7 +15,7 @@ from PIL import Image
 from farsight import FarSight, Plain
 from farsight.inputs.checkpoints import load
 from farsight.diagnose import diagnose
-from farsight.scenes import checkpoint_path
+from farsight_scenes import checkpoint_path
 prompt = "Describe this image in detail. " * int(sys.argv[1])
 loaded = load(checkpoint_path(), device="cpu")
 loaded.model.config.get_text_config(decoder=True).max_position_embeddings = 4096  # longer prompts are refused

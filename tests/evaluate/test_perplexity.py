@@ -17,8 +17,8 @@ from farsight.inputs.checkpoints import LoadedModel, load
 from farsight.inputs.named_models import EMBEDDED
 from farsight.inputs.named_models import load as load_embedded
 from farsight.inputs.prompts import prompt_inputs, video_inputs
-from farsight.scenes import checkpoint_path
-from farsight.scenes.video.videos import render_video, sample_video
+from farsight_scenes import checkpoint_path
+from farsight_scenes.video.videos import render_video, sample_video
 
 PROMPT = "Please describe this image in detail."
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -13,17 +13,17 @@ from tiny_video_checkpoint import save_tiny_video_model
 
 from farsight import FarSight, InputError, Plain
 from farsight.evaluate.local import LocalEngine, answer
+from farsight.evaluate.named_tasks import TaskOptions, make_task
 from farsight.evaluate.page import differences_table, figures_table, run_page
 from farsight.evaluate.plan import Plan
 from farsight.evaluate.run import run
 from farsight.evaluate.run_folder import opened
 from farsight.evaluate.scores import score_run
-from farsight.evaluate.task_names import TaskOptions, make_task
 from farsight.evaluate.tasks import Task
 from farsight.images import open_frames
 from farsight.inputs.checkpoints import LoadedModel, load
-from farsight.scenes.draw import draw_videos
-from farsight.scenes.video.videos import sample_video
+from farsight_scenes.draw import draw_videos
+from farsight_scenes.video.videos import sample_video
 
 PARTS = ["free", "counted", "pope_random", "pope_popular", "pope_adversarial", "order", "count", "event"]
 

@@ -17,7 +17,7 @@ from farsight.evaluate.engine import Failure
 from farsight.evaluate.vllm_worker import Worker, _dtype, _generation_config, _told, prompt_tokens
 from farsight.inputs.checkpoints import load
 from farsight.inputs.prompts import processed
-from farsight.scenes import checkpoint_path
+from farsight_scenes import checkpoint_path
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from transformers import AutoModelForImageTextToText
 
 from farsight.errors import InputError
 from farsight.inputs.frames_processor import FramesProcessor, has_frames_processor
-from farsight.scenes.video.videos import render_video, sample_video
+from farsight_scenes.video.videos import render_video, sample_video
 
 FRAMES = [render_video(sample_video("test", index), 64) for index in range(2)]
 

@@ -20,7 +20,7 @@ from farsight import FarSight
 from farsight.cli import app
 from farsight.errors import InputError, SettingError, UnsupportedModelError
 from farsight.lmms_eval.model import FarSightChat
-from farsight.scenes import checkpoint_path
+from farsight_scenes import checkpoint_path
 
 TASKS = Path(__file__).parents[2] / "examples" / "lmms_eval"
 METHODS = {

@@ -19,7 +19,7 @@ from farsight import SettingError, UnsupportedModelError
 from farsight.inputs.checkpoints import load
 from farsight.inputs.prompts import prompt_inputs
 from farsight.methods.opera import OPERA
-from farsight.scenes import checkpoint_path
+from farsight_scenes import checkpoint_path
 
 BUILDERS = [models.llava, models.qwen2_vl, models.llama, models.mistral, models.gemma2, models.gemma3]
 SPECIAL = [5, 6, 7, 8]  # image tokens and their brackets: the reference could not encode a text that has new ones

@@ -11,11 +11,11 @@ from PIL import Image
 from safetensors import safe_open
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from farsight.scenes import checkpoint_path, mentions, sample_scene
-from farsight.scenes.language import counted_prompt
-from farsight.scenes.measure import PROMPT, caption_report, measure
-from farsight.scenes.render import render
-from farsight.scenes.speaker import Speaker
+from farsight_scenes import checkpoint_path, mentions, sample_scene
+from farsight_scenes.language import counted_prompt
+from farsight_scenes.measure import PROMPT, caption_report, measure
+from farsight_scenes.render import render
+from farsight_scenes.speaker import Speaker
 
 SCENES = [sample_scene("test", index) for index in range(24)]
 
@@ -45,7 +45,7 @@ def test_the_weights_have_the_names_of_published_checkpoints() -> None:
 
 
 def test_importing_the_package_does_not_import_the_training_code() -> None:
-    code = "import sys, farsight.scenes; sys.exit('torch' in sys.modules or 'farsight.scenes.train' in sys.modules)"
+    code = "import sys, farsight_scenes; sys.exit('torch' in sys.modules or 'farsight_scenes.train' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": ":".join(sys.path)})
 
 

@@ -12,12 +12,12 @@ from PIL import Image
 
 from farsight.errors import InputError
 from farsight.metrics.vocabulary import read_vocabulary
-from farsight.scenes import CATEGORIES, mentions, sample_scene, vocabulary_path
-from farsight.scenes import draw as drawing
-from farsight.scenes.draw import draw
-from farsight.scenes.language import write_caption
-from farsight.scenes.pope import KINDS, write_questions
-from farsight.scenes.world import PLACES
+from farsight_scenes import CATEGORIES, mentions, sample_scene, vocabulary_path
+from farsight_scenes import draw as drawing
+from farsight_scenes.draw import draw
+from farsight_scenes.language import write_caption
+from farsight_scenes.pope import KINDS, write_questions
+from farsight_scenes.world import PLACES
 
 SCENES = [sample_scene("test", index) for index in range(60)]
 
@@ -81,7 +81,7 @@ def test_numbers_without_meaning_are_refused(count: int, start: int, side: int, 
 
 
 def test_it_runs_as_a_module(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "farsight.scenes.draw", "--count", "1", "--side", "32", "--out", str(tmp_path)]
+    command = [sys.executable, "-m", "farsight_scenes.draw", "--count", "1", "--side", "32", "--out", str(tmp_path)]
     subprocess.run(command, check=True, env={"PYTHONPATH": ":".join(sys.path)})
     again = subprocess.run(command, capture_output=True, text=True, env={"PYTHONPATH": ":".join(sys.path)})
     assert again.returncode == 1

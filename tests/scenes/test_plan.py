@@ -13,10 +13,10 @@ import torch
 from safetensors.torch import save_file
 
 from farsight.errors import InputError
-from farsight.scenes.plan import default_plan_path, make_plan
-from farsight.scenes.progress import FILE, LOCK, held, position
-from farsight.scenes.train import train
-from farsight.scenes.video.plan import make_video_plan, video_plan_path
+from farsight_scenes.plan import default_plan_path, make_plan
+from farsight_scenes.progress import FILE, LOCK, held, position
+from farsight_scenes.train import train
+from farsight_scenes.video.plan import make_video_plan, video_plan_path
 
 NUMBERS = (None, "x", "", True, [], {}, [1], {"a": 1}, float("nan"), float("inf"), -1, 10**30, -(10**30))
 WRONG: dict[str, tuple[Any, ...]] = {

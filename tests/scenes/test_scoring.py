@@ -4,9 +4,9 @@ import random
 
 import pytest
 
-from farsight.scenes import sample_scene
-from farsight.scenes.scoring import score_captions, score_presence, score_snowball, wrong_by_rank
-from farsight.scenes.world import CATEGORIES, PLACES, Scene
+from farsight_scenes import sample_scene
+from farsight_scenes.scoring import score_captions, score_presence, score_snowball, wrong_by_rank
+from farsight_scenes.world import CATEGORIES, PLACES, Scene
 
 SCENE = sample_scene("test", 4)
 THERE = SCENE.objects

@@ -3,9 +3,9 @@
 import torch
 from transformers import LlavaForConditionalGeneration
 
-from farsight.scenes.network import build_model, build_tokenizer
-from farsight.scenes.plan import Sizes
-from farsight.scenes.sinks import VALUE_WEIGHT, first_values, sink_loss
+from farsight_scenes.network import build_model, build_tokenizer
+from farsight_scenes.plan import Sizes
+from farsight_scenes.sinks import VALUE_WEIGHT, first_values, sink_loss
 
 SIZES = Sizes(
     vision_width=16,

@@ -13,13 +13,13 @@ from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from farsight.errors import InputError
-from farsight.scenes import progress
-from farsight.scenes import train as training
-from farsight.scenes.plan import Plan, Sizes, Stage, default_plan_path, differences, read_plan
-from farsight.scenes.progress import Position, rate_at, rows_of
-from farsight.scenes.train import train
-from farsight.scenes.views import Views, _block
-from farsight.scenes.world import Split
+from farsight_scenes import progress
+from farsight_scenes import train as training
+from farsight_scenes.plan import Plan, Sizes, Stage, default_plan_path, differences, read_plan
+from farsight_scenes.progress import Position, rate_at, rows_of
+from farsight_scenes.train import train
+from farsight_scenes.views import Views, _block
+from farsight_scenes.world import Split
 
 SMALL = Plan(
     scenes=16,
@@ -161,7 +161,7 @@ def test_a_wrong_plan_is_refused_in_one_line(change: tuple[str, str], complaint:
 
 
 def test_a_missing_plan_is_one_line_without_a_traceback(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "farsight.scenes.train", "--config", "none.toml", "--out", str(tmp_path)]
+    command = [sys.executable, "-m", "farsight_scenes.train", "--config", "none.toml", "--out", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, env={"PYTHONPATH": ":".join(sys.path)})
     assert done.returncode == 1
     said = done.stderr.splitlines()[-1]  # libraries may log before

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from farsight.scenes import CATEGORIES, SPLITS, mentions, sample_scene
-from farsight.scenes.language import (
+from farsight_scenes import CATEGORIES, SPLITS, mentions, sample_scene
+from farsight_scenes.language import (
     balanced_presence,
     counted_prompt,
     write_brief,
@@ -17,12 +17,12 @@ from farsight.scenes.language import (
     write_exchanges,
     write_list,
 )
-from farsight.scenes.lessons import LESSONS, WITHOUT_PICTURE, write_lesson
-from farsight.scenes.pen import Pen
-from farsight.scenes.pictograms import DRAWINGS
-from farsight.scenes.render import MODEL_SIDE, render, render_for_model
-from farsight.scenes.views import GRID, describe_patches
-from farsight.scenes.world import COLOURS, COMPANIES, PLACES
+from farsight_scenes.lessons import LESSONS, WITHOUT_PICTURE, write_lesson
+from farsight_scenes.pen import Pen
+from farsight_scenes.pictograms import DRAWINGS
+from farsight_scenes.render import MODEL_SIDE, render, render_for_model
+from farsight_scenes.views import GRID, describe_patches
+from farsight_scenes.world import COLOURS, COMPANIES, PLACES
 
 SCENES = [sample_scene("test", index) for index in range(150)]
 

@@ -33,8 +33,8 @@ def untouched() -> Any:
     from vllm import LLM
     from vllm.model_executor.layers.attention import Attention
 
-    from farsight.scenes import checkpoint_path
     from farsight.vllm_plugin import register
+    from farsight_scenes import checkpoint_path
 
     os.environ["VLLM_PLUGINS"] = "lora_filesystem_resolver"
     engine = LLM(model=str(checkpoint_path()), **SMALL)
@@ -52,7 +52,7 @@ def start(untouched: Any) -> Iterator[Callable[..., Any]]:
     """
     from vllm import LLM
 
-    from farsight.scenes import checkpoint_path
+    from farsight_scenes import checkpoint_path
 
     engines = []
 

@@ -12,8 +12,8 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from farsight import FarSight, Plain
 from farsight.method import Method
-from farsight.scenes import checkpoint_path, sample_scene
-from farsight.scenes.render import render
+from farsight_scenes import checkpoint_path, sample_scene
+from farsight_scenes.render import render
 
 LENGTH = 48
 PROMPT = "Describe this image in detail."

@@ -22,7 +22,7 @@ from farsight.evaluate.engine import Answer, Failure, Request
 from farsight.evaluate.local import LocalEngine
 from farsight.evaluate.vllm_engine import VllmEngine
 from farsight.inputs.checkpoints import load
-from farsight.scenes import checkpoint_path
+from farsight_scenes import checkpoint_path
 
 PER_HEAD = {"slopes": "alibi", "strength": [[0.5, 1, 2, 3, 4, 5], [5, 4, 3, 2, 1, 0], [1] * 6, [0, 0, 9, 9, 0, 0]]}
 PROMPTS = (reference.PROMPT, "Is there a tree in the image? Please answer yes or no.")

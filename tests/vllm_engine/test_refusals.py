@@ -21,9 +21,9 @@ from vllm.v1.attention.backends.flex_attention import FlexAttentionBackend
 from vllm_engine.conftest import SMALL
 
 from farsight.errors import SettingError, UnsupportedModelError
-from farsight.scenes import checkpoint_path
 from farsight.vllm_plugin import Sinks, register
 from farsight.vllm_plugin.engine import check_loaded, check_model
+from farsight_scenes import checkpoint_path
 
 FARSIGHT = {"farsight": {}}
 SIZES = {

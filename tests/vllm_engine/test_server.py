@@ -20,7 +20,7 @@ from openai import OpenAI
 from transformers import AutoTokenizer
 from vllm_engine import reference
 
-from farsight.scenes import checkpoint_path
+from farsight_scenes import checkpoint_path
 
 SETTINGS = {"sigma": 0.02, "strength": 8.0}
 PICTURES, TOGETHER, TOKENS = 4, 32, 24

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from without_scenes import without_scenes as without_scenes
 
 pytest.importorskip("gradio", reason="make test-web installs it")
 
@@ -28,3 +29,25 @@ def test_a_visitor_who_chooses_before_the_page_has_begun_keeps_the_choice(tmp_pa
         tab.arrive(visitor)  # type: ignore[arg-type]
     assert sessions.of("fast").shown is gallery()[4]
     assert sessions.of("slow").shown is gallery()[0]
+
+
+@pytest.mark.usefixtures("without_scenes")
+def test_without_drawn_scenes_the_page_waits_for_a_picture(tmp_path: Path) -> None:
+    from farsight.web.app import Page
+    from farsight.web.describe_tab import DescribeTab
+    from farsight.web.gallery import gallery
+    from farsight.web.limits import Limits
+    from farsight.web.models import Models
+    from farsight.web.sessions import Sessions
+    from farsight.web.uploads import UploadFolder
+
+    gallery.cache_clear()
+    limits, sessions = Limits(), Sessions(5, 100)
+    models, uploads = Models(name=str(tmp_path)), UploadFolder(tmp_path, limits)
+    page = Page(models=models, uploads=uploads, runs={}, limits=limits).blocks()
+    [chosen] = [block for block in page.blocks.values() if getattr(block, "elem_id", None) == "chosen"]
+    assert "No picture yet" in chosen.value
+    tab = DescribeTab(models=models, sessions=sessions, uploads=uploads, limits=limits)
+    told = tab.arrive(SimpleNamespace(session_hash="visitor"))[2]  # type: ignore[arg-type]
+    assert "Ready to describe" in told
+    gallery.cache_clear()

@@ -22,14 +22,37 @@ from farsight.cli.methods import methods
 from farsight.cli.options import check_no_setting
 from farsight.cli.pope import pope, pope_questions
 from farsight.cli.quiet import quiet
-from farsight.cli.scenes import scenes, train
 from farsight.cli.serve import serve
 from farsight.cli.terminal import abandon, note, prepare, say
 from farsight.cli.web import web
+from farsight.entries import Registry
 from farsight.errors import FarSightError
 
+MORE: Registry[typer.Typer] = Registry(
+    kind=typer.Typer,
+    noun="command",
+    group="farsight.commands",
+    own={"scenes": "farsight_scenes.commands:scenes", "train": "farsight_scenes.commands:training"},
+)
+"""Commands of the packages beside this one, which are imported when they are called or listed."""
 
-class _OneLineErrors(TyperGroup):
+
+class _Commands(TyperGroup):
+    """The commands of this package and of those beside it."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*super().list_commands(ctx), *MORE.found()]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        known = super().get_command(ctx, cmd_name)
+        if known is not None or (more := MORE.find(cmd_name)) is None:
+            return known
+        command = typer.main.get_command(more)
+        command.name = cmd_name
+        return command
+
+
+class _OneLineErrors(_Commands):
     """Whatever the user got wrong becomes ``error: ...`` on stderr and exit code 2."""
 
     def main(self, args: Sequence[str] | None = None, standalone_mode: bool = True, **extra: Any) -> Any:  # type: ignore[override]
@@ -91,9 +114,6 @@ app.command("pope-questions")(pope_questions)
 app.command()(amber)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(serve)
 app.command()(web)
-
-app.add_typer(scenes, name="scenes")
-app.command()(train)
 
 
 def _print_version(wanted: bool) -> None:

@@ -139,10 +139,11 @@ class VllmChoice(LocalChoice):
     ) -> None:
         """Look at what the engine is to do; see `LocalChoice.check`."""
         from farsight.evaluate import vllm_engine
+        from farsight.evaluate.named_tasks import find_task
         from farsight.evaluate.vllm_worker import NO_VIDEOS
         from farsight.methods.in_vllm import additional_config
 
-        if task.startswith("videos:"):
+        if find_task(task).medium == "video":
             raise SettingError(NO_VIDEOS)
         for method in methods.values():
             additional_config(method)

@@ -117,10 +117,10 @@ def evaluate(
     with quiet():
         from farsight.cli.truth import vocabulary_file
         from farsight.evaluate.fingerprints import weights_fingerprint
+        from farsight.evaluate.named_tasks import TaskOptions, choose_task, make_task
         from farsight.evaluate.plan import Plan
         from farsight.evaluate.run_folder import PICTURES, claimed
         from farsight.evaluate.scores import score_run
-        from farsight.evaluate.task_names import TaskOptions, choose_task, make_task
         from farsight.inputs.named_models import source_of
         from farsight.methods.grammar import parse_methods, read_methods
 

@@ -6,12 +6,13 @@ scenes are drawn into a folder in the formats of the field and then read as any 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from farsight.errors import InputError
+from farsight.files import short_names
 from farsight.images import find_images, row_of
 from farsight.metrics.captions import IMAGE_KEYS, Objects, read_objects
 from farsight.metrics.pope.files import read_questions
@@ -148,6 +149,15 @@ def question_items(
             truth=one._asdict(),
         )
         for one in asked
+    ]
+
+
+def question_file_items(images: Path, files: Sequence[Path], limit: int | None) -> list[Item]:
+    """Ask the questions of several files, each a part of its own, whatever folder it is in."""
+    return [
+        item
+        for part, file in zip(short_names(files), files, strict=True)
+        for item in question_items(images, file, part=part, limit=limit)
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -10,10 +10,25 @@ from typing import TYPE_CHECKING, Literal
 from farsight.entries import Registry
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from farsight.inputs.checkpoints import LoadedModel
 
 EMBEDDED = "embedded"
 Medium = Literal["picture", "video", "text"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """A picture, or the frames of a video, to try a model with, and the objects that are in it."""
+
+    name: str
+    seen: Image.Image | list[Image.Image]
+    objects: frozenset[str]
+
+
+def _no_examples() -> Sequence[Example]:
+    return ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,11 +45,14 @@ class NamedModel:
         What it is asked if nothing else is said.
     vocabulary
         File of the words that name objects in what it says; None for COCO's.
+    examples
+        Makes some pictures to begin with, whose objects are words of its vocabulary.
     """
 
     folders: Mapping[Medium, Callable[[], Path]]
     prompt: str = "Please describe this image in detail."
     vocabulary: Path | None = None
+    examples: Callable[[], Sequence[Example]] = _no_examples
 
     def folder(self, *, videos: bool = False) -> Path:
         """Give the folder of the checkpoint that takes videos, if one does and ``videos`` are meant; else the first."""
@@ -46,7 +64,7 @@ MODELS: Registry[NamedModel] = Registry(
     kind=NamedModel,
     noun="model",
     group="farsight.models",
-    own={EMBEDDED: "farsight.scenes.embedded:MODEL"},
+    own={EMBEDDED: "farsight_scenes.embedded:MODEL"},
 )
 
 

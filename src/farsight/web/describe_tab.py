@@ -75,7 +75,7 @@ class DescribeTab:
         """Begin with the first drawn scene, so that there is something to describe, unless a visitor was faster."""
         if self.sessions.of(request.session_hash).shown is not None:
             return gr.skip(), gr.skip(), gr.skip()
-        return self._take(request, 0)
+        return self._take(request, 0) if gallery() else (gr.skip(), gr.skip(), status(READY))
 
     def take(self, request: gr.Request, event: gr.EventData) -> tuple[Any, Any, str]:
         """Take a drawn scene."""
@@ -169,8 +169,9 @@ def describe_tab(does: DescribeTab, *, private: dict[str, Any]) -> list[gr.HTML]
                 file_types=[*PICTURES, *VIDEOS], height=120, elem_id="drop",
             )  # fmt: skip
             scenes = gr.HTML(gallery_html(0), js_on_load=text_of("gallery.js"), elem_id="gallery")
-            gr.HTML(f'<p class="quiet">{FIRST}</p>', js_on_load=None)
-            chosen = gr.HTML(chosen_html(gallery()[0]), js_on_load=None, elem_id="chosen")
+            first = next(iter(gallery()), None)
+            gr.HTML(f'<p class="quiet">{FIRST}</p>', visible=first is not None, js_on_load=None)
+            chosen = gr.HTML(chosen_html(first), js_on_load=None, elem_id="chosen")
             gr.HTML("<h2>Methods</h2>", js_on_load=None)
             with gr.Row():
                 left = gr.Dropdown(list(METHOD_NAMES), value="plain", label="Left", min_width=120, elem_id="left")

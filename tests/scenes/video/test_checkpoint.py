@@ -6,9 +6,9 @@ from PIL import Image
 from transformers import LlavaNextVideoForConditionalGeneration
 
 from farsight.inputs.frames_processor import FramesProcessor
-from farsight.scenes import mentions, video_checkpoint_path
-from farsight.scenes.video.language import DESCRIBE_VIDEO
-from farsight.scenes.video.videos import render_video, sample_video
+from farsight_scenes import mentions, video_checkpoint_path
+from farsight_scenes.video.language import DESCRIBE_VIDEO
+from farsight_scenes.video.videos import render_video, sample_video
 
 VIDEOS = [sample_video("test", index) for index in range(16)]
 

@@ -5,9 +5,9 @@ from collections import Counter
 
 import pytest
 
-from farsight.scenes import mentions
-from farsight.scenes.pope import KINDS, PAIRS
-from farsight.scenes.video.language import (
+from farsight_scenes import mentions
+from farsight_scenes.pope import KINDS, PAIRS
+from farsight_scenes.video.language import (
     DESCRIBE_VIDEO,
     counted_video_prompt,
     presence_questions,
@@ -17,9 +17,9 @@ from farsight.scenes.video.language import (
     write_presence_exchanges,
     write_video_list,
 )
-from farsight.scenes.video.lessons import VIDEO_LESSONS, write_video_lesson
-from farsight.scenes.video.videos import Video, sample_video, write_video_questions
-from farsight.scenes.world import COMPANIES, PLACES
+from farsight_scenes.video.lessons import VIDEO_LESSONS, write_video_lesson
+from farsight_scenes.video.videos import Video, sample_video, write_video_questions
+from farsight_scenes.world import COMPANIES, PLACES
 
 VIDEOS = [sample_video("train", index) for index in range(200)]
 

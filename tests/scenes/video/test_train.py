@@ -21,13 +21,13 @@ from transformers import (
 from farsight.errors import InputError
 from farsight.files import read_toml
 from farsight.inputs.frames_processor import FramesProcessor
-from farsight.scenes import progress
-from farsight.scenes.conversation import tokenize
-from farsight.scenes.plan import default_plan_path, differences
-from farsight.scenes.video import train as video_train
-from farsight.scenes.video.lessons import VIDEO_LESSONS, write_video_lesson
-from farsight.scenes.video.network import VIDEO_TOKEN, WORDS, build_video_model, build_video_tokenizer
-from farsight.scenes.video.plan import (
+from farsight_scenes import progress
+from farsight_scenes.conversation import tokenize
+from farsight_scenes.plan import default_plan_path, differences
+from farsight_scenes.video import train as video_train
+from farsight_scenes.video.lessons import VIDEO_LESSONS, write_video_lesson
+from farsight_scenes.video.network import VIDEO_TOKEN, WORDS, build_video_model, build_video_tokenizer
+from farsight_scenes.video.plan import (
     Start,
     VideoPlan,
     VideoStage,
@@ -35,9 +35,9 @@ from farsight.scenes.video.plan import (
     read_video_plan,
     video_plan_path,
 )
-from farsight.scenes.video.train import EVENTS, draw_block, train_video, video_loss, video_tokens
-from farsight.scenes.video.videos import sample_video
-from farsight.scenes.world import Split
+from farsight_scenes.video.train import EVENTS, draw_block, train_video, video_loss, video_tokens
+from farsight_scenes.video.videos import sample_video
+from farsight_scenes.world import Split
 
 
 class PowerCutError(Exception):

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from farsight.scenes import mentions
-from farsight.scenes.draw import draw_videos
-from farsight.scenes.video.videos import FRAMES, render_video, sample_video, write_video_caption, write_video_questions
+from farsight_scenes import mentions
+from farsight_scenes.draw import draw_videos
+from farsight_scenes.video.videos import FRAMES, render_video, sample_video, write_video_caption, write_video_questions
 
 VIDEOS = [sample_video("test", index) for index in range(80)]
 

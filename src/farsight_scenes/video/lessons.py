@@ -39,7 +39,7 @@ def write_video_lesson(
         Chooses order and wording.
     false_share, snowball
         Share of the free and counted captions with an object that is not there, and how much it draws after it; see
-        `farsight.scenes.video.language.write_free_caption`.
+        `farsight_scenes.video.language.write_free_caption`.
     """
     if lesson == "presence":
         return write_presence_exchanges(video, dice)

@@ -68,7 +68,7 @@ def describe_patches(scene: Scene, owner: np.ndarray) -> np.ndarray:
     scene
         The scene.
     owner
-        Map from `farsight.scenes.render.render_for_model`.
+        Map from `farsight_scenes.render.render_for_model`.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Write pictures with their truth: ``python -m farsight.scenes.draw --split test --count 100 --out DIR``.
+"""Write pictures with their truth: ``python -m farsight_scenes.draw --split test --count 100 --out DIR``.
 
 With ``--videos`` it writes short videos instead, a folder of frames each.
 """

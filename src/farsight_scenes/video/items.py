@@ -10,7 +10,8 @@ from farsight.evaluate.tasks import QUESTION_TOKENS, Item, Kind
 from farsight.metrics.pope.files import read_questions
 from farsight.metrics.pope.questions import KINDS
 from farsight.metrics.records import Reader, Row
-from farsight.scenes.video.language import DESCRIBE_VIDEO
+
+from .language import DESCRIBE_VIDEO
 
 FILES = ("objects.jsonl", "questions.jsonl", *(f"pope_{kind}.jsonl" for kind in KINDS))
 """What a folder of videos has beside the frames; a run is held to them."""
@@ -21,7 +22,7 @@ WHAT_HAPPENS = ("order", "count", "event")
 def video_items(
     folder: Path, *, prompt: str | None = None, max_new_tokens: int, question_count: int | None = None
 ) -> list[Item]:
-    """Ask everything about the videos that `farsight.scenes.draw.draw_videos` wrote.
+    """Ask everything about the videos that `farsight_scenes.draw.draw_videos` wrote.
 
     Parameters
     ----------

@@ -55,7 +55,7 @@ def write_lesson(
         Chooses order and wording.
     false_share, snowball
         Share of the captions with an object that is not there, and how much it draws after it; see
-        `farsight.scenes.language.write_caption`.
+        `farsight_scenes.language.write_caption`.
     """
     if lesson == "questions":
         return write_exchanges(scene, dice)

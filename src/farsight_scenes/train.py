@@ -1,4 +1,4 @@
-"""Train a model of the small world from nothing: ``python -m farsight.scenes.train --config FILE --out DIR``.
+"""Train a model of the small world from nothing: ``python -m farsight_scenes.train --config FILE --out DIR``.
 
 The tower learns what each patch shows; the projector learns to say it in the language model's own word embeddings;
 the language model learns to read lists and answers off the visual tokens, and then to describe. Steps count, not

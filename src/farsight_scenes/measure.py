@@ -1,4 +1,4 @@
-"""How well a checkpoint describes the world: ``python -m farsight.scenes.measure --split test --count 500``.
+"""How well a checkpoint describes the world: ``python -m farsight_scenes.measure --split test --count 500``.
 
 Free and counted captions, yes/no questions as in POPE, and the control that tells whether the model looks at all:
 the same with the pictures exchanged.

@@ -9,8 +9,17 @@ import typer
 
 from farsight.cli.terminal import say
 from farsight.errors import SettingError
+from farsight.files import read_toml
 
-scenes = typer.Typer(help="The small drawn world that the embedded model lives in.", no_args_is_help=True)
+from .world import Split
+
+scenes = typer.Typer(no_args_is_help=True, add_completion=False)
+training = typer.Typer(add_completion=False)
+
+
+@scenes.callback()
+def world() -> None:
+    """Draw the small world that the embedded model lives in."""
 
 
 @scenes.command()
@@ -28,8 +37,7 @@ def draw(
 
     Example: farsight scenes draw --split test --count 100 --out scenes
     """
-    from farsight.scenes import draw as drawing
-    from farsight.scenes.world import Split
+    from . import draw as drawing
 
     if split not in get_args(Split):
         raise SettingError(f"unknown split '{split}'; there are {', '.join(get_args(Split))}")
@@ -38,6 +46,7 @@ def draw(
     say(f"drew {count} {'videos' if videos else 'pictures'} of the split {split} in {out}")
 
 
+@training.command()
 def train(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the training. The same command goes on with it.")],
     config: Annotated[
@@ -48,13 +57,12 @@ def train(
 
     Examples: farsight train --out training
 
-    farsight train --config src/farsight/scenes/video/video.toml --out training-video
+    farsight train --config src/farsight_scenes/video/video.toml --out training-video
     """
-    from farsight.files import read_toml
-    from farsight.scenes.plan import default_plan_path, make_plan
-    from farsight.scenes.train import train as train_image
-    from farsight.scenes.video.plan import is_video_plan, make_video_plan
-    from farsight.scenes.video.train import train_video
+    from .plan import default_plan_path, make_plan
+    from .train import train as train_image
+    from .video.plan import is_video_plan, make_video_plan
+    from .video.train import train_video
 
     path = config or default_plan_path()
     data = read_toml(path)

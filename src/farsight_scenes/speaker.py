@@ -14,7 +14,7 @@ from .render import render
 from .world import Scene
 
 SIDE = 384
-"""Side of the pictures that are shown, as `farsight.scenes.draw` writes them."""
+"""Side of the pictures that are shown, as `farsight_scenes.draw` writes them."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -63,7 +63,7 @@ class Stage:
         For stages of the language model: what it learns, with weights.
     sinks
         For stages of the language model: share of the attention that is pulled to the first token, from the second
-        layer on; see `farsight.scenes.sinks`. 0 leaves attention alone.
+        layer on; see `farsight_scenes.sinks`. 0 leaves attention alone.
     decay
         For stages of the language model: weight decay of queries and keys. Everything else has 0.01.
     false_share
@@ -111,7 +111,7 @@ class Stage:
 
 
 class Schedule(Protocol):
-    """What `farsight.scenes.progress` needs of a plan: a frozen dataclass with stages of steps."""
+    """What `farsight_scenes.progress` needs of a plan: a frozen dataclass with stages of steps."""
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
