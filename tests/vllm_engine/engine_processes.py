@@ -24,6 +24,12 @@ def below(ancestor: int) -> list[int]:
     return found[1:]
 
 
+def ranks(ancestor: int) -> list[int]:
+    """Process ids of vLLM's own workers below a process."""
+    running = _running()
+    return [pid for pid in below(ancestor) if pid in running and b"VLLM::Worker" in running[pid][1]]
+
+
 def gone(pids: list[int], seconds: float = 60) -> bool:
     """Wait for processes to end."""
     until = time.monotonic() + seconds

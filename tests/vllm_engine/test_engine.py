@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from vllm_engine import reference
-from vllm_engine.engine_processes import below, engines, gone
+from vllm_engine.engine_processes import below, engines, gone, ranks
 
 from farsight import FarSight, Plain
 from farsight.errors import InputError, SettingError
@@ -78,14 +78,14 @@ def test_two_processes_of_tensor_parallelism_answer_as_the_local_engine(
     answers = engine.answers([*requests, request(10, method, pictures, PROMPTS[0], 8)])
     found = dict(islice(answers, len(requests)))
     [process] = engines(os.getpid())
-    ranks = below(process)
-    assert len(ranks) == 2
+    started = below(process)
+    assert len(ranks(process)) == 2
     os.kill(process, signal.SIGKILL)
     with pytest.raises(
         InputError, match=r"died while it answered 3 prompts \(exit code -9\); what is answered is safe"
     ):
         next(answers)
-    assert gone([process, *ranks])
+    assert gone([process, *started])
 
     local = LocalEngine(load=partial(load, checkpoint, device="cpu"))
     expected = {

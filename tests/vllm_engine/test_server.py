@@ -36,8 +36,9 @@ def free_port() -> int:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenAI]:
     port = free_port()
+    method = f"farsight(horizon=infinite, {', '.join(f'{name}={value}' for name, value in SETTINGS.items())})"
     command = [sys.executable, "-m", "farsight", "serve", "embedded", "--engine", "vllm", "--port", str(port)]
-    command += [text for name, value in SETTINGS.items() for text in (f"--{name}", str(value))]
+    command += ["--method", method]
     command += ["--dtype", "float32", "--enforce-eager", "--max-model-len", "512", "--block-size", "32"]
     command += ["--max-num-seqs", "32", "--kv-cache-memory-bytes", str(2**26)]
     log = tmp_path_factory.mktemp("server") / "log"
