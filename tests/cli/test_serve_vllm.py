@@ -60,7 +60,7 @@ def farsight(settings: str) -> list[str]:
         (farsight("sigma=0"), "sigma must be a finite number > 0"),
         (farsight("slopes=steep"), "slopes must be"),
         (farsight("layers=x"), "layers must be"),
-        (farsight("rows=generated"), "is no constant per head, which is what vLLM can serve"),
+        (farsight("profile=none"), "is no constant per head, which is what vLLM can serve"),
         (["--method", "farsight"], "write farsight(horizon=infinite), or pass --engine transformers"),
         (["--method", "opera"], "does not run in vLLM, which takes greedy and farsight(horizon=infinite)"),
         (["--method", "farsight(horizon=infinite)+beam"], "does not run in vLLM"),

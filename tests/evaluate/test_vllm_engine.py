@@ -33,7 +33,7 @@ def test_greedy_decoding_is_vllm_without_the_plugin() -> None:
     [
         ("farsight", r"horizon=generation is no constant per head.*write farsight\(horizon=infinite\)"),
         ("farsight(horizon=64)", "horizon=64"),
-        ("farsight(horizon=infinite, rows=generated)", "rows='generated' is no constant per head.*leave rows out"),
+        ("farsight(horizon=infinite, rows=text)", "rows must be one of all, generated in vLLM, got 'text'"),
         ("farsight(horizon=infinite, profile=none)", "profile='none' is no constant per head"),
         ("farsight(horizon=infinite, score_scale=2)", "score_scale=2 is no constant per head"),
         ("constant", "method 'constant' does not run in vLLM"),

@@ -89,3 +89,42 @@ def continued(asked: Request, method: Method, length: int = LENGTH) -> tuple[int
             max_new_tokens=length,
         )
     return tuple(out[0, len(asked.ids) :].tolist())
+
+
+def generated(asked: Request, method: Method, length: int = LENGTH) -> tuple[tuple[int, ...], torch.Tensor]:
+    """The tokens of greedy decoding and their log-probabilities, step by step."""
+    return _decoded(asked, method, length)
+
+
+def forced(asked: Request, method: Method, following: tuple[int, ...]) -> torch.Tensor:
+    """Log-probabilities of given tokens where each is generated, step by step, ``(tokens,)``."""
+    return _decoded(asked, method, len(following), following)[1]
+
+
+def _decoded(
+    asked: Request, method: Method, length: int, following: tuple[int, ...] | None = None
+) -> tuple[tuple[int, ...], torch.Tensor]:
+    model, begins = _model(), len(asked.ids)
+
+    def only(ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        if following is None:
+            return scores
+        wanted = torch.full_like(scores, -torch.inf)
+        wanted[:, following[ids.shape[1] - begins]] = 0
+        return wanted
+
+    with torch.no_grad(), method(model):
+        made = model.generate(
+            input_ids=torch.tensor([asked.ids]),
+            attention_mask=torch.ones(1, begins, dtype=torch.long),
+            **asked.pixels,
+            do_sample=False,
+            max_new_tokens=length,
+            eos_token_id=[],
+            logits_processor=[only],
+            output_logits=True,
+            return_dict_in_generate=True,
+        )
+    tokens = made.sequences[0, begins:]
+    values = torch.cat(made.logits).log_softmax(-1).gather(1, tokens.unsqueeze(1)).squeeze(1)
+    return tuple(tokens.tolist()), values

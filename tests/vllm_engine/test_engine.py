@@ -24,7 +24,8 @@ from farsight.evaluate.vllm_engine import VllmEngine
 from farsight.inputs.checkpoints import load
 from farsight_scenes import checkpoint_path
 
-PER_HEAD = {"slopes": "alibi", "strength": [[0.5, 1, 2, 3, 4, 5], [5, 4, 3, 2, 1, 0], [1] * 6, [0, 0, 9, 9, 0, 0]]}
+STRENGTHS = [[0.5, 1, 2, 3, 4, 5], [5, 4, 3, 2, 1, 0], [1] * 6, [0, 0, 9, 9, 0, 0]]
+PER_HEAD = {"slopes": "alibi", "strength": [[8 * strength for strength in layer] for layer in STRENGTHS]}
 PROMPTS = (reference.PROMPT, "Is there a tree in the image? Please answer yes or no.")
 
 
@@ -64,7 +65,7 @@ def test_two_processes_of_tensor_parallelism_answer_as_the_local_engine(
     checkpoint: Path, pictures: list[Path], tmp_path: Path
 ) -> None:
     """With registers of each head's own, the checkpoint's own ends and a picture that cannot be read; then it dies."""
-    method = FarSight(horizon="infinite", **PER_HEAD)
+    method = FarSight(horizon="infinite", rows="generated", **PER_HEAD)
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no picture")
     requests = [

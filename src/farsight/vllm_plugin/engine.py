@@ -6,6 +6,7 @@ import functools
 import inspect
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,6 +14,15 @@ from torch import Tensor
 
 from farsight.errors import UnsupportedModelError
 
+from .generated_rows import (
+    BACKENDS,
+    check_generated,
+    generated,
+    no_beam_search,
+    on_generated_rows,
+    with_marked_blocks,
+    with_rows,
+)
 from .sinks import NAME, Sinks
 
 TESTED = ("0.32",)
@@ -42,11 +52,23 @@ def register() -> None:
     _wrap(EngineArgs, "create_engine_config", _checked_config)
     if not is_tested():
         return
+    from vllm.entrypoints.generate.beam_search.offline import BeamSearchOfflineMixin
+    from vllm.entrypoints.generate.beam_search.online import BeamSearchOnlineMixin
     from vllm.model_executor.layers.attention import Attention
+    from vllm.v1.engine.core import EngineCore
+    from vllm.v1.worker.gpu_model_runner import GPUModelRunner
     from vllm.v1.worker.worker_base import WorkerWrapperBase
 
     _wrap(Attention, "__init__", _built_with_sinks)
     _wrap(WorkerWrapperBase, "initialize_from_config", _checked_model)
+    _wrap(GPUModelRunner, "_build_attention_metadata", with_rows)
+    _wrap(EngineCore, "preprocess_add_request", with_marked_blocks)
+    _wrap(
+        BeamSearchOfflineMixin, "beam_search", partial(no_beam_search, config_of=lambda llm: llm.llm_engine.vllm_config)
+    )
+    _wrap(
+        BeamSearchOnlineMixin, "beam_search", partial(no_beam_search, config_of=lambda it: it.engine_client.vllm_config)
+    )
 
 
 def is_tested() -> bool:
@@ -94,6 +116,8 @@ def check_model(config: Any, sinks: Sinks) -> None:
             f"speculative decoding with '{method}' has a draft model, which is not tested with registers: "
             f"use {', '.join(_NO_DRAFT_MODEL)}, or none"
         )
+    if sinks.rows == "generated":
+        check_generated(config)
     sinks.logits(0, *_size(model))
 
 
@@ -131,8 +155,9 @@ def check_loaded(config: Any) -> None:
             f"{config.model_config.architecture} has no attention layer that could be given registers: leave "
             f"'{NAME}' out of additional_config"
         )
-    backends = sorted({layer.attn_backend.get_name() for layer in with_registers})
-    init_logger("vllm.farsight").info("FarSight: registers in %d layers (%s)", len(with_registers), ", ".join(backends))
+    backends = ", ".join(sorted({layer.attn_backend.get_name() for layer in with_registers}))
+    where = ", on generated rows" if generated(config.additional_config) else ""
+    init_logger("vllm.farsight").info("FarSight: registers in %d layers (%s)%s", len(with_registers), backends, where)
 
 
 def _checked_config(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -177,6 +202,9 @@ def _built_with_sinks(original: Callable[..., None]) -> Callable[..., None]:
         kept = logits.to(_SINKS_IN.get(self.attn_backend.get_name(), self.dtype))
         self.register_buffer("farsight_sinks", kept, persistent=False)
         _replace_sinks(self.impl, kept)
+        if sinks.rows == "generated":
+            _check_rows(self.attn_backend)
+            on_generated_rows(self.impl, kept, _replace_sinks)
 
     return __init__
 
@@ -217,6 +245,14 @@ def _check_backend(backend: Any, impl: Any = None) -> None:
         raise UnsupportedModelError(
             f"the attention backend {name} takes no sinks, which registers are in vLLM: choose one "
             "that does with --attention-backend, such as TRITON_ATTN"
+        )
+
+
+def _check_rows(backend: Any) -> None:
+    if backend.get_name() not in BACKENDS:
+        raise UnsupportedModelError(
+            f"the attention backend {backend.get_name()} is not known to read its sinks anew in each forward, which "
+            f"rows=generated needs: choose one of {', '.join(BACKENDS)} with --attention-backend"
         )
 
 

@@ -17,10 +17,11 @@ from farsight.setting_checks import as_tuples, check_by_head, check_chosen, chec
 NAME = "farsight"
 """The key of ``additional_config``, and the name of the plugin for ``VLLM_PLUGINS``."""
 
-_NO_REGISTERS = -1e4
+NO_REGISTERS = -1e4
 """A sink logit that takes nothing: finite, because not every kernel starts from an infinite one."""
-_SERVED_ALIKE = {"horizon": "infinite", "profile": "linear", "rows": "all", "score_scale": 1.0}
+_SERVED_ALIKE = {"horizon": "infinite", "profile": "linear", "score_scale": 1.0}
 """Settings of `farsight.FarSight` that are one constant per head with this value only."""
+_ROWS = ("all", "generated")
 
 Strength = float | tuple[float, ...] | tuple[tuple[float, ...], ...]
 
@@ -39,6 +40,8 @@ class Sinks:
         Factor on the register mass: a number, one per layer, or one per layer and head, all of the model's.
     layers, heads
         Which have registers, counted in the whole model; None for all.
+    rows
+        Which query rows own them: ``"all"``, or ``"generated"`` (from the last prompt token on).
 
     Raises
     ------
@@ -51,6 +54,7 @@ class Sinks:
     strength: Strength = 1.0
     layers: tuple[int, ...] | None = None
     heads: tuple[int, ...] | None = None
+    rows: str = "all"
 
     def __post_init__(self) -> None:
         for field in ("strength", "layers", "heads"):
@@ -60,6 +64,8 @@ class Sinks:
             raise SettingError(f"sigma must be at least {LEAST_SIGMA}, got {self.sigma!r}")
         if self.slopes not in (None, "alibi"):
             raise SettingError(f"slopes must be None or 'alibi', got {self.slopes!r}")
+        if self.rows not in _ROWS:
+            raise SettingError(f"rows must be one of {', '.join(_ROWS)} in vLLM, got {self.rows!r}")
         check_chosen("layers", self.layers)
         check_chosen("heads", self.heads)
         check_by_head("strength", self.strength)
@@ -119,4 +125,4 @@ class Sinks:
             mass[others] = -math.inf
         if self.layers is not None and layer not in self.layers:
             mass[:] = -math.inf
-        return mass.clamp(min=_NO_REGISTERS)
+        return mass.clamp(min=NO_REGISTERS)
