@@ -16,6 +16,7 @@ from typing import Any
 from PIL import Image
 
 from farsight.inputs.checkpoints import LoadedModel
+from farsight.method import Method
 
 
 @dataclass(kw_only=True)
@@ -23,6 +24,8 @@ class Serving:
     """A server that listens."""
 
     loaded: LoadedModel
+    method: Method
+    """That requests have unless they say otherwise"""
     worker: Any
     port: int
     forwards: list[float] = field(default_factory=list)

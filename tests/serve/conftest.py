@@ -39,22 +39,22 @@ def serve() -> Serve:
         server = uvicorn.Server(uvicorn.Config(application, log_level="critical", http="h11", ws="none"))
         listener = socket.create_server(("127.0.0.1", 0))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-        serving = Serving(loaded=loaded, worker=application.state.worker, port=listener.getsockname()[1])
+        port = listener.getsockname()[1]
+        serving = Serving(loaded=loaded, method=method, worker=application.state.worker, port=port)
 
         def called(*_: Any) -> None:
             serving.forwards.append(time.monotonic())
             time.sleep(slowly)
 
         hook = loaded.model.register_forward_pre_hook(called)
-        with method(loaded.model):
-            thread.start()
-            try:
-                yield serving
-            finally:
-                server.should_exit = server.force_exit = True
-                thread.join(30)
-                assert serving.worker.close(30)
-                hook.remove()
+        thread.start()
+        try:
+            yield serving
+        finally:
+            server.should_exit = server.force_exit = True
+            thread.join(30)
+            assert serving.worker.close(30)
+            hook.remove()
 
     return serve
 

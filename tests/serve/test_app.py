@@ -14,6 +14,8 @@ from farsight import FarSight
 from farsight.images import open_image
 from farsight.inputs.checkpoints import LoadedModel
 from farsight.inputs.prompts import prompt_inputs
+from farsight.method import Plain
+from farsight.methods import settings_of
 from farsight.methods.beam_search import BeamSearch
 from farsight.methods.opera import OPERA
 
@@ -144,12 +146,11 @@ def test_penalties_are_taken_from_the_logits_of_what_was_said(either: Serving) -
         add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt",
     )["input_ids"]  # fmt: skip
     new: list[int] = []
-    from farsight.method import active_method
-
-    assert active_method(loaded.model) is not None  # so every forward below would have registers as well
     for _ in range(12):
-        output = loaded.model.generate(torch.cat((prompt, torch.tensor([new], dtype=torch.long)), 1), max_new_tokens=1,
-                                       do_sample=False, output_logits=True, return_dict_in_generate=True)  # fmt: skip
+        ids = torch.cat((prompt, torch.tensor([new], dtype=torch.long)), 1)
+        with either.method(loaded.model):
+            output = loaded.model.generate(ids, max_new_tokens=1, do_sample=False, output_logits=True,
+                                           return_dict_in_generate=True)  # fmt: skip
         logits = output.logits[0][0]
         logits[70] += 0.25
         for token in set(new):
@@ -223,8 +224,47 @@ def test_a_search_answers_as_generate_does_and_refuses_what_it_cannot(
             [{"role": "user", "content": [{"type": "text", "text": "What?"}]}],
             add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt",
         )  # fmt: skip
-        tokens = free_llava.model.generate(**words, max_new_tokens=5)[0, words["input_ids"].shape[1] :]
+        with method(free_llava.model):
+            tokens = free_llava.model.generate(**words, max_new_tokens=5)[0, words["input_ids"].shape[1] :]
         assert text == free_llava.tokenizer.decode(tokens, skip_special_tokens=True)
+
+
+def test_a_repetition_penalty_is_the_one_of_generate(server: Serving) -> None:
+    loaded = server.loaded
+    words = loaded.processor.apply_chat_template(
+        [{"role": "user", "content": [{"type": "text", "text": "What?"}]}],
+        add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt",
+    )  # fmt: skip
+    length = words["input_ids"].shape[1]
+    for penalty in (1.0, 3.0):
+        with server.method(loaded.model):
+            tokens = loaded.model.generate(**words, max_new_tokens=12, repetition_penalty=penalty)[0, length:]
+        text = loaded.tokenizer.decode(tokens, skip_special_tokens=True)
+        assert said(server, max_tokens=12, extra_body={"repetition_penalty": penalty})[0] == text
+    assert said(server, max_tokens=12)[0] != text
+    with pytest.raises(openai.BadRequestError, match=r"repetition_penalty must be a number from 0.1 to 10"):
+        said(server, extra_body={"repetition_penalty": 0})
+
+
+def test_a_request_may_ask_for_the_model_as_it_is(serve: Serve, free_llava: LoadedModel) -> None:
+    with serve(free_llava, Plain()) as server:
+        plain = said(server, max_tokens=12)
+        assert said(server, max_tokens=12, extra_body={"method": "it"}) == plain
+    with serve(free_llava) as server:
+        usual = said(server, max_tokens=12)
+        assert said(server, max_tokens=12, extra_body={"method": "plain"}) == plain != usual
+        assert said(server, max_tokens=12, extra_body={"method": "it"}) == said(server, max_tokens=12) == usual
+        [listed] = client(server).models.list()
+        assert listed.methods == {"it": settings_of(server.method), "plain": {"name": "plain"}}
+        for other in ("farsight", "farsight(sigma=0.1)", "@method.yaml", "", 1, ["it"]):
+            with pytest.raises(openai.BadRequestError, match="method must be one of it, plain"):
+                said(server, extra_body={"method": other})
+
+
+def test_only_a_method_that_searches_refuses_streams(serve: Serve, free_llava: LoadedModel) -> None:
+    with serve(free_llava, FarSight() + BeamSearch()) as server:
+        plain = said(server, max_tokens=5, temperature=0, extra_body={"method": "plain"})
+        assert said(server, max_tokens=5, temperature=0, stream=True, extra_body={"method": "plain"}) == plain
 
 
 def test_a_model_that_ends_by_itself_says_stop(serve: Serve, free_llava: LoadedModel) -> None:

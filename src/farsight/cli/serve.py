@@ -126,16 +126,15 @@ def _serve_transformers(
             label = label_of(chosen)
             limits = Limits() if max_new_tokens is None else Limits(new_tokens=max_new_tokens)
             app = application(loaded, chosen, label, only_loopback=host in LOOPBACK, limits=limits)
-            with chosen(loaded.model):
-                where = f"[{host}]" if ":" in host else host
-                if host not in LOOPBACK:
-                    note(f"warning: whoever reaches {host} may use this server; it asks for no key")
-                say(f"{loaded.name} with {label} at http://{where}:{listener.getsockname()[1]}/v1")
-                try:
-                    uvicorn.Server(uvicorn.Config(app, **_HOW)).run(sockets=[listener])
-                finally:
-                    if not app.state.worker.close(_SECONDS_TO_END):
-                        os._exit(130)  # a forward pass cannot be interrupted, nor the method taken away from under it
+            where = f"[{host}]" if ":" in host else host
+            if host not in LOOPBACK:
+                note(f"warning: whoever reaches {host} may use this server; it asks for no key")
+            say(f"{loaded.name} with {label} at http://{where}:{listener.getsockname()[1]}/v1")
+            try:
+                uvicorn.Server(uvicorn.Config(app, **_HOW)).run(sockets=[listener])
+            finally:
+                if not app.state.worker.close(_SECONDS_TO_END):
+                    os._exit(130)  # a forward pass cannot be interrupted
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -84,9 +85,9 @@ class Completion:
         }
 
 
-def model_object(name: str, created: int) -> dict[str, Any]:
-    """A model as the list of models has it."""
-    return {"id": name, "object": "model", "created": created, "owned_by": "farsight"}
+def model_object(name: str, created: int, methods: Mapping[str, Any]) -> dict[str, Any]:
+    """A model as the list of models has it, with the settings of the methods that a request may name."""
+    return {"id": name, "object": "model", "created": created, "owned_by": "farsight", "methods": dict(methods)}
 
 
 def encoded(value: Any) -> bytes:

@@ -22,7 +22,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from farsight.errors import InputError
 from farsight.inputs.chat_templates import has_template
 from farsight.inputs.checkpoints import LoadedModel
-from farsight.method import Method, searches
+from farsight.method import Method, Plain
+from farsight.methods import settings_of
 from farsight.serve.answers import STREAM_END, ApiError, Completion, encoded, event, model_object
 from farsight.serve.body import Bodies, ClientLeftError
 from farsight.serve.limits import Limits
@@ -44,11 +45,11 @@ def application(
     Parameters
     ----------
     loaded
-        A model on which ``method`` is on for as long as the server runs.
+        The model.
     method
-        It.
+        What is on for a request, unless it asks for the model as it is (``"method": "plain"``).
     label
-        What ``/health`` calls it.
+        What ``/health`` and requests call it.
     only_loopback
         Answer only requests that name this machine as theirs, which a page of a browser that was sent elsewhere does
         not.
@@ -59,13 +60,20 @@ def application(
     ------
     InputError
         If the model has no chat template, so that it is not known how it is talked to.
+    UnsupportedModelError
+        If the method cannot be exact on this model.
     """
     if not has_template(loaded.processor):
         raise InputError(f"'{loaded.name}' has no chat template, which a chat needs; pass an instruction-tuned model")
+    with method(loaded.model):
+        pass
     limits = limits or Limits()
-    beams = getattr(loaded.model.generation_config, "num_beams", None) or 1
-    worker = Worker(loaded, served(loaded, searches=searches(method) or int(beams) > 1), limits)
-    listed = model_object(loaded.name, int(time.time()))
+    plain = Plain()
+    methods = {label: method} | ({} if method == plain else {plain.name: plain})
+    worker = Worker(loaded, methods, served(loaded, methods), limits)
+    listed = model_object(
+        loaded.name, int(time.time()), {label: settings_of(method) for label, method in methods.items()}
+    )
 
     async def models(_: Request) -> Response:
         return _json({"object": "list", "data": [listed]})

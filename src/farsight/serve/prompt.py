@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from PIL import Image
@@ -11,12 +12,14 @@ from farsight.images import MAX_PIXELS, decode_image
 from farsight.inputs.chat_templates import tokenized
 from farsight.inputs.checkpoints import LoadedModel
 from farsight.inputs.prompts import placeholders
+from farsight.method import Method, searches
 from farsight.serve.answers import ApiError
 from farsight.serve.request import ChatRequest, Message, Picture, Served
 
 
-def served(loaded: LoadedModel, *, searches: bool) -> Served:
-    """What requests have to know of a model."""
+def served(loaded: LoadedModel, methods: Mapping[str, Method]) -> Served:
+    """What requests have to know of a model, and of the methods that it is served with."""
+    beams = getattr(loaded.model.generation_config, "num_beams", None) or 1
     config = loaded.model.config.get_text_config(decoder=True)  # type: ignore[operator, union-attr]
     context = getattr(config, "max_position_embeddings", None)
     return Served(
@@ -25,7 +28,7 @@ def served(loaded: LoadedModel, *, searches: bool) -> Served:
         context=context if isinstance(context, int) and context > 0 else None,
         vocabulary=config.vocab_size,
         marks=placeholders(loaded.processor) if loaded.takes_images else (),
-        searches=searches,
+        methods={label: searches(method) or int(beams) > 1 for label, method in methods.items()},
     )
 
 

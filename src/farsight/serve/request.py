@@ -38,7 +38,8 @@ NOTHING: Mapping[str, tuple[Any, ...]] = {
 """Values that ask for nothing but an answer, of parameters that are not supported."""
 _READ = {
     "model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "temperature", "top_p",
-    "seed", "stop", "frequency_penalty", "presence_penalty", "logit_bias",
+    "seed", "stop", "frequency_penalty", "presence_penalty", "logit_bias", "method",
+    "repetition_penalty",
 }  # fmt: skip
 _SHOWN_LETTERS = 80
 
@@ -54,8 +55,9 @@ class Served:
     vocabulary: int
     marks: tuple[str, ...]
     """What stands for a picture in a prompt, and so cannot stand in a text"""
-    searches: bool
-    """Whether no token is final before the end"""
+    methods: Mapping[str, bool]
+    """Those that a request may name, the usual one first, and whether each searches, so that no token is final before
+    the end"""
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,8 @@ class ChatRequest:
     frequency_penalty: float
     presence_penalty: float
     logit_bias: Mapping[int, float]
+    repetition_penalty: float | None
+    method: str
 
 
 def parse(body: bytes, served: Served, limits: Limits) -> ChatRequest:
@@ -116,8 +120,10 @@ def parse(body: bytes, served: Served, limits: Limits) -> ChatRequest:
         frequency_penalty=_number(asked, "frequency_penalty", -2, 2) or 0.0,
         presence_penalty=_number(asked, "presence_penalty", -2, 2) or 0.0,
         logit_bias=_bias(asked.get("logit_bias"), served, limits),
+        repetition_penalty=_number(asked, "repetition_penalty", 0.1, 10),
+        method=_method(asked.get("method"), served),
     )
-    if served.searches:
+    if served.methods[request.method]:
         _check_search(request)
     return request
 
@@ -228,6 +234,15 @@ def _bias(value: Any, served: Served, limits: Limits) -> dict[int, float]:
             raise ApiError(400, f"logit_bias: {_shown(bias)} is no number from -100 to 100", "logit_bias")
         biases[int(key)] = float(bias)
     return biases
+
+
+def _method(value: Any, served: Served) -> str:
+    """Only what the operator has chosen, or the model as it is."""
+    if value is None:
+        return next(iter(served.methods))
+    if not isinstance(value, str) or value not in served.methods:
+        raise ApiError(400, f"method must be one of {', '.join(served.methods)}, not {_shown(value)}", "method")
+    return value
 
 
 def _check_search(request: ChatRequest) -> None:

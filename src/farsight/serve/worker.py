@@ -17,6 +17,7 @@ from farsight.cancelling import CancelledError, stops
 from farsight.errors import FarSightError
 from farsight.evaluate.engine import end_tokens
 from farsight.inputs.checkpoints import LoadedModel
+from farsight.method import Method
 from farsight.serve.adjusted_logits import AdjustedLogits
 from farsight.serve.answers import ApiError, Usage
 from farsight.serve.growing_text import GrowingText
@@ -72,15 +73,17 @@ class Worker:
     Parameters
     ----------
     loaded
-        The model, on which a method is on as long as the worker works.
+        The model.
+    methods
+        By label; the one that a request names is on while it is answered.
     served
-        What requests know of it.
+        What requests know of both.
     limits
         How long answers may be.
     """
 
-    def __init__(self, loaded: LoadedModel, served: Served, limits: Limits) -> None:
-        self.loaded, self.served, self.limits = loaded, served, limits
+    def __init__(self, loaded: LoadedModel, methods: Mapping[str, Method], served: Served, limits: Limits) -> None:
+        self.loaded, self.methods, self.served, self.limits = loaded, methods, served, limits
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._ending = Event()
         self._current: Job | None = None
@@ -134,10 +137,10 @@ class Worker:
         adjusted = AdjustedLogits(request.logit_bias, request.frequency_penalty, request.presence_penalty)
         followed = request.stream or bool(request.stop)
         torch.seed() if request.seed is None else torch.manual_seed(request.seed)
-        with stops(model, job.cancelled):
+        with self.methods[request.method](model), stops(model, job.cancelled):
             output = model.generate(
                 **inputs,
-                **_drawing(request),
+                **_choosing(request),
                 max_new_tokens=most,
                 num_return_sequences=1,
                 return_dict_in_generate=False,
@@ -157,8 +160,13 @@ class Worker:
         _tell(job, Ended(text=text.text, finish_reason="length" if cut else "stop", usage=usage))
 
 
-def _drawing(request: ChatRequest) -> Mapping[str, Any]:
+def _choosing(request: ChatRequest) -> dict[str, Any]:
     """How tokens are chosen; as the checkpoint has it where the request does not say."""
+    penalty = request.repetition_penalty
+    return _drawing(request) | ({} if penalty is None else {"repetition_penalty": penalty})
+
+
+def _drawing(request: ChatRequest) -> dict[str, Any]:
     if request.temperature is None and request.top_p is None:
         return {}
     if 0 in (request.temperature, request.top_p):
