@@ -30,7 +30,7 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="scenes:test, scenes:shifted, videos:test, ..., chair, pope. Else told from --objects, --questions; "
+            help="scenes:test, scenes:shifted, videos:test, ..., chair, pope, lists. Else told from --objects, --questions; "
             "scenes:test without them.",
         ),
     ] = None,
@@ -64,6 +64,9 @@ def evaluate(
     ] = None,
     count: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Only so many pictures or questions.", rich_help_panel=_TASK)
+    ] = None,
+    skip: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Of lists: leave out so many before --count.", rich_help_panel=_TASK)
     ] = None,
     question_count: Annotated[
         int | None,
@@ -146,6 +149,7 @@ def evaluate(
             prompt=prompt,
             max_new_tokens=max_new_tokens,
             count=count,
+            skip=skip,
             question_count=question_count,
         )
         task = choose_task(task, asked)
@@ -232,7 +236,7 @@ def _write_page(plan: Plan, parts: list[PartScores], out: Path) -> None:
     from farsight.files import write
     from farsight.report.charts import image
 
-    pictures = {item.image_id: item.path for item in plan.task.items}
+    pictures = {item.image_id: item.path for item in plan.task.items if item.path is not None}
     version = plan.record()["farsight"]
     footer = f"Task {plan.task.name}, model {plan.model}, farsight {version}, batches of {plan.batch_size}."
     write(out / "report.html", [run_page(f"{plan.task.name}: {plan.model}", parts, pictures, footer)])

@@ -20,8 +20,8 @@ from farsight.evaluate.tasks import Medium
 from farsight.images import open_frames, open_image
 from farsight.method import Method
 
-Visual = Image.Image | Sequence[Image.Image]
-"""A picture, or the frames of a video."""
+Visual = Image.Image | Sequence[Image.Image] | None
+"""A picture, the frames of a video, or nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,13 @@ class Answer:
 
     @classmethod
     def of(
-        cls, generated: Sequence[int], *, ends: Collection[int], tokenizer: Any, absorbed: Callable[[int], float | None]
+        cls,
+        generated: Sequence[int],
+        *,
+        ends: Collection[int],
+        tokenizer: Any,
+        absorbed: Callable[[int], float | None],
+        stop: str | None = None,
     ) -> Answer:
         """Read an answer from the tokens of a sequence, of which those after the first end do not count.
 
@@ -51,13 +57,17 @@ class Answer:
             Makes text of them.
         absorbed
             Gives the share that was absorbed while the first so many tokens were read.
+        stop
+            Text that ends an answer too, and is not part of it.
         """
         end = next((place for place, token in enumerate(generated) if token in ends), None)
         kept = generated if end is None else generated[: end + 1]
+        text = tokenizer.decode(kept, skip_special_tokens=True).lstrip()
+        stopped = stop is not None and stop in text
         return cls(
-            text=tokenizer.decode(kept, skip_special_tokens=True).strip(),
+            text=(text.split(stop)[0] if stop is not None else text).strip(),
             tokens=len(kept),
-            ended=end is not None,
+            ended=end is not None or stopped,
             absorbed=absorbed(len(kept)),
         )
 
@@ -79,8 +89,8 @@ class Request:
     number: int
     """By which its answers are known."""
     method: Method
-    paths: Sequence[Path]
-    """Of pictures, or of folders of frames."""
+    paths: Sequence[Path | None]
+    """Of pictures, or of folders of frames; None of what is asked without."""
     medium: Medium
     prompts: Sequence[str]
     max_new_tokens: int
@@ -94,9 +104,9 @@ Said = Sequence[Answer | Failure]
 
 def read(request: Request) -> list[Visual | Failure]:
     """Open the picture or the video of each prompt, or say why it cannot be."""
-    opened: dict[Path, Visual | Failure] = {}  # questions about one video stand together, and its frames take long
+    opened: dict[Path | None, Visual | Failure] = {None: None}  # questions about one video stand together, and its frames take long
     for path in request.paths:
-        if path not in opened:
+        if path is not None and path not in opened:
             try:
                 opened[path] = open_frames(path) if request.medium == "video" else open_image(path)
             except InputError as error:

@@ -36,7 +36,7 @@ def picture_fingerprints(items: Iterable[Item]) -> dict[str, str | None]:
 
     None for one that cannot be read, of which its row will say why.
     """
-    paths = {item.path.absolute() for item in items}
+    paths = {item.path.absolute() for item in items if item.path is not None}
     if not paths:
         return {}
     folder = os.path.commonpath([path.parent for path in paths])

@@ -39,7 +39,7 @@ RESULTS = {
 }
 """What ``results.json`` has to have."""
 DETAIL = {
-    "part": str, "method": str, "image_id": str, "picture": str, "caption": str,
+    "part": str, "method": str, "image_id": str, "picture": (str, None), "caption": str,
     "mentions": [{"object": str, "start": int, "end": int}], "hallucinated": [{"object": str}],
 }  # fmt: skip
 """What a row of `DETAILS` has to have."""
@@ -61,7 +61,8 @@ class Shown:
     """One picture or video of a part, with all methods' captions."""
 
     image_id: str
-    path: Path
+    path: Path | None
+    """None of what was asked without a picture."""
     captions: Mapping[str, Caption]
     """By method, in the order of the run."""
 
@@ -89,10 +90,13 @@ def detail_rows(task: Task, parts: Sequence[PartScores], folder: Path) -> Iterat
         for label, score in part.captions.items():
             for one in score.captions:
                 path = paths[part.part, one.caption.image_id]
-                shown, home = real_path(path), real_path(folder)
-                shown = shown.relative_to(home) if shown.is_relative_to(home) else shown
-                about = {"part": part.part, "method": label, "picture": str(shown)}
+                about = {"part": part.part, "method": label, "picture": path and str(_from(folder, path))}
                 yield json.dumps(about | one.record(), ensure_ascii=False, allow_nan=False)
+
+
+def _from(folder: Path, path: Path) -> Path:
+    shown, home = real_path(path), real_path(folder)
+    return shown.relative_to(home) if shown.is_relative_to(home) else shown
 
 
 def read_run(folder: Path) -> FinishedRun:
@@ -153,13 +157,13 @@ def _items(folder: Path, methods: Sequence[str]) -> dict[str, list[Shown]]:
     if not path.is_file():
         return {}
     found: dict[tuple[str, str], dict[str, Caption]] = {}
-    pictures: dict[tuple[str, str], Path] = {}
+    pictures: dict[tuple[str, str], Path | None] = {}
     with opened(path) as file, reading(path, "a run's details", AGAIN):
         for _, line in json_lines(file):
             row = decode_json(line.decode())
             check(row, DETAIL)
             key = row["part"], row["image_id"]
-            pictures[key] = folder / row["picture"]
+            pictures[key] = row["picture"] and folder / row["picture"]
             found.setdefault(key, {})[row["method"]] = Caption(
                 text=row["caption"],
                 mentions=tuple((one["object"], one["start"], one["end"]) for one in row["mentions"]),

@@ -14,10 +14,15 @@ from torch import Tensor, nn
 
 from farsight.attention import LayerCall, locate, watched
 from farsight.errors import InputError
+from farsight.evaluate.common_prefix import leaves_prompts, with_prefix
 from farsight.evaluate.engine import Answer, Failure, Request, Said, Visual, end_tokens, read
 from farsight.inputs.checkpoints import LoadedModel
-from farsight.inputs.prompts import PromptError, picture_inputs, video_inputs
+from farsight.evaluate.tasks import Medium
+from farsight.inputs.prompts import PromptError, picture_inputs, text_inputs, video_inputs
 from farsight.method import Method, parts
+
+LINE_END = "\n"
+"""Ends a completion."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +58,7 @@ def answer_request(loaded: LoadedModel, request: Request) -> Said:
         return _answers(loaded, request, visuals)
     except PromptError as error:
         taken = [
-            visual if isinstance(visual, Failure) else _taken(loaded, visual, prompt)
+            visual if isinstance(visual, Failure) else _taken(loaded, visual, prompt, request.medium)
             for visual, prompt in zip(visuals, request.prompts, strict=True)
         ]
         if not any(isinstance(one, Failure) and one is not visual for one, visual in zip(taken, visuals, strict=True)):
@@ -71,18 +76,22 @@ def _answers(loaded: LoadedModel, request: Request, visuals: Sequence[Visual | F
     return [visual if isinstance(visual, Failure) else next(answers) for visual in visuals]
 
 
-def _taken(loaded: LoadedModel, visual: Visual, prompt: str) -> Visual | Failure:
+def _taken(loaded: LoadedModel, visual: Visual, prompt: str, medium: Medium) -> Visual | Failure:
     """What a prompt is about, or why the processor does not take it."""
     try:
-        _inputs(loaded, [visual], [prompt])
+        _inputs(loaded, [visual], [prompt], medium)
     except PromptError as error:
         return Failure(reason=str(error))
     return visual
 
 
-def _inputs(loaded: LoadedModel, pictures: Sequence[Visual], prompts: Sequence[str]) -> dict[str, Any]:
+def _inputs(
+    loaded: LoadedModel, pictures: Sequence[Visual], prompts: Sequence[str], medium: Medium
+) -> dict[str, Any]:
+    if medium in ("text", "completion"):
+        return text_inputs(loaded, prompts, chat=medium == "text")
     stills = [picture for picture in pictures if isinstance(picture, Image.Image)]
-    videos = [frames for frames in pictures if not isinstance(frames, Image.Image)]
+    videos = [frames for frames in pictures if frames is not None and not isinstance(frames, Image.Image)]
     return video_inputs(loaded, videos, prompts) if videos else picture_inputs(loaded, stills, prompts)
 
 
@@ -95,6 +104,7 @@ def _fitting(loaded: LoadedModel, request: Request, readable: list[tuple[Visual,
             [prompt for _, prompt in readable],
             max_new_tokens=request.max_new_tokens,
             generation=request.generation,
+            medium=request.medium,
         )
     except torch.OutOfMemoryError as error:
         count = len(readable)
@@ -113,6 +123,7 @@ def answer(
     *,
     max_new_tokens: int,
     generation: Mapping[str, Any] | None = None,
+    medium: Medium = "picture",
 ) -> list[Answer]:
     """Answer one prompt about each picture, or about each video, all in one batch.
 
@@ -128,6 +139,8 @@ def answer(
         Where an answer is cut off.
     generation
         More arguments of ``generate``; greedy decoding by default.
+    medium
+        What the prompts are about; see `farsight.evaluate.tasks.Medium`. Without pictures, ``pictures`` are None.
 
     Raises
     ------
@@ -136,15 +149,25 @@ def answer(
     PromptError
         If its processor does not take a prompt.
     """
-    inputs = _inputs(loaded, pictures, prompts)
+    inputs = _inputs(loaded, pictures, prompts, medium)
+    how = {"do_sample": False, "num_beams": 1, "temperature": None, "top_p": None, "top_k": None, **(generation or {})}
+    if medium == "completion":
+        how |= {"stop_strings": [LINE_END], "tokenizer": loaded.tokenizer}
+    if medium == "completion" and leaves_prompts(method):
+        inputs = with_prefix(loaded.model, inputs)
     length = inputs["input_ids"].shape[1]
     absorbed = _Absorbed()
-    how = {"do_sample": False, "num_beams": 1, "temperature": None, "top_p": None, "top_k": None, **(generation or {})}
     with method(loaded.model), absorbed.watching(loaded.model, method):
         output: Tensor = loaded.model.generate(**inputs, max_new_tokens=max_new_tokens, **how)  # type: ignore[operator]
     ends = end_tokens(loaded.model.generation_config)
     return [
-        Answer.of(row, ends=ends, tokenizer=loaded.tokenizer, absorbed=partial(absorbed.mean, number))
+        Answer.of(
+            row,
+            ends=ends,
+            tokenizer=loaded.tokenizer,
+            absorbed=partial(absorbed.mean, number),
+            stop=LINE_END if medium == "completion" else None,
+        )
         for number, row in enumerate(output[:, length:].tolist())
     ]
 

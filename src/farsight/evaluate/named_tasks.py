@@ -24,6 +24,8 @@ class TaskOptions:
     prompt: str | None = None
     max_new_tokens: int | None = None
     count: int | None = None
+    skip: int | None = None
+    """Of lists, how many to leave out before ``count``."""
     question_count: int | None = None
     """Of each file of questions, also those of scenes."""
 
@@ -35,7 +37,7 @@ class TaskOptions:
     @property
     def asked(self) -> dict[str, str]:
         """Those that decide the items besides the files, for `farsight.evaluate.tasks.Task.sources`."""
-        names = ("prompt", "max_new_tokens", "count", "question_count")
+        names = ("prompt", "max_new_tokens", "count", "skip", "question_count")
         return {name: str(getattr(self, name)) for name in names if name in self.given}
 
 
@@ -83,6 +85,7 @@ TASKS: Registry[NamedTask] = Registry(
         "videos": "farsight_scenes.tasks:VIDEOS",
         "chair": "farsight.evaluate.file_tasks:CHAIR",
         "pope": "farsight.evaluate.file_tasks:POPE",
+        "lists": "farsight.evaluate.list_tasks:LISTS",
     },
 )
 

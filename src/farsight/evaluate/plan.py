@@ -83,7 +83,7 @@ class Plan:
             "task": {"name": self.task.name, "items": len(self.task.items), "sources": dict(self.task.sources)},
             "methods": {label: settings_of(method) for label, method in self.methods.items()},
             "batch_size": self.batch_size,
-            "generation": dict(self.generation),
+            "generation": {**self.task.generation, **self.generation},
             **({} if self.engine is None else {"engine": dict(self.engine)}),
         }
 

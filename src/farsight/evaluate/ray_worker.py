@@ -86,7 +86,7 @@ class Worker:
         assert self._loaded is not None
         with _noted() as warned:
             try:
-                unseen = [path for path in request.paths if not path.exists()]
+                unseen = [path for path in request.paths if path is not None and not path.exists()]
                 return Reply(said=answer_request(self._loaded, request), unseen=unseen, warned=warned)
             except FarSightError as error:
                 return Reply(error=error, warned=warned)

@@ -85,7 +85,7 @@ def _request(plan: Plan, number: int, batch: Batch) -> Request:
         medium=first[0].medium,
         prompts=[item.prompt for item in first],
         max_new_tokens=first[0].max_new_tokens,
-        generation=plan.generation,
+        generation={**plan.task.generation, **plan.generation},
     )
 
 
@@ -97,7 +97,7 @@ def _row(plan: Plan, batch: Batch, item: Item, said: Answer | Failure) -> dict[s
         "item": item.item_id,
         "part": item.part,
         "image_id": item.image_id,
-        "image": item.path.name,
+        "image": None if item.path is None else item.path.name,
         "prompt": item.prompt,
         "text": answer.text if answer else "",
         "tokens": answer.tokens if answer else 0,
@@ -107,5 +107,5 @@ def _row(plan: Plan, batch: Batch, item: Item, said: Answer | Failure) -> dict[s
         "model": plan.model,
         "settings": settings_of(batch.method),
         "max_new_tokens": item.max_new_tokens,
-        "generation": dict(plan.generation),
+        "generation": {**plan.task.generation, **plan.generation},
     }

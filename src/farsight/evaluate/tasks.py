@@ -24,7 +24,9 @@ CAPTION_TOKENS, QUESTION_TOKENS = 512, 16
 
 Kind = Literal["caption", "question", "exact"]
 """Scored with CHAIR, as POPE, or by whether the answer is the right words."""
-Medium = Literal["picture", "video"]
+Medium = Literal["picture", "video", "text", "completion"]
+"""What a prompt is about: a picture, a video, or nothing but itself. A completion is no request in the model's chat
+template but a text that the model goes on with, to the end of the line."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +39,8 @@ class Item:
     """The part of the task that it belongs to; parts are scored one by one."""
     kind: Kind
     image_id: str
-    path: Path
+    path: Path | None
+    """None of what is asked without a picture."""
     prompt: str
     max_new_tokens: int
     truth: Mapping[str, Any] = field(default_factory=dict)
@@ -56,6 +59,8 @@ class Task:
     vocabulary: Vocabulary
     sources: Mapping[str, Any]
     """Settings, and fingerprints of the files that it was made of, by option: a run goes on only with the same."""
+    generation: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments of ``generate`` that belong to the task, unless a run says otherwise."""
     missing: tuple[str, ...] = ()
     """Pictures that something is known of and that are not there; nothing is asked about them."""
 

@@ -64,7 +64,7 @@ MODELS: Registry[NamedModel] = Registry(
     kind=NamedModel,
     noun="model",
     group="farsight.models",
-    own={EMBEDDED: "farsight_scenes.embedded:MODEL"},
+    own={EMBEDDED: "farsight_scenes.embedded:MODEL", "smollm2": "farsight.inputs.smollm2:MODEL"},
 )
 
 

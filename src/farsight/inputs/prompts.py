@@ -11,7 +11,7 @@ from PIL import Image
 
 from farsight.errors import FarSightError, InputError
 from farsight.files import told
-from farsight.inputs.chat_templates import TemplateError, has_template, tokenized
+from farsight.inputs.chat_templates import TemplateError, has_template, tokenized, written
 from farsight.inputs.checkpoints import LoadedModel
 
 _PLACEHOLDER = re.compile(r"(?:.*_)?(?:image|img|video|frame|audio|vision|slice|tile|boi|eoi|boa|eoa)_(?:.*_)?token")
@@ -156,6 +156,39 @@ def video_inputs(
         inputs = tokenized(loaded.processor, talks, padding=len(prompts) > 1)
     check_length(loaded, inputs["input_ids"].shape[-1])
     return dict(inputs.to(loaded.device, dtype=loaded.dtype))
+
+
+def text_inputs(loaded: LoadedModel, prompts: Sequence[str], *, chat: bool) -> dict[str, Any]:
+    """The inputs of ``generate`` for prompts without a picture, padded on the left.
+
+    Parameters
+    ----------
+    loaded
+        Any model that generates text.
+    prompts
+        Requests, or texts to go on with.
+    chat
+        Whether they are requests, for the model's chat template; a model without one is given them as they are.
+
+    Raises
+    ------
+    InputError
+        If several are given and the model's pad token is not known.
+    PromptError
+        As `picture_inputs`.
+    """
+    for prompt in prompts:
+        check_text(loaded.processor, prompt)
+    chat = chat and has_template(loaded.processor)
+    with _padded_left(loaded, len(prompts)), asking(prompts):
+        texts = list(prompts)
+        if chat:
+            texts = written(loaded.processor, [[{"role": "user", "content": prompt}] for prompt in prompts])
+        padding = len(prompts) > 1
+        inputs = loaded.tokenizer(texts, return_tensors="pt", padding=padding, add_special_tokens=not chat)
+    check_length(loaded, inputs["input_ids"].shape[-1])
+    known = {name: inputs[name] for name in ("input_ids", "attention_mask")}
+    return {name: tensor.to(loaded.device) for name, tensor in known.items()}
 
 
 def check_length(loaded: LoadedModel, tokens: int) -> None:

@@ -96,8 +96,8 @@ def _item(item: Shown, left: str, right: str) -> dict[str, Any]:
     spans = differing_spans(one.text, other.text)
     return {
         "image_id": item.image_id,
-        "source": _source(item.path),
-        "video": item.path.is_dir(),
+        "source": None if item.path is None else _source(item.path),
+        "video": item.path is not None and item.path.is_dir(),
         "alt": f"Picture {item.image_id}",
         "sayings": [
             (label, _pieces(caption, differing))
