@@ -30,8 +30,8 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="scenes:test, scenes:shifted, videos:test, ..., chair, pope, lists. Else told from --objects, --questions; "
-            "scenes:test without them.",
+            help="scenes:test, scenes:shifted, videos:test, ..., chair, pope, lists, lists:chat. Else told from "
+            "--objects, --questions; scenes:test without them.",
         ),
     ] = None,
     methods: Annotated[
@@ -66,7 +66,8 @@ def evaluate(
         int | None, typer.Option(metavar="N", min=1, help="Only so many pictures or questions.", rich_help_panel=_TASK)
     ] = None,
     skip: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Of lists: leave out so many before --count.", rich_help_panel=_TASK)
+        int | None,
+        typer.Option(metavar="N", min=1, help="Of lists: leave out so many before --count.", rich_help_panel=_TASK),
     ] = None,
     question_count: Annotated[
         int | None,

@@ -62,14 +62,12 @@ class Answer:
         """
         end = next((place for place, token in enumerate(generated) if token in ends), None)
         kept = generated if end is None else generated[: end + 1]
-        text = tokenizer.decode(kept, skip_special_tokens=True).lstrip()
-        stopped = stop is not None and stop in text
-        return cls(
-            text=(text.split(stop)[0] if stop is not None else text).strip(),
-            tokens=len(kept),
-            ended=end is not None or stopped,
-            absorbed=absorbed(len(kept)),
-        )
+        text = tokenizer.decode(kept, skip_special_tokens=True)
+        if stop is not None and stop in text:
+            text, end = text.split(stop)[0], 0
+            counts = range(1, len(kept) + 1)
+            kept = next(kept[:n] for n in counts if stop in tokenizer.decode(kept[:n], skip_special_tokens=True))
+        return cls(text=text.strip(), tokens=len(kept), ended=end is not None, absorbed=absorbed(len(kept)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +102,9 @@ Said = Sequence[Answer | Failure]
 
 def read(request: Request) -> list[Visual | Failure]:
     """Open the picture or the video of each prompt, or say why it cannot be."""
-    opened: dict[Path | None, Visual | Failure] = {None: None}  # questions about one video stand together, and its frames take long
+    opened: dict[Path | None, Visual | Failure] = {
+        None: None
+    }  # questions about one video stand together, and its frames take long
     for path in request.paths:
         if path is not None and path not in opened:
             try:

@@ -71,7 +71,9 @@ def list_items(
         random.Random(SEED).shuffle(part)
     chosen = [*usual, *others][skip:][:limit]
     if not chosen:
-        raise InputError(f"none of {len(usual) + len(others)} lists of objects is left after the first {skip}: skip fewer")
+        raise InputError(
+            f"none of {len(usual) + len(others)} lists of objects is left after the first {skip}: skip fewer"
+        )
     examples = "\n\n".join(f"{COMPLETION.format(objects=names)} {text}" for names, text in EXAMPLES.items())
     return [
         Item(

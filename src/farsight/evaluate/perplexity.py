@@ -11,7 +11,7 @@ from PIL import Image
 from farsight.errors import InputError
 from farsight.evaluate.engine import Visual
 from farsight.inputs.checkpoints import LoadedModel, answering
-from farsight.inputs.prompts import check_text, prompt_inputs, video_inputs
+from farsight.inputs.prompts import check_text, prompt_inputs, text_inputs, video_inputs
 
 
 @answering
@@ -45,7 +45,9 @@ def perplexity(loaded: LoadedModel, visual: Visual, prompt: str, text: str) -> f
     count = tokens.shape[1]
     if not count:
         raise InputError("an empty text has no perplexity")
-    if isinstance(visual, Image.Image):
+    if visual is None:
+        inputs = text_inputs(loaded, [prompt], chat=True)
+    elif isinstance(visual, Image.Image):
         inputs = prompt_inputs(loaded, visual, prompt)
     else:
         inputs = video_inputs(loaded, [visual], [prompt])

@@ -79,7 +79,9 @@ def _convert(gguf: Path, target: Path) -> None:
     except ImportError as error:
         raise InputError(f"reading the package {PACKAGE} needs more: {_INSTALL} ({error})") from error
     except OSError as error:
-        raise InputError(f"'smollm2' cannot be made into {target} ({error.strerror or error}); set FARSIGHT_CACHE") from error
+        raise InputError(
+            f"'smollm2' cannot be made into {target} ({error.strerror or error}); set FARSIGHT_CACHE"
+        ) from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 

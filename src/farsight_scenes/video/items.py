@@ -60,7 +60,7 @@ def video_items(
         for part in WHAT_HAPPENS
         for name, number, text, answer in [one for kind, *one in asked_kinds if kind == part][:question_count]
     ]
-    if missing := [item for item in items if not item.path.is_dir()]:
+    if missing := [item for item in items if item.path is None or not item.path.is_dir()]:
         raise InputError(f"{folder}: has no folder of frames of the video '{missing[0].image_id}'; draw it again")
     return items
 
