@@ -184,8 +184,8 @@ def summary(pairs: list[Pair]) -> list[str]:
     recall = lower("recall")
     return [
         (
-            f"- {len(fewer)} of {len(pairs)} comparisons have a lower CHAIR_S with an interval below 0; recall is lower "
-            f"in {len([pair for pair in fewer if pair in recall])} of these."
+            f"- {len(fewer)} of {len(pairs)} comparisons have a lower CHAIR_S with an interval below 0; recall is "
+            f"lower in {len([pair for pair in fewer if pair in recall])} of these."
         ),
         f"- Cut to the same words, picture by picture, {len(words)} of the {len(fewer)} are still lower.",
         f"- Against a baseline that just stops at the method's recall, {len(kept)} are lower: {told(kept)}.",

@@ -68,3 +68,15 @@ def test_real_captions_differ_as_their_figures_do(shared_data: Path) -> None:
     for name in ("chair_s", "chair_i", "chair_i_distinct", "recall", "f1", "psh"):
         assert found[name].value == pytest.approx(getattr(opera, name) - getattr(greedy, name))
         assert found[name].low < found[name].value < found[name].high
+
+
+def test_captions_of_one_prompt_are_one_item_of_the_bootstrap() -> None:
+    objects = {str(number): ["dog"] for number in range(40)}
+    baseline = chair.score({image: "A cat." if int(image) < 20 else "A dog." for image in objects}, objects)
+    other = chair.score(dict.fromkeys(objects, "A dog."), objects)
+    prompts = {image: str(int(image) // 10) for image in objects}
+    alone, together = compare(baseline, other), compare(baseline, other, alike=prompts)
+    assert together["chair_s"].value == alone["chair_s"].value == -0.5
+    assert (alone["chair_s"].items, together["chair_s"].items) == (40, 4)
+    assert together["chair_s"].high - together["chair_s"].low > 2 * (alone["chair_s"].high - alone["chair_s"].low)
+    assert together["chair_s"].p >= 0.5

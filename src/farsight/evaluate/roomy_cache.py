@@ -19,6 +19,8 @@ _ROOM = 64
 class RoomyLayer(DynamicLayer):
     """Keys and values at the beginning of tensors that have room for more."""
 
+    keys: Tensor
+    values: Tensor
     _held: tuple[Tensor, Tensor] | None = None
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:

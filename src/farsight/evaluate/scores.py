@@ -91,9 +91,11 @@ def _score_part(
     words: dict[str, ExactScore] = {}
     differences: Mapping[str, Mapping[str, Difference]]
     if items[0].kind == "caption":
+        alike = None if asked[0].path else {item.image_id: item.prompt for item in asked}
         captions = {label: _captions(task, asked, found) for label, found in said.items()}
         differences = {
-            label: compare_captions(captions[methods[0]], captions[label], seed=seed) for label in methods[1:]
+            label: compare_captions(captions[methods[0]], captions[label], alike=alike, seed=seed)
+            for label in methods[1:]
         }
     elif items[0].kind == "exact":
         words = {label: _words(asked, found) for label, found in said.items()}

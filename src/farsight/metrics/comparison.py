@@ -37,6 +37,7 @@ def compare(
     other: ChairScore,
     *,
     perplexities: tuple[Mapping[str, float], Mapping[str, float]] | None = None,
+    alike: Mapping[str, str] | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> dict[str, Difference]:
@@ -48,6 +49,8 @@ def compare(
         Captions scored by `chair.score` with the same objects.
     perplexities
         Of the captions of both, by image; adds ``log_perplexity``, the mean logarithm in nats per token.
+    alike
+        By image, what it was asked; captions of one prompt are one item of the bootstrap. By default all are different.
     resamples, seed
         Of the paired bootstrap.
 
@@ -77,12 +80,22 @@ def compare(
         columns["log_perplexity"] = tuple(
             np.array([(math.log(side[image_id]), 1.0) for image_id in shared]) for side in perplexities
         )
+    if alike is not None:
+        groups = np.unique([alike[image_id] for image_id in shared], return_inverse=True)[1]
+        columns = {name: tuple(_summed(side, groups) for side in sides) for name, sides in columns.items()}
     return {
         name: figure_difference(name, one, two, _f1, resamples=resamples, seed=seed)
         if name == "f1"
         else ratio_difference(name, (one[:, 0], one[:, 1]), (two[:, 0], two[:, 1]), resamples=resamples, seed=seed)
         for name, (one, two) in columns.items()
     }
+
+
+def _summed(rows: NDArray[np.float64], groups: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Add up the rows ``(items, terms)`` of each group."""
+    sums = np.zeros((int(groups.max()) + 1, rows.shape[1]))
+    np.add.at(sums, groups, rows)
+    return sums
 
 
 def _f1(sums: NDArray[np.float64]) -> NDArray[np.float64]:
