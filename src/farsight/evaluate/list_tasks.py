@@ -8,9 +8,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from pathlib import Path
 
-from farsight.errors import InputError
-from farsight.evaluate.tasks import Item
+from farsight.errors import InputError, SettingError
+from farsight.evaluate.fingerprints import fingerprint, fingerprints
+from farsight.evaluate.named_tasks import NamedTask, TaskOptions
+from farsight.evaluate.tasks import Item, Task
+from farsight.metrics.captions import read_objects
+from farsight.metrics.records import Reader
+from farsight.metrics.vocabulary import read_vocabulary
 
 FEW, MANY = 3, 7
 """Lists of so many objects come first: enough to be told apart, and few enough for four sentences."""
@@ -92,3 +98,32 @@ def list_items(
         for image in chosen
         for told in [", ".join(sorted(objects[image]))]
     ]
+
+
+def _check(options: TaskOptions) -> None:
+    if "objects" not in options.given:
+        raise SettingError("task 'lists' needs --objects (rows of image_id and objects, or COCO's own files)")
+
+
+def _make(name: str, options: TaskOptions, folder: Path) -> Task:
+    vocabulary = read_vocabulary(options.synonyms)
+    sources = options.asked | {"objects": fingerprints(options.objects)}
+    if options.synonyms is not None:
+        sources |= {"synonyms": fingerprint(options.synonyms)}
+    items = list_items(
+        read_objects(list(options.objects), vocabulary, Reader()),
+        "chat" if name.endswith(":chat") else "completion",
+        max_new_tokens=options.max_new_tokens or TOKENS,
+        skip=options.skip or 0,
+        limit=options.count,
+    )
+    return Task(name=name, items=tuple(items), vocabulary=vocabulary, sources=sources, generation=GENERATION)
+
+
+LISTS = NamedTask(
+    make=_make,
+    check=_check,
+    uses=("objects", "synonyms", "max_new_tokens", "count", "skip"),
+    splits=("", "chat"),
+    medium="text",
+)
