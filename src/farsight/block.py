@@ -14,8 +14,9 @@ import torch
 from torch import nn
 from transformers import GenerationMixin
 
-from farsight.call import following, replaced
+from farsight.call import following
 from farsight.errors import SettingError, UnsupportedModelError
+from farsight.instances import replaced
 
 
 class Applicable(Protocol):

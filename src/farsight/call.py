@@ -1,4 +1,4 @@
-"""What is known of the call in progress: the prompt of a `generate`, its horizon, and the rows of each forward.
+"""What is known of the call in progress: the prompts of a `generate`, how long they may become, and each forward's rows.
 
 Every thread that runs a model has a call of its own; nothing of a call is kept on the model. Decoding loops, logits
 processors, streamers and caches are Transformers' own.
@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial, wraps
 from typing import Any
-from weakref import WeakKeyDictionary, ref
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -21,51 +21,59 @@ from transformers import GenerationMixin
 
 from farsight.attention import LanguageModel
 from farsight.attention.cache import given_cache
-from farsight.errors import UnsupportedModelError
+from farsight.attention.layer_call import allowed_in
+from farsight.attention.layers import new_rows
+from farsight.errors import SettingError, UnsupportedModelError
+from farsight.instances import replaced
+from farsight.registers import token_positions
 
 
 @dataclass(kw_only=True, eq=False)
 class Call:
-    """One call of `generate`.
+    """One call of `generate`; a forward outside of one is a call by itself, which starts at its first row.
 
     ``request`` is what it was given, by name. What follows is known once Transformers has resolved lengths and masks:
-    ``prompt_slots``, the prompts' padding ``mask`` ``(batch, prompt_slots)`` (None if every token is real) and how many
-    ``new_tokens`` may come. ``part`` is set by a search that feeds some of the call's sequences at a time: ``first``,
-    ``count``, ``total``. ``memory`` is for what a method finds out once per call.
+    the prompts are ``prompt_slots`` from slot ``start`` on, with a padding ``mask`` ``(batch, start + prompt_slots)``
+    (None if every token is real), and ``new_tokens`` may come (None outside of `generate`). ``part`` is set by a search
+    that feeds some of the call's sequences at a time: ``first``, ``count``, ``total``. ``memory`` is for what a method
+    finds out once per call.
     """
 
-    request: dict[str, Any]
+    request: Mapping[str, Any]
+    start: int | Tensor = 0
     prompt_slots: int = 0
-    new_tokens: int = 0
     mask: Tensor | None = None
-    device: torch.device | None = None
-    prepared: bool = False
-    assisted: bool = False
-    started: bool = False
+    new_tokens: int | None = None
     part: tuple[int, int, int] | None = None
     memory: dict[Hashable, Any] = field(default_factory=dict)
 
     @property
     def ids(self) -> Tensor | None:
-        """Token ids of the prompts, ``(batch, slots)``, if they were given."""
+        """Token ids of the prompts, ``(batch, prompt_slots)``, if they were given."""
         ids = self.request.get("input_ids")
         return ids if isinstance(ids, Tensor) and ids.dim() == 2 else None
+
+    def positions(self, device: torch.device) -> Tensor:
+        """Index of the prompts' slots among the real tokens of their sequences, ``(batch or 1, prompt_slots)``."""
+        if self.mask is None:
+            return self.start + torch.arange(self.prompt_slots, device=device).unsqueeze(0)
+        return token_positions(self.mask.to(device))[:, int(self.start) :]
 
 
 @dataclass(kw_only=True, eq=False)
 class Forward:
     """The rows of one forward of the language model: slots ``offset`` to ``offset + queries`` of ``batch`` sequences.
 
-    ``inputs`` is what the language model and the model around it were given, by name; ``memory`` is for what a method
-    finds out once per forward.
+    ``given`` is how many tokens the model around it was given; ``memory`` is for what a method finds out once per
+    forward.
     """
 
+    call: Call
     batch: int
     queries: int
     offset: int | Tensor
+    given: int
     device: torch.device
-    inputs: Mapping[str, Any]
-    outer: Mapping[str, Any]
     memory: dict[Hashable, Any] = field(default_factory=dict)
 
 
@@ -90,18 +98,17 @@ def calls_of(model: nn.Module) -> Calls:
 def following(model: nn.Module) -> Iterator[Calls]:
     """Learn of every call of ``model`` in a ``with`` block: methods are replaced on the instances, and put back."""
     calls = Calls()
+    overrides = {
+        "generate": _generate,
+        "_prepare_generated_length": _prepare_length,
+        "_prepare_cache_for_generation": _prepare_cache,
+        "init_continuous_batching": _refuse_continuous_batching,
+    }
     with ExitStack() as stack:
         for module in model.modules():
-            if isinstance(module, GenerationMixin):
-                for name, override in (
-                    ("generate", _generate),
-                    ("_prepare_cache_for_generation", _prepare),
-                    ("_prepare_decoder_input_ids_for_generation", _prepare_decoder_prompt),
-                ):
-                    original = getattr(module, name)
+            for name, override in overrides.items() if isinstance(module, GenerationMixin) else ():
+                if (original := getattr(module, name, None)) is not None:
                     stack.enter_context(replaced(module, name, wraps(original)(partial(override, original, calls))))
-                if hasattr(module, "init_continuous_batching"):
-                    stack.enter_context(replaced(module, "init_continuous_batching", _refuse_continuous_batching))
         _followed[model] = calls
         stack.callback(_followed.pop, model, None)
         yield calls
@@ -129,40 +136,30 @@ def _refuse_continuous_batching(*args: Any, **kwargs: Any) -> Any:
     )
 
 
-def _prepare_decoder_prompt(original: Callable[..., Any], calls: Calls, *args: Any, **kwargs: Any) -> Any:
-    """The prompt of a decoder behind an encoder, with the start token that Transformers puts in front."""
-    prompt, model_kwargs = original(*args, **kwargs)
-    if calls.call is not None:
-        calls.call.request = {"input_ids": prompt}
-    return prompt, model_kwargs
-
-
-def _prepare(original: Callable[..., Any], calls: Calls, *args: Any, **kwargs: Any) -> Any:
-    """Transformers has resolved lengths and masks here."""
-    prepared = original(*args, **kwargs)
-    if (call := calls.call) is None:
-        return prepared
+def _prepare_length(original: Callable[..., Any], calls: Calls, *args: Any, **kwargs: Any) -> Any:
+    """Transformers knows here how many ids it starts from: those of a decoder behind an encoder are its own."""
+    config = original(*args, **kwargs)
     given = inspect.signature(original).bind(*args, **kwargs).arguments
-    config, model_kwargs = given["generation_config"], given["model_kwargs"]
-    module = getattr(original, "__self__", None)
-    ids, embeds = call.request.get("input_ids"), call.request.get("inputs_embeds")
-    prompt = ids if ids is not None else embeds
-    length = ids.shape[1] if call.ids is not None and ids is not None else int(prompt is None)
-    behind_encoder = bool(getattr(getattr(module, "config", None), "is_encoder_decoder", False))
-    call.mask = model_kwargs.get("decoder_attention_mask" if behind_encoder else "attention_mask")
-    inferred = None if behind_encoder else getattr(config, "_mask_length", None)
-    call.prompt_slots = call.mask.shape[1] if call.mask is not None else inferred or _length(prompt, length)
-    call.new_tokens = config.max_new_tokens if config.max_new_tokens is not None else config.max_length - length
-    call.assisted = call.started = "assisted" in str(getattr(given["generation_mode"], "value", ""))
-    device = next(module.parameters()).device if isinstance(module, nn.Module) else torch.device("cpu")
-    like = prompt if call.mask is None else call.mask
-    call.device = like.device if device.type == "meta" and like is not None else device
-    call.prepared = True
+    if (call := calls.call) is not None:
+        ids, embeds = given["input_ids_length"], call.request.get("inputs_embeds")
+        call.prompt_slots = ids or (1 if embeds is None else embeds.shape[1])
+        call.new_tokens = config.max_length - ids
+    return config
+
+
+def _prepare_cache(original: Callable[..., Any], calls: Calls, *args: Any, **kwargs: Any) -> Any:
+    """Transformers has resolved masks here; it drops one that hides nothing, and keeps its length."""
+    prepared = original(*args, **kwargs)
+    given = inspect.signature(original).bind(*args, **kwargs).arguments
+    if (call := calls.call) is not None:
+        decoding = given["model_kwargs"]
+        behind_encoder = "encoder_outputs" in decoding
+        call.mask = decoding.get("decoder_attention_mask" if behind_encoder else "attention_mask")
+        if call.mask is not None:
+            call.prompt_slots = call.mask.shape[1]
+        elif not behind_encoder:
+            call.prompt_slots = getattr(given["generation_config"], "_mask_length", None) or call.prompt_slots
     return prepared
-
-
-def _length(prompt: Tensor | None, default: int) -> int:
-    return default if prompt is None else prompt.shape[1]
 
 
 @contextmanager
@@ -171,32 +168,33 @@ def forwards(model: nn.Module, language_model: LanguageModel) -> Iterator[None]:
     calls, decoder = calls_of(model), language_model.module
     outer_names = list(inspect.signature(model.forward).parameters)
     names = list(inspect.signature(decoder.forward).parameters)
+    prefix = "decoder_" if language_model.behind_encoder else ""
 
     def before_model(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         calls.outer = {**dict(zip(outer_names, args, strict=False)), **kwargs}
 
-    checkpointed: list[bool] = []
-
     def before_decoder(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if module.training and not checkpointed and any(map(_is_checkpointed, module.modules())):
-            checkpointed.append(True)
-            stack.enter_context(_recomputed(calls, language_model))
         inputs = {**dict(zip(names, args, strict=False)), **kwargs} if args else kwargs
-        calls.forward = None
-        for name in ("inputs_embeds", "input_ids"):
-            if isinstance(tensor := inputs.get(name), Tensor):
-                past = given_cache(inputs)
-                offset = 0 if past is None else past.get_seq_length(language_model.layers[0].index)
-                calls.forward = Forward(
-                    batch=tensor.shape[0],
-                    queries=tensor.shape[1],
-                    offset=offset.clone() if isinstance(offset, Tensor) else offset,  # a static cache counts in place
-                    device=tensor.device,
-                    inputs=inputs,
-                    outer=calls.outer,
-                )
-                break
-        calls.outer = {}
+        outer, calls.outer, calls.forward = calls.outer, {}, None
+        if (rows := new_rows(inputs)) is None:
+            return
+        batch, queries, device = rows
+        past = given_cache(inputs)
+        offset = 0 if past is None else past.get_seq_length(language_model.layers[0].index)
+        if isinstance(offset, Tensor):
+            offset = offset.clone()  # a static cache counts in place
+        ids = outer.get(f"{prefix}input_ids")
+        call = calls.call
+        if call is None or call.new_tokens is None:
+            mask = _real_tokens(outer.get(f"{prefix}attention_mask"), inputs.get("attention_mask"))
+            call = Call(
+                request={"input_ids": inputs.get("input_ids") if ids is None else ids},
+                start=offset,
+                prompt_slots=queries,
+                mask=None if mask is None else _up_to(mask, int(offset) + queries),
+            )
+        given = ids.shape[1] if isinstance(ids, Tensor) else queries
+        calls.forward = Forward(call=call, batch=batch, queries=queries, offset=offset, given=given, device=device)
 
     with ExitStack() as stack:
         if decoder is not model:
@@ -205,53 +203,17 @@ def forwards(model: nn.Module, language_model: LanguageModel) -> Iterator[None]:
         yield
 
 
-def _is_checkpointed(module: nn.Module) -> bool:
-    return bool(getattr(module, "gradient_checkpointing", False))
+def _real_tokens(*masks: Any) -> Tensor | None:
+    """The first mask that says which slots hold real tokens, ``(batch, slots)``; None if none does."""
+    for mask in masks:
+        if isinstance(mask, Mapping):
+            mask = mask.get("full_attention", next(iter(mask.values()), None))
+        if isinstance(mask, Tensor) and mask.dim() in (2, 4):
+            return mask if mask.dim() == 2 else allowed_in(mask).flatten(1, 2).any(1)
+    return None
 
 
-@contextmanager
-def _recomputed(calls: Calls, language_model: LanguageModel) -> Iterator[None]:
-    """Gradient checkpointing runs layers again, long after their forward and perhaps on a thread of its own.
-
-    It hands them the very tensors of the first time, by which the forward is found again.
-    """
-    known: dict[int, tuple[ref[Tensor], Forward]] = {}
-
-    def before_layer(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if not module.training:
-            return
-        given = (
-            (kwargs.get("position_embeddings") or [None])[0],
-            kwargs.get("position_ids"),
-            kwargs.get("attention_mask"),
-        )
-        anchor = next((tensor for tensor in given if isinstance(tensor, Tensor)), None)
-        if anchor is None:
-            return
-        made, forward = known.get(id(anchor), (None, None))
-        if made is not None and made() is anchor:
-            calls.forward = forward
-        elif calls.forward is not None:
-            key = id(anchor)
-            known[key] = ref(anchor, lambda _: known.pop(key, None)), calls.forward
-
-    with ExitStack() as stack:
-        for layer in language_model.layers:
-            stack.callback(layer.module.register_forward_pre_hook(before_layer, with_kwargs=True).remove)
-        yield
-
-
-@contextmanager
-def replaced(module: nn.Module, name: str, replacement: Callable[..., Any]) -> Iterator[None]:
-    """Shadow a method on one instance; on leaving the instance has what it had, which is usually nothing."""
-    attributes = vars(module)
-    missing = object()
-    before = attributes.get(name, missing)
-    attributes[name] = replacement
-    try:
-        yield
-    finally:
-        if before is missing:
-            attributes.pop(name, None)
-        else:
-            attributes[name] = before
+def _up_to(mask: Tensor, slots: int) -> Tensor:
+    if mask.shape[1] < slots:
+        raise SettingError(f"attention_mask covers {mask.shape[1]} slots, but the sequence has {slots}")
+    return mask[:, :slots]

@@ -6,13 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import permutations
 from typing import ClassVar
 
 from torch import nn
 
 from farsight.block import Block, block_on
 from farsight.errors import SettingError
+from farsight.setting_checks import check_settings
 
 CHANGES = ("scores", "gate", "logits", "search")
 """What methods can change, in the order in which methods that are used together are applied: attention scores before
@@ -33,8 +34,8 @@ class Method(ABC):
 
     ``FarSight() + BeamSearch()`` is both at once: see `Composed`.
 
-    A subclass sets ``name`` and ``paper``, declares its parameters as fields, checks them in ``__post_init__`` and
-    implements ``applied``.
+    A subclass sets ``name`` and ``paper``, declares its parameters as fields with what they may be
+    (`farsight.setting_checks.setting`) and implements ``applied``.
     """
 
     name: ClassVar[str]
@@ -46,6 +47,17 @@ class Method(ABC):
     extra_forwards: ClassVar[float] = 0.0
     """Forward passes per new token beyond the one of greedy decoding, with default settings. A pass over several beams
     at once is one pass; a rollback's are not counted."""
+
+    cache: ClassVar[str] = "any"
+    """Whether generation needs a cache ("needed") or goes without one ("none")"""
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """What it changes with these settings, of `CHANGES`."""
+        return tuple(self.changes.split(" and "))
 
     @abstractmethod
     def applied(self, model: nn.Module) -> AbstractContextManager[object]:
@@ -115,9 +127,9 @@ class Composed(Method):
         for method in methods:
             if method.changes == "nothing":
                 raise SettingError(f"{method.name} changes nothing, so composing it with another means nothing")
-        for one, other in combinations(methods, 2):
+        for one, other in permutations(methods, 2):
             _check_pair(one, other)
-        order = sorted(methods, key=lambda method: CHANGES.index(_changes(method)[0]))
+        order = sorted(methods, key=lambda method: CHANGES.index(method.changed[0]))
         object.__setattr__(self, "methods", tuple(order))
 
     @contextmanager
@@ -136,27 +148,25 @@ def parts(method: Method) -> tuple[Method, ...]:
 
 def searches(method: Method) -> bool:
     """Whether a method searches, so that no token is final, or streamed, before all are."""
-    return any("search" in _changes(part) for part in parts(method))
-
-
-def _changes(method: Method) -> list[str]:
-    return method.changes.split(" and ")
+    return any("search" in part.changed for part in parts(method))
 
 
 def _check_pair(one: Method, other: Method) -> None:
+    """Raise if ``one`` cannot be used with ``other``; what holds both ways is found either way."""
+    reason = None
     if one.name == other.name:
-        raise SettingError(f"{one.name} cannot be composed with itself: leave one out")
-    if both := [change for change in _changes(one) if change in _changes(other)]:
-        raise SettingError(
-            f"{one.name} and {other.name} both change the {both[0]}, and no paper says what they do together: "
-            "leave one out"
+        reason = f"{one.name} cannot be composed with itself"
+    elif both := [change for change in one.changed if change in other.changed]:
+        reason = f"{one.name} and {other.name} both change the {both[0]}, and no paper says what they do together"
+    elif not set(other.changed) <= set(one.goes_with):
+        reason = (
+            f"{one.name} goes with methods that change the {' or the '.join(one.goes_with)}; "
+            f"{other.name} changes the {' and the '.join(other.changed)}"
         )
-    for first, second in ((one, other), (other, one)):
-        if not set(_changes(second)) <= set(first.goes_with):
-            raise SettingError(
-                f"{first.name} goes with methods that change the {' or the '.join(first.goes_with)}; "
-                f"{second.name} changes the {' and the '.join(_changes(second))}: leave one out"
-            )
+    elif (one.cache, other.cache) == ("none", "needed"):
+        reason = f"{one.name} generates without a cache, and {other.name} needs one"
+    if reason is not None:
+        raise SettingError(f"{reason}: leave one out")
 
 
 def enable(model: nn.Module, method: Method) -> None:

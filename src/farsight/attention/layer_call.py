@@ -92,6 +92,12 @@ class LayerCall:
         own = sink_of_rows(self.sink, lse)
         return torch.sigmoid(lse - (own if self.sink.dim() == 1 else own[:, :, start:stop]))
 
+    @property
+    def may_look_ahead(self) -> bool:
+        """Whether the mask may let a row read keys behind it, as those of an image do that read each other."""
+        padding_only = self.mask is None or (isinstance(self.mask, Tensor) and self.mask.dim() == 2)
+        return self.query.shape[2] > 1 and not (self.is_causal and padding_only)
+
     def allowed(self, start: int, stop: int) -> Tensor:
         """Which keys rows ``start`` to ``stop`` may read, ``(batch or 1, 1 or heads, rows, keys)``, bool."""
         queries, keys = self.query.shape[2], self.key.shape[2]
@@ -102,8 +108,7 @@ class LayerCall:
             found: Tensor = self.mask.mask_mod(sequences, rows.new_zeros(1, 1, 1, 1), rows[None, None], slots)
             return found.expand(len(sequences), 1, stop - start, keys)
         if isinstance(self.mask, Tensor) and self.mask.dim() == 4:
-            part: Tensor = self.mask[:, :, start:stop, :keys]
-            return part if part.dtype == torch.bool else part > torch.finfo(part.dtype).min / 2
+            return allowed_in(self.mask[:, :, start:stop, :keys])
         # SDPA without a mask over more keys than queries is filling a cache that is longer than its text
         filling = self.mask is None and queries > 1 and "flash" not in self.implementation
         own = rows + (0 if filling else keys - queries)
@@ -129,6 +134,11 @@ class LayerCall:
         allowed = self.allowed(0, self.query.shape[2])
         hidden = torch.finfo(self.query.dtype).min
         return torch.zeros(allowed.shape, dtype=self.query.dtype, device=allowed.device).masked_fill_(~allowed, hidden)
+
+
+def allowed_in(mask: Tensor) -> Tensor:
+    """What a bool or additive mask allows, bool."""
+    return mask if mask.dtype == torch.bool else mask > torch.finfo(mask.dtype).min / 2
 
 
 def sink_of_rows(sink: Tensor, like: Tensor) -> Tensor:

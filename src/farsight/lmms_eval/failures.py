@@ -11,8 +11,8 @@ from lmms_eval.api.instance import Instance, unwrap_generation_output
 from torch import nn
 from transformers import GenerationMixin
 
-from farsight.call import replaced
 from farsight.errors import InputError
+from farsight.instances import replaced
 
 
 class _GenerateError(BaseException):

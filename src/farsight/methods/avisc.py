@@ -16,7 +16,7 @@ from farsight.errors import UnsupportedModelError
 from farsight.methods.contrast import ContrastiveMethod, OwnForward, Passes, contrasted
 from farsight.methods.plausibility import contrast, plausible
 from farsight.methods.prompt import Prompt
-from farsight.setting_checks import check_share, check_strength
+from farsight.setting_checks import check_share, check_strength, setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,16 +53,10 @@ class AvisC(ContrastiveMethod):
     changes: ClassVar[str] = "logits"
     extra_forwards: ClassVar[float] = 1.0
 
-    alpha: float = 2.5
-    beta: float = 0.1
-    layer_gamma: float = 0.5
-    lamb: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_strength("alpha", self.alpha)
-        check_strength("lamb", self.lamb)
-        check_share("beta", self.beta)
-        check_share("layer_gamma", self.layer_gamma)
+    alpha: float = setting(2.5, check_strength)
+    beta: float = setting(0.1, check_share)
+    layer_gamma: float = setting(0.5, check_share)
+    lamb: float = setting(1.0, check_strength)
 
     @contextmanager
     def applied(self, model: nn.Module) -> Iterator[None]:

@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 from torch import nn
 from transformers import GenerationMixin
 
-from farsight.call import replaced
 from farsight.errors import UnsupportedModelError
+from farsight.instances import replaced
 from farsight.method import Method
-from farsight.setting_checks import MOST_BEAMS, check_whole
+from farsight.setting_checks import MOST_BEAMS, setting, whole
 
 _AFTER_INPUTS = list(inspect.signature(GenerationMixin.generate).parameters)[2:]
 
@@ -40,10 +40,7 @@ class BeamSearch(Method):
     paper: ClassVar[str] = "beam search, as in Transformers"
     changes: ClassVar[str] = "search"
 
-    num_beams: int = 5
-
-    def __post_init__(self) -> None:
-        check_whole("num_beams", self.num_beams, 2, MOST_BEAMS)
+    num_beams: int = setting(5, whole(2, MOST_BEAMS))
 
     @contextmanager
     def applied(self, model: nn.Module) -> Iterator[None]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from farsight.attention import AttentionLayer, LayerCall, Tap, locate, tapped
 from farsight.method import Method
-from farsight.setting_checks import as_tuples, check_by_head, of_heads
+from farsight.setting_checks import check_by_head, of_heads, setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +37,7 @@ class ConstantGate(Method):
     paper: ClassVar[str] = "a control, from no paper"
     changes: ClassVar[str] = "gate"
 
-    value: float | tuple[float, ...] | tuple[tuple[float, ...], ...] = 0.9
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "value", as_tuples(self.value))
-        check_by_head("value", self.value)
+    value: float | tuple[float, ...] | tuple[tuple[float, ...], ...] = setting(0.9, check_by_head)
 
     @contextmanager
     def applied(self, model: nn.Module) -> Iterator[None]:

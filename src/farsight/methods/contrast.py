@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import wraps
@@ -22,8 +22,9 @@ from transformers import Cache, DynamicCache
 
 from farsight.attention import visual_token_mask
 from farsight.attention.cache import CACHE, CACHE_NAMES, given_cache
-from farsight.call import calls_of, replaced
+from farsight.call import calls_of
 from farsight.errors import SettingError, UnsupportedModelError
+from farsight.instances import replaced
 from farsight.method import Method
 from farsight.methods.branch_state import BranchState
 from farsight.methods.logits import forward_replaced, generating
@@ -68,6 +69,7 @@ class ContrastiveMethod(Method):
     overrides ``applied`` and gives `contrasted` its `Passes`.
     """
 
+    cache: ClassVar[str] = "needed"
     needs_image: ClassVar[bool] = True
 
     @abstractmethod
@@ -153,7 +155,7 @@ class _Branch:
         prompt: Prompt = call.memory["prompt"]
         return prompt
 
-    def _prompt(self, ids: Tensor, inputs: dict[str, Any]) -> Prompt:
+    def _prompt(self, ids: Tensor, inputs: Mapping[str, Any]) -> Prompt:
         mask = inputs.get("attention_mask")
         given = {
             name: value

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from farsight.method import Method
 from farsight.methods.early_exit import as_layers, checked_layers, early_exits, find_exit
-from farsight.setting_checks import check_chosen, check_positive, check_share, check_strength, check_whole
+from farsight.setting_checks import check_chosen, check_positive, check_share, check_strength, setting, whole
 
 _PAPER_DEPTH, _PAPER_FIRST, _PAPER_LAST = 32, 20, 28
 
@@ -47,18 +47,14 @@ class DeCo(Method):
     changes: ClassVar[str] = "logits"
     extra_forwards: ClassVar[float] = 0.0
 
-    alpha: float = 0.6
-    layers: tuple[int, ...] | None = None
-    top_p: float = 0.9
-    top_k: int = 20
+    alpha: float = setting(0.6, check_strength)
+    layers: tuple[int, ...] | None = setting(None, check_chosen)
+    top_p: float = setting(0.9, check_positive, check_share)
+    top_k: int = setting(20, whole(1))
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", as_layers(self.layers))
-        check_strength("alpha", self.alpha)
-        check_chosen("layers", self.layers)
-        check_positive("top_p", self.top_p)
-        check_share("top_p", self.top_p)
-        check_whole("top_k", self.top_k, 1)
+        super().__post_init__()
 
     @contextmanager
     def applied(self, model: nn.Module) -> Iterator[None]:
@@ -98,7 +94,3 @@ def corrected(
         anchor = torch.where(sure > surest, given, anchor)
         surest = torch.maximum(sure, surest)
     return torch.where(allowed, logits + alpha * surest * anchor, -math.inf)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -11,12 +11,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from farsight.errors import SettingError
 from farsight.method import Method
 from farsight.methods.early_exit import Exit, as_layers, checked_layers, early_exits, find_exit
-from farsight.setting_checks import are_indices, check_share, check_switch
-
-_BUCKETS = ("low", "high")
+from farsight.setting_checks import check_indices, check_share, check_switch, one_of, setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,16 +46,13 @@ class DoLa(Method):
     changes: ClassVar[str] = "logits"
     extra_forwards: ClassVar[float] = 0.0
 
-    layers: str | tuple[int, ...] = "low"
-    relative_top: float = 0.1
-    final_norm: bool = True
+    layers: str | tuple[int, ...] = setting("low", one_of("low", "high") | check_indices)
+    relative_top: float = setting(0.1, check_share)
+    final_norm: bool = setting(True, check_switch)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", as_layers(self.layers))
-        if self.layers not in _BUCKETS and not are_indices(self.layers):
-            raise SettingError(f"layers must be low, high or whole numbers >= 0, got {self.layers!r}")
-        check_share("relative_top", self.relative_top)
-        check_switch("final_norm", self.final_norm)
+        super().__post_init__()
 
     @contextmanager
     def applied(self, model: nn.Module) -> Iterator[None]:

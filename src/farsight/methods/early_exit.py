@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from farsight.attention import locate
 from farsight.errors import SettingError, UnsupportedModelError
 from farsight.methods.logits import forward_replaced, generating
-from farsight.setting_checks import as_tuples, is_whole
+from farsight.setting_checks import is_whole
 
 _NORMS = ("norm", "final_layernorm", "final_layer_norm", "ln_f")
 
@@ -88,8 +88,8 @@ def checked_layers(found: Exit, layers: Sequence[int]) -> tuple[int, ...]:
 
 
 def as_layers(value: object) -> object:
-    """A whole number or a list of them as the tuple that a frozen setting holds; anything else as it is."""
-    return (value,) if is_whole(value) else as_tuples(value)
+    """A whole number as the tuple of one layer; anything else as it is."""
+    return (value,) if is_whole(value) else value
 
 
 class _Forward(threading.local):

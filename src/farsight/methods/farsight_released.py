@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from farsight.attention import LayerCall, Tap, locate, tapped
 from farsight.attention.cache import given_cache
-from farsight.call import replaced
 from farsight.errors import SettingError, UnsupportedModelError
+from farsight.instances import replaced
 from farsight.method import Method
 from farsight.registers import LEAST_SIGMA, PAPER_SIGMA, log_register_mass, register_gate, token_positions
-from farsight.setting_checks import check_positive, check_switch
+from farsight.setting_checks import at_least, check_positive, check_switch, setting
 
 _NOTHING = -1e30
 
@@ -49,16 +49,11 @@ class FarSightReleased(Method):
     paper: ClassVar[str] = "the released code of Tang et al., CVPR 2025"
     changes: ClassVar[str] = "gate"
     goes_with: ClassVar[tuple[str, ...]] = ("logits", "search")
+    cache: ClassVar[str] = "none"
     extra_forwards: ClassVar[float] = 0.0  # but each forward computes the whole sequence
 
-    sigma: float = PAPER_SIGMA
-    alibi: bool = True
-
-    def __post_init__(self) -> None:
-        check_positive("sigma", self.sigma)
-        if self.sigma < LEAST_SIGMA:
-            raise SettingError(f"sigma must be at least {LEAST_SIGMA}, got {self.sigma!r}")
-        check_switch("alibi", self.alibi)
+    sigma: float = setting(PAPER_SIGMA, check_positive, at_least(LEAST_SIGMA))
+    alibi: bool = setting(True, check_switch)
 
     @contextmanager
     def applied(self, model: nn.Module) -> Iterator[None]:

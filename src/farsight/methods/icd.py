@@ -14,7 +14,9 @@ from farsight.errors import SettingError
 from farsight.methods.contrast import ContrastiveMethod, Passes, contrasted
 from farsight.methods.plausibility import contrast, plausible
 from farsight.methods.prompt import Prompt, with_text
-from farsight.setting_checks import check_share, check_strength, is_whole, shown
+from farsight.setting_checks import Check, check_share, check_strength, is_whole, setting
+
+_token_ids = Check("token ids", lambda value: isinstance(value, tuple) and all(map(is_whole, value)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,15 +50,13 @@ class ICD(ContrastiveMethod):
     extra_forwards: ClassVar[float] = 1.0
     needs_image: ClassVar[bool] = False
 
-    alpha: float = 1.0
-    beta: float = 0.1
+    alpha: float = setting(1.0, check_strength)
+    beta: float = setting(0.1, check_share)
     prefix: str = "You are a confused objects detector to provide a fuzzy overview or impression of the image."
-    prefix_ids: tuple[int, ...] = ()
+    prefix_ids: tuple[int, ...] = setting((), _token_ids)
 
     def __post_init__(self) -> None:
-        check_strength("alpha", self.alpha)
-        check_share("beta", self.beta)
-        object.__setattr__(self, "prefix_ids", _token_ids(self.prefix_ids))
+        super().__post_init__()
         if not isinstance(self.prefix, str) or not (self.prefix_ids or self.prefix.strip()):
             raise SettingError(f"prefix must be a text, got {self.prefix!r}")
 
@@ -75,12 +75,6 @@ class ICD(ContrastiveMethod):
     def combined(self, own: Tensor, branch: Tensor, step: Tensor) -> Tensor:
         """The contrast, among plausible tokens."""
         return plausible(contrast(own, branch, self.alpha), own, self.beta)
-
-
-def _token_ids(value: object) -> tuple[int, ...]:
-    if not isinstance(value, list | tuple) or not all(map(is_whole, value)):
-        raise SettingError(f"prefix_ids must be token ids, got {shown(value)}")
-    return tuple(value)
 
 
 def _tokenised(model: Any, text: str) -> tuple[int, ...]:

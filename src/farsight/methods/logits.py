@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from transformers import GenerationMixin
 
-from farsight.call import replaced
 from farsight.errors import SettingError, UnsupportedModelError
+from farsight.instances import replaced
 
 
 @contextmanager

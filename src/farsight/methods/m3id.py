@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from farsight.methods.contrast import ContrastiveMethod
 from farsight.methods.prompt import Prompt, without_image
-from farsight.setting_checks import check_share, check_strength
+from farsight.setting_checks import check_share, check_strength, setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +38,8 @@ class M3ID(ContrastiveMethod):
     changes: ClassVar[str] = "logits"
     extra_forwards: ClassVar[float] = 1.0
 
-    decay: float = 0.02
-    alpha: float = 0.3
-
-    def __post_init__(self) -> None:
-        check_strength("decay", self.decay)
-        check_share("alpha", self.alpha)
+    decay: float = setting(0.02, check_strength)
+    alpha: float = setting(0.3, check_share)
 
     def branch_prompt(self, model: nn.Module, prompt: Prompt) -> Prompt:
         """Take the image out."""

@@ -15,15 +15,16 @@ from transformers.generation import GenerateBeamDecoderOnlyOutput
 
 from farsight.attention import LanguageModel, locate, tapped, visual_token_mask
 from farsight.attention.cache import CACHE
-from farsight.call import Calls, calls_of, replaced
+from farsight.call import Calls, calls_of
 from farsight.errors import SettingError, UnsupportedModelError
+from farsight.instances import replaced
 from farsight.method import Method
 from farsight.methods.beam_cache import BeamCache, prompt_layers
 from farsight.methods.beam_search import with_beams
 from farsight.methods.finished import Finished
 from farsight.methods.newest_row import NewestRow
 from farsight.methods.opera_search import Found, Search, Settings, as_scores, of_rows
-from farsight.setting_checks import MOST_BEAMS, check_positive, check_strength, check_whole
+from farsight.setting_checks import MOST_BEAMS, check_positive, check_strength, setting, whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,23 +72,18 @@ class OPERA(Method):
     paper: ClassVar[str] = "Huang et al., CVPR 2024, arXiv 2311.17911"
     changes: ClassVar[str] = "search"
     goes_with: ClassVar[tuple[str, ...]] = ("gate",)
+    cache: ClassVar[str] = "needed"
     extra_forwards: ClassVar[float] = 0.0  # but each is over every beam with every candidate
 
-    num_beams: int = 5
-    scale_factor: float = 50.0
-    threshold: int = 15
-    num_attn_candidates: int = 5
-    penalty_weights: float = 1.0
-    window: int = 512
-    max_rollbacks: int = 5
-    image_tokens_first: int = 10
-    candidates_at_once: int = 5
-
-    def __post_init__(self) -> None:
-        for name, least in _LEAST.items():
-            check_whole(name, getattr(self, name), least, MOST_BEAMS if name in _BEAMS else None)
-        check_positive("scale_factor", self.scale_factor)
-        check_strength("penalty_weights", self.penalty_weights)
+    num_beams: int = setting(5, whole(1, MOST_BEAMS))
+    scale_factor: float = setting(50.0, check_positive)
+    threshold: int = setting(15, whole(1))
+    num_attn_candidates: int = setting(5, whole(1, MOST_BEAMS))
+    penalty_weights: float = setting(1.0, check_strength)
+    window: int = setting(512, whole(1))
+    max_rollbacks: int = setting(5, whole(0))
+    image_tokens_first: int = setting(10, whole(0))
+    candidates_at_once: int = setting(5, whole(1, MOST_BEAMS))
 
     @contextmanager
     def applied(self, model: nn.Module) -> Iterator[None]:
@@ -111,18 +107,6 @@ class OPERA(Method):
             _stop_at_strings(how, model.generation_config)
             how["custom_generate"] = search
         return original(*args[:1], **how)
-
-
-_BEAMS = {"num_beams", "num_attn_candidates", "candidates_at_once"}
-_LEAST = {
-    "num_beams": 1,
-    "threshold": 1,
-    "num_attn_candidates": 1,
-    "window": 1,
-    "max_rollbacks": 0,
-    "image_tokens_first": 0,
-    "candidates_at_once": 1,
-}
 
 
 def _values(method: OPERA) -> dict[str, Any]:

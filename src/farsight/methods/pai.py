@@ -16,7 +16,7 @@ from farsight.errors import SettingError
 from farsight.methods.contrast import ContrastiveMethod, OwnForward, Passes, contrasted
 from farsight.methods.plausibility import plausible
 from farsight.methods.prompt import Prompt, without_image
-from farsight.setting_checks import check_share, check_strength, check_whole
+from farsight.setting_checks import at_least, check_number, check_share, check_strength, setting, whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,21 +51,16 @@ class PAI(ContrastiveMethod):
     changes: ClassVar[str] = "scores and logits"
     extra_forwards: ClassVar[float] = 1.0
 
-    alpha: float = 0.2
-    gamma: float = 1.1
-    beta: float = 0.1
-    start_layer: int = 2
+    alpha: float = setting(0.2, check_strength)
+    gamma: float = setting(1.1, check_number, at_least(1))
+    beta: float = setting(0.1, check_share)
+    start_layer: int = setting(2, whole(0, 10_000))
     end_layer: int | None = None
 
     def __post_init__(self) -> None:
-        check_strength("alpha", self.alpha)
-        check_strength("gamma", self.gamma)
-        if self.gamma < 1:
-            raise SettingError(f"gamma must be 1 or more, got {self.gamma!r}")
-        check_share("beta", self.beta)
-        check_whole("start_layer", self.start_layer, 0, 10_000)
+        super().__post_init__()
         if self.end_layer is not None:
-            check_whole("end_layer", self.end_layer, self.start_layer + 1, 10_000)
+            whole(self.start_layer + 1, 10_000)("end_layer", self.end_layer)
 
     @contextmanager
     def applied(self, model: nn.Module) -> Iterator[None]:

@@ -13,7 +13,7 @@ from farsight.errors import SettingError
 from farsight.methods.contrast import ContrastiveMethod
 from farsight.methods.plausibility import contrast, plausible
 from farsight.methods.prompt import Prompt
-from farsight.setting_checks import check_share, check_strength, check_whole
+from farsight.setting_checks import check_share, check_strength, setting, whole
 
 _GRIDS = {"pixel_values": "image_grid_thw", "pixel_values_videos": "video_grid_thw"}
 """Pixels that some models take as the patches of all images in one piece, and what says how many each image has."""
@@ -50,16 +50,10 @@ class VCD(ContrastiveMethod):
     changes: ClassVar[str] = "logits"
     extra_forwards: ClassVar[float] = 1.0
 
-    alpha: float = 1.0
-    beta: float = 0.1
-    noise_step: int = 500
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_strength("alpha", self.alpha)
-        check_share("beta", self.beta)
-        check_whole("noise_step", self.noise_step, 0, _STEPS - 1)
-        check_whole("seed", self.seed, 0, 2**63 - 1)
+    alpha: float = setting(1.0, check_strength)
+    beta: float = setting(0.1, check_share)
+    noise_step: int = setting(500, whole(0, _STEPS - 1))
+    seed: int = setting(0, whole(0, 2**63 - 1))
 
     def branch_prompt(self, model: nn.Module, prompt: Prompt) -> Prompt:
         """Noise the pixels of the prompt."""

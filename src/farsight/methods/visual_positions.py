@@ -23,7 +23,7 @@ from farsight.attention.cache import CACHE, given_cache
 from farsight.attention.kernels.attended import repeat_heads
 from farsight.errors import SettingError, UnsupportedModelError
 from farsight.method import Method
-from farsight.setting_checks import check_share
+from farsight.setting_checks import check_share, setting
 
 _TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3}
 
@@ -49,10 +49,7 @@ class VisualPositions(Method):
     goes_with: ClassVar[tuple[str, ...]] = ("gate", "logits", "search")
     extra_forwards: ClassVar[float] = 0.0
 
-    strength: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_share("strength", self.strength)
+    strength: float = setting(1.0, check_share)
 
     @abstractmethod
     def moved(self, key: Tensor, rotation: Rotation, visual: Tensor) -> Tensor:

@@ -12,7 +12,16 @@ from torch import Tensor
 
 from farsight.errors import SettingError
 from farsight.registers import LEAST_SIGMA, PAPER_SIGMA, alibi_slopes, log_register_mass
-from farsight.setting_checks import as_tuples, check_by_head, check_chosen, check_positive, of_heads
+from farsight.setting_checks import (
+    at_least,
+    check_by_head,
+    check_chosen,
+    check_positive,
+    check_settings,
+    of_heads,
+    one_of,
+    setting,
+)
 
 NAME = "farsight"
 """The key of ``additional_config``, and the name of the plugin for ``VLLM_PLUGINS``."""
@@ -49,26 +58,15 @@ class Sinks:
         If a value has no meaning; the message names it.
     """
 
-    sigma: float = PAPER_SIGMA
-    slopes: str | None = None
-    strength: Strength = 1.0
-    layers: tuple[int, ...] | None = None
-    heads: tuple[int, ...] | None = None
-    rows: str = "all"
+    sigma: float = setting(PAPER_SIGMA, check_positive, at_least(LEAST_SIGMA))
+    slopes: str | None = setting(None, one_of(None, "alibi"))
+    strength: Strength = setting(1.0, check_by_head)
+    layers: tuple[int, ...] | None = setting(None, check_chosen)
+    heads: tuple[int, ...] | None = setting(None, check_chosen)
+    rows: str = setting("all", one_of(*_ROWS))
 
     def __post_init__(self) -> None:
-        for field in ("strength", "layers", "heads"):
-            object.__setattr__(self, field, as_tuples(getattr(self, field)))
-        check_positive("sigma", self.sigma)
-        if self.sigma < LEAST_SIGMA:
-            raise SettingError(f"sigma must be at least {LEAST_SIGMA}, got {self.sigma!r}")
-        if self.slopes not in (None, "alibi"):
-            raise SettingError(f"slopes must be None or 'alibi', got {self.slopes!r}")
-        if self.rows not in _ROWS:
-            raise SettingError(f"rows must be one of {', '.join(_ROWS)} in vLLM, got {self.rows!r}")
-        check_chosen("layers", self.layers)
-        check_chosen("heads", self.heads)
-        check_by_head("strength", self.strength)
+        check_settings(self)
 
     @classmethod
     def read(cls, config: object) -> Sinks | None:
