@@ -1,4 +1,4 @@
-"""What is known of the call in progress: the prompts of a `generate`, how long they may become, and each forward's rows.
+"""What is known of the call in progress: the prompts of a `generate`, what may follow, and the rows of each forward.
 
 Every thread that runs a model has a call of its own; nothing of a call is kept on the model. Decoding loops, logits
 processors, streamers and caches are Transformers' own.

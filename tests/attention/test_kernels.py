@@ -15,11 +15,24 @@ from farsight.attention.kernels.eager import eager_attention
 from farsight.attention.kernels.flash import flash
 from farsight.attention.kernels.flex import flex
 from farsight.attention.kernels.sdpa import sdpa_attention
+from farsight.attention.layer_call import LayerCall
 from farsight.attention.tap import apply_gate
 from farsight.registers import log_register_mass, register_gate
 
-MODULE = nn.Module()
 SCALE = 0.3
+
+
+def call(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **options: Any) -> LayerCall:
+    return LayerCall(
+        index=0,
+        implementation="flash_attention_2",
+        module=nn.Module(),
+        query=query,
+        key=key,
+        value=value,
+        mask=mask,
+        options={"scaling": SCALE, **options},
+    )
 
 
 def tensors(heads: int, kv_heads: int, queries: int, keys: int, dtype: torch.dtype, dim: int = 16) -> list[Tensor]:
@@ -66,9 +79,9 @@ def test_kernels_agree_with_attention_written_out(
     output, lse = expected(query, key, value, written)
     additive = torch.zeros(written.shape, dtype=dtype).masked_fill(~written, torch.finfo(dtype).min)
     found = {
-        "eager": eager_attention(MODULE, query, key, value, additive, scaling=SCALE),
-        "sdpa": sdpa_attention(MODULE, query, key, value, allowed, scaling=SCALE),
-        "flex": flex(MODULE, query, key, value, additive, scaling=SCALE),
+        "eager": eager_attention(call(query, key, value, additive)),
+        "sdpa": sdpa_attention(call(query, key, value, allowed)),
+        "flex": flex(call(query, key, value, additive)),
     }
     real = written.any(-1).expand(lse.shape)
     tolerance = 2e-2 if dtype == torch.bfloat16 else 1e-5
@@ -82,12 +95,12 @@ def test_kernels_agree_with_attention_written_out(
 def test_sdpa_gives_the_bits_of_pytorchs_own_function() -> None:
     query, key, value = tensors(4, 4, 7, 7, torch.float32)
     plain = nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True, scale=SCALE)
-    assert torch.equal(sdpa_attention(MODULE, query, key, value, None, scaling=SCALE).output, plain)
+    assert torch.equal(sdpa_attention(call(query, key, value, None)).output, plain)
 
 
 def test_value_heads_of_another_size_are_written_out() -> None:
     query, key, value = tensors(4, 4, 5, 5, torch.float32)
-    found = sdpa_attention(MODULE, query, key, value[..., :8], None, scaling=SCALE)
+    found = sdpa_attention(call(query, key, value[..., :8], None))
     output, lse = expected(query, key, value[..., :8], torch.ones(5, 5, dtype=torch.bool).tril())
     torch.testing.assert_close(found.output.double(), output, atol=1e-5, rtol=0)
     torch.testing.assert_close(found.lse.double(), lse, atol=1e-5, rtol=0)
@@ -105,7 +118,7 @@ def test_an_operator_that_answers_differently_is_replaced_with_one_warning(monke
     monkeypatch.setattr(sdpa, "_verdicts", {})
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        found = [sdpa_attention(MODULE, query, key, value, None, scaling=SCALE) for _ in range(3)]
+        found = [sdpa_attention(call(query, key, value, None)) for _ in range(3)]
     output, lse = expected(query, key, value, torch.ones(5, 5, dtype=torch.bool).tril())
     for attended in found:
         torch.testing.assert_close(attended.lse.double(), lse, atol=1e-5, rtol=0)
@@ -124,7 +137,7 @@ def test_sdpa_adds_what_places_add_to_the_scores(how: str, kv_heads: int) -> Non
     if how == "masked":
         mask[1, :, 1:, 0] = False
     given = mask if how in ("masked", "one row") else None
-    found = sdpa_attention(MODULE, query, key, value, given, scaling=SCALE, position_bias=places, is_causal=True)
+    found = sdpa_attention(call(query, key, value, given, position_bias=places, is_causal=True))
     key, value = (x.double().repeat_interleave(4 // kv_heads, 1) for x in (key, value))
     scores = torch.einsum("bhid,bhjd->bhij", query.double(), key) * SCALE + places.double()
     scores = scores.masked_fill(~mask, -torch.inf)
@@ -135,7 +148,7 @@ def test_sdpa_adds_what_places_add_to_the_scores(how: str, kv_heads: int) -> Non
 def test_kernels_without_soft_cap_refuse_it() -> None:
     query, key, value = tensors(2, 2, 3, 3, torch.float32)
     with pytest.raises(UnsupportedModelError, match="eager"):
-        sdpa_attention(MODULE, query, key, value, None, scaling=SCALE, softcap=5.0)
+        sdpa_attention(call(query, key, value, None, softcap=5.0))
 
 
 def test_gate_lets_later_rows_keep_more_and_never_reaches_zero_or_passes_one() -> None:
@@ -153,8 +166,8 @@ def test_a_row_without_keys_gives_zeros_and_no_nan() -> None:
     allowed = torch.ones(3, 3, dtype=torch.bool).tril().expand(2, 1, 3, 3).clone()
     allowed[0, :, 0] = False
     for attended in (
-        sdpa_attention(MODULE, query, key, value, allowed, scaling=SCALE),
-        flex(MODULE, query, key, value, torch.zeros(allowed.shape).masked_fill(~allowed, -torch.inf), scaling=SCALE),
+        sdpa_attention(call(query, key, value, allowed)),
+        flex(call(query, key, value, torch.zeros(allowed.shape).masked_fill(~allowed, -torch.inf))),
     ):
         for log_mass in (torch.tensor(-1e30), torch.tensor(0.5)):
             output = apply_gate(attended.output.clone(), register_gate(attended.lse, log_mass))
@@ -231,9 +244,7 @@ def test_flash_unpads_and_pads_its_log_sum_exp(flash_installed: Any, queries: in
     query, key, value = tensors(4, 2, queries, keys, torch.bfloat16)
     mask = torch.ones(2, keys, dtype=torch.bool)
     mask[0, :3] = not padded
-    found = flash(
-        MODULE, query, key, value, mask if padded else None, scaling=SCALE, implementation="flash_attention_2"
-    )
+    found = flash(call(query, key, value, mask if padded else None))
     allowed = torch.ones(queries, keys, dtype=torch.bool).tril(keys - queries) & mask[:, None, None]
     output, lse = expected(query, key, value, allowed)
     real = mask[:, None, -queries:].expand(lse.shape)
@@ -244,7 +255,7 @@ def test_flash_unpads_and_pads_its_log_sum_exp(flash_installed: Any, queries: in
 def test_flash_sliding_window(flash_installed: Any) -> None:
     flash_installed(flash_attn_func, flash_attn_varlen_func)
     query, key, value = tensors(2, 2, 9, 9, torch.bfloat16)
-    found = flash(MODULE, query, key, value, None, scaling=SCALE, sliding_window=4, implementation="flash_attention_2")
+    found = flash(call(query, key, value, None, sliding_window=4))
     rows, columns = torch.arange(9)[:, None], torch.arange(9)
     _, lse = expected(query, key, value, (columns <= rows) & (rows - columns < 4))
     torch.testing.assert_close(found.lse.double(), lse, atol=1e-5, rtol=0)
@@ -254,4 +265,4 @@ def test_a_flash_kernel_that_keeps_its_log_sum_exp_is_refused_with_a_remedy(flas
     flash_installed(without_lse, without_lse)
     query, key, value = tensors(2, 2, 3, 3, torch.bfloat16)
     with pytest.raises(UnsupportedModelError, match="attn_implementation='sdpa'"):
-        flash(MODULE, query, key, value, None, scaling=SCALE, implementation="flash_attention_2")
+        flash(call(query, key, value, None))

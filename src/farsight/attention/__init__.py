@@ -6,7 +6,9 @@ implementation; `names` stands in Transformers' registries; `source` reads what 
 
 from farsight.attention.layer_call import LayerCall
 from farsight.attention.layers import AttentionLayer, LanguageModel, chosen_layers, locate, visual_token_mask
-from farsight.attention.tap import Tap, refusal, tapped, watched
+from farsight.attention.refusals import refusal
+from farsight.attention.tap import Tap, tapped
+from farsight.attention.watching import watched
 
 __all__ = [
     "AttentionLayer",

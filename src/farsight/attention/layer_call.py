@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -9,7 +10,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention.flex_attention import BlockMask
 
-from farsight.attention.kernels.attended import repeat_heads
+
+class Attended(NamedTuple):
+    """Plain attention and the log of its softmax denominator, before the gate: what every kernel gives."""
+
+    output: Tensor
+    """``(batch, heads, queries, head_dim)``"""
+    lse: Tensor
+    """``(batch, heads, queries)``, fp32 or fp64"""
+    weights: Tensor | None = None
+    """``(batch, heads, queries, keys)``, from the reference only"""
 
 
 class ScoredRows(NamedTuple):
@@ -37,13 +47,8 @@ class LayerCall:
     value: Tensor
     mask: Any
     """As the implementation takes it; `allowed` reads every form"""
-    scaling: float
-    is_causal: bool
-    softcap: float | None = None
-    position_bias: Tensor | None = None
-    sliding_window: int | None = None
-    sink: Tensor | None = None
-    """The model's own sink: a score for each head, ``(heads,)``, or each row, ``(batch, heads, queries, 1)``"""
+    options: Mapping[str, Any]
+    """Whatever else the layer handed over, by name"""
 
     edited: bool = False
     """Whether the scores were edited; `scored` does not know how"""
@@ -55,12 +60,56 @@ class LayerCall:
     weights: Tensor | None = None
     """For a `Tap.see`: ``(batch, heads, queries, keys)`` as they were applied, where the kernel gives them"""
 
+    @property
+    def scaling(self) -> float:
+        """Factor on the products of queries and keys."""
+        scaling: float | None = self.options.get("scaling")
+        return self.query.shape[-1] ** -0.5 if scaling is None else scaling
+
+    @property
+    def is_causal(self) -> bool:
+        """Whether rows read no later keys where no mask says what they read."""
+        given = self.options.get("is_causal")
+        return bool(getattr(self.module, "is_causal", True) if given is None else given)
+
+    @property
+    def softcap(self) -> float | None:
+        """Largest score, which scores approach."""
+        softcap: float | None = self.options.get("softcap")
+        return softcap
+
+    @property
+    def position_bias(self) -> Tensor | None:
+        """What places add to the scores (T5), ``(1 or batch, heads, queries, keys)``."""
+        bias: Tensor | None = self.options.get("position_bias")
+        return bias if bias is None else bias[..., : self.key.shape[2]]
+
+    @property
+    def sink(self) -> Tensor | None:
+        """The model's own sink: a score for each head, ``(heads,)``, or each row, ``(batch, heads, queries, 1)``."""
+        sinks: Tensor | None = self.options.get("sinks")
+        return self.options.get("s_aux") if sinks is None else sinks
+
+    @property
+    def states(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Query, key and value in one dtype: under autocast rotated queries and keys are wider than values."""
+        dtype = self.value.dtype
+        return self.query.to(dtype), self.key.to(dtype), self.value
+
+    @property
+    def needs_gradient(self) -> bool:
+        """Whether a gradient is asked for. Fused kernels give one of their output and none of their log-sum-exp."""
+        return torch.is_grad_enabled() and any(x.requires_grad for x in (self.query, self.key, self.value))
+
     def scores(self, query: Tensor, key: Tensor) -> Tensor:
         """Scores as this layer computes them, soft-cap included, without mask or position bias.
 
         Shapes: ``(batch, heads, rows, head_dim)`` and ``(batch, heads or kv_heads, keys, head_dim)``.
         """
-        scores = torch.matmul(query, repeat_heads(key, query.shape[1] // key.shape[1]).transpose(2, 3)) * self.scaling
+        return self.capped(query @ repeat_heads(key, query.shape[1]).transpose(2, 3) * self.scaling)
+
+    def capped(self, scores: Tensor) -> Tensor:
+        """Scores with the soft-cap of models that have one."""
         return scores if self.softcap is None else torch.tanh(scores / self.softcap) * self.softcap
 
     def scored(self, start: int, stop: int) -> ScoredRows:
@@ -68,9 +117,7 @@ class LayerCall:
         dtype = torch.promote_types(self.query.dtype, torch.float32)
         query = self.query[:, :, start:stop].to(dtype).unflatten(1, (self.key.shape[1], -1))
         key = self.key.to(dtype).unsqueeze(2).transpose(3, 4)
-        scores = (query @ key).flatten(1, 2) * self.scaling
-        if self.softcap is not None:
-            scores = torch.tanh(scores / self.softcap) * self.softcap
+        scores = self.capped((query @ key).flatten(1, 2) * self.scaling)
         if self.position_bias is not None:
             scores = scores + self.position_bias[..., start:stop, :].to(dtype)
         scores = scores.masked_fill(~self.allowed(start, stop), -torch.inf)
@@ -115,8 +162,8 @@ class LayerCall:
         if not self.is_causal:
             own = own.clamp(min=keys)
         causal = slots <= own
-        if self.sliding_window is not None:
-            causal = causal & (slots > own - self.sliding_window)
+        if (window := self.options.get("sliding_window")) is not None:
+            causal = causal & (slots > own - window)
         if self.mask is None:
             return causal[None, None]
         padding: Tensor = self.mask[:, None, None, -keys:].bool()
@@ -144,3 +191,10 @@ def allowed_in(mask: Tensor) -> Tensor:
 def sink_of_rows(sink: Tensor, like: Tensor) -> Tensor:
     """A model's own sinks, ``(heads,)`` or ``(batch, heads, queries, 1)``, to be broadcast against rows."""
     return sink.to(like).reshape(1, -1, 1) if sink.dim() == 1 else sink.to(like).squeeze(-1)
+
+
+def repeat_heads(states: Tensor, heads: int) -> Tensor:
+    """Repeat key or value heads for grouped queries: ``(batch, kv_heads, ..)`` to ``(batch, heads, ..)``."""
+    if (groups := heads // states.shape[1]) == 1:
+        return states
+    return states.unsqueeze(2).expand(-1, -1, groups, -1, -1).flatten(1, 2)

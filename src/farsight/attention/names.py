@@ -10,10 +10,11 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import nn
 from transformers import AttentionInterface, AttentionMaskInterface
 
@@ -33,6 +34,11 @@ class _Named:
     before: Any
     name: str
     blocks: int = 0
+
+    @property
+    def holds(self) -> bool:
+        """Whether nobody else has set a name in the meantime."""
+        return self.config._attn_implementation_internal is self.name
 
 
 _named: dict[int, _Named] = {}
@@ -77,10 +83,10 @@ def own_name(implementation: str | None) -> str:
 def attention_function(implementation: str, module: nn.Module) -> Callable[..., Any]:
     """What a layer runs under the name of an implementation: Transformers' function, or its own file's eager one."""
     functions = AttentionInterface()
-    if implementation in functions:
-        function: Callable[..., Any] = functions[implementation]
-    else:
-        function = sys.modules[type(module).__module__].eager_attention_forward
+    if implementation not in functions:
+        functions = vars(sys.modules[type(module).__module__])
+        implementation = "eager_attention_forward"
+    function: Callable[..., Any] = functions[implementation]
     return function
 
 
@@ -89,7 +95,8 @@ def named(language_model: LanguageModel, attend: Callable[[str], Callable[..., A
     """Let the configs of a language model name tapped attention for the length of a ``with`` block.
 
     Blocks may overlap and be left in any order, also those of models that share a config: the last one that is left
-    puts back what the config held. A name that somebody else has set in the meantime stays.
+    puts back what the config held. A name that somebody else has set in the meantime stays, and a forward with it is an
+    error: its layers would go on without their taps.
 
     Parameters
     ----------
@@ -100,52 +107,41 @@ def named(language_model: LanguageModel, attend: Callable[[str], Callable[..., A
     """
     kinds: set[Any] = {type(module) for module in language_model.module.modules()}
     asks = any(asks_for_the_name(kind) for kind in kinds)
-    entered: list[_Named] = []
-    try:
+
+    def check(module: nn.Module, args: Any) -> None:
+        for config in () if torch.compiler.is_compiling() else language_model.configs:
+            if (held := _named.get(id(config))) is None or not held.holds:
+                raise UnsupportedModelError(
+                    f"the attention implementation was changed to '{config._attn_implementation}' inside a method's "
+                    "block, so the method would no longer be on: leave the block, change it, and enter again"
+                )
+
+    with ExitStack() as stack:
         for config in language_model.configs:
-            with _lock:
-                held = _named.get(id(config))
-                if held is None or not _holds(held):
-                    held = _Named(
-                        config=config,
-                        before=config._attn_implementation,
-                        name=_registered(own_name(config._attn_implementation), attend, asks),
-                    )
-                    config._attn_implementation_internal = held.name
-                    _named[id(config)] = held
-                held.blocks += 1
-                entered.append(held)
+            stack.enter_context(_holding(config, lambda name: _registered(name, attend, asks)))
+        stack.callback(language_model.module.register_forward_pre_hook(check).remove)
+        yield
+
+
+@contextmanager
+def _holding(config: Any, registered: Callable[[str], str]) -> Iterator[None]:
+    with _lock:
+        held = _named.get(id(config))
+        if held is None or not held.holds:
+            before = config._attn_implementation
+            held = _named[id(config)] = _Named(config=config, before=before, name=registered(own_name(before)))
+            config._attn_implementation_internal = held.name
+        held.blocks += 1
+    try:
         yield
     finally:
-        for held in entered:
-            with _lock:
-                held.blocks -= 1
-                if held.blocks == 0:
-                    if _holds(held):
-                        held.config._attn_implementation_internal = held.before
-                    if _named.get(id(held.config)) is held:
-                        del _named[id(held.config)]
-
-
-def check_names(language_model: LanguageModel) -> None:
-    """Raise if a tapped model's attention implementation was changed: its layers would go on without their taps.
-
-    Raises
-    ------
-    UnsupportedModelError
-        The message names the implementation.
-    """
-    for config in language_model.configs:
-        held = _named.get(id(config))
-        if held is None or not _holds(held):
-            raise UnsupportedModelError(
-                f"the attention implementation was changed to '{config._attn_implementation}' inside a method's block, "
-                "so the method would no longer be on: leave the block, change it, and enter again"
-            )
-
-
-def _holds(held: _Named) -> bool:
-    return held.config._attn_implementation_internal is held.name
+        with _lock:
+            held.blocks -= 1
+            if held.blocks == 0:
+                if held.holds:
+                    config._attn_implementation_internal = held.before
+                if _named.get(id(config)) is held:
+                    del _named[id(config)]
 
 
 def _registered(implementation: str, attend: Callable[[str], Callable[..., Any]], asks: bool) -> str:

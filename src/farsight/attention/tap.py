@@ -7,9 +7,8 @@ the softmax denominator (every kernel here gives it), a look nothing. A layer wi
 
 from __future__ import annotations
 
-import inspect
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
@@ -17,19 +16,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from farsight.attention.kernels import kernel_of
-from farsight.attention.kernels.attended import Attended
+from farsight.attention.kernels import Kernel, kernel_of
 from farsight.attention.kernels.eager import eager_attention
-from farsight.attention.kernels.sdpa import verify
 from farsight.attention.layer_call import LayerCall, sink_of_rows
 from farsight.attention.layers import AttentionLayer, LanguageModel
-from farsight.attention.names import attention_function, check_names, named, own_name
+from farsight.attention.names import attention_function, named
+from farsight.attention.refusals import check_implementations
 from farsight.errors import UnsupportedModelError
 
 ATTRIBUTE = "farsight_taps"
-# What an attention function may take: understood here, or without meaning for a decoder in evaluation.
-_KNOWN = {"module", "query", "key", "value", "attention_mask", "scaling", "dropout", "is_causal", "kwargs", "_kwargs"}
-_KNOWN |= {"s_aux", "sinks", "softcap", "position_bias", "sliding_window", "cache"}
 
 
 class Tap:
@@ -57,14 +52,11 @@ class Tap:
 class Taps:
     """What one layer carries: its taps in order, by what they do."""
 
-    def __init__(self, index: int, taps: tuple[Tap, ...], ran: bool = False) -> None:
+    def __init__(self, index: int, taps: tuple[Tap, ...] = (), ran: bool = False) -> None:
         self.index, self.taps, self.ran = index, taps, ran
         self.edits = [tap.edit for tap in taps if type(tap).edit is not Tap.edit]
         self.gates = [tap.gate for tap in taps if type(tap).gate is not Tap.gate]
         self.looks = [tap.see for tap in taps if type(tap).see is not Tap.see]
-
-
-_lock = threading.Lock()
 
 
 @contextmanager
@@ -80,18 +72,14 @@ def tapped(language_model: LanguageModel, taps: Sequence[tuple[AttentionLayer, T
         not run the attention function that carries its taps.
     """
     decoder = language_model.module
-    unchecked = True
+    kinds = Taps(0, tuple(tap for _, tap in taps))
+    check_implementations(language_model, kinds.edits, kinds.gates)
 
-    def before(module: nn.Module, args: Any) -> None:
-        if not torch.compiler.is_compiling():
-            check_names(language_model)
-
-    def after(module: nn.Module, args: Any, output: Any) -> None:
-        """After the first forward: taps that no attention function has met do nothing."""
-        nonlocal unchecked
-        if not unchecked or torch.compiler.is_compiling():
+    def after_the_first(module: nn.Module, args: Any, output: Any) -> None:
+        """Taps that no attention function has met do nothing."""
+        if torch.compiler.is_compiling():
             return
-        unchecked = False
+        hook.remove()
         carried = {layer.index: vars(layer.module).get(ATTRIBUTE) for layer, _ in taps}
         if missed := sorted(index for index, its in carried.items() if its is not None and not its.ran):
             raise UnsupportedModelError(
@@ -99,102 +87,50 @@ def tapped(language_model: LanguageModel, taps: Sequence[tuple[AttentionLayer, T
                 "what this method does; choose others with layers=..."
             )
 
-    _check(language_model, [tap for _, tap in taps])
     with ExitStack() as stack:
-        stack.enter_context(named(language_model, lambda name: partial(_attention_forward, name, kernel_of(name))))
+        stack.enter_context(named(language_model, lambda name: partial(_attention, name, kernel_of(name))))
         for layer, tap in taps:
-            stack.callback(_take_off, layer.module, tap)
-            _put_on(layer, tap)
-        stack.callback(decoder.register_forward_pre_hook(before).remove)
-        stack.callback(decoder.register_forward_hook(after).remove)
+            _carry(layer, added=[tap])
+            stack.callback(_carry, layer, without=tap)
+        hook = decoder.register_forward_hook(after_the_first)
+        stack.callback(hook.remove)
         yield
 
 
-@contextmanager
-def watched(
-    language_model: LanguageModel, see: Callable[[LayerCall], None], layers: Sequence[AttentionLayer] | None = None
-) -> Iterator[None]:
-    """Call ``see`` after every call of layers (all for None) in this thread; what is computed stays the same."""
-    look = _Look(see)
-    chosen = language_model.layers if layers is None else layers
-    with tapped(language_model, [(layer, look) for layer in chosen]):
-        yield
+_lock = threading.Lock()
 
 
-class _Look(Tap):
-    def __init__(self, see: Callable[[LayerCall], None]) -> None:
-        self.shown, self.thread = see, threading.get_ident()
-
-    def see(self, call: LayerCall) -> None:
-        if threading.get_ident() == self.thread and not torch.compiler.is_compiling():
-            self.shown(call)
-
-
-def _put_on(layer: AttentionLayer, tap: Tap) -> None:
+def _carry(layer: AttentionLayer, added: Sequence[Tap] = (), without: Tap | None = None) -> None:
+    """Change which taps a layer carries."""
     with _lock:
-        carried: Taps | None = vars(layer.module).get(ATTRIBUTE)
-        before, ran = (carried.taps, carried.ran) if carried is not None else ((), False)
-        vars(layer.module)[ATTRIBUTE] = Taps(layer.index, (*before, tap), ran)
+        carried: Taps = vars(layer.module).get(ATTRIBUTE) or Taps(layer.index)
+        taps = (*(tap for tap in carried.taps if tap is not without), *added)
+        vars(layer.module)[ATTRIBUTE] = Taps(layer.index, taps, carried.ran)
+        if not taps:
+            del vars(layer.module)[ATTRIBUTE]
 
 
-def _take_off(module: nn.Module, tap: Tap) -> None:
-    with _lock:
-        carried: Taps = vars(module).pop(ATTRIBUTE)
-        if left := tuple(other for other in carried.taps if other is not tap):
-            vars(module)[ATTRIBUTE] = Taps(carried.index, left, carried.ran)
-
-
-def _check(language_model: LanguageModel, taps: Sequence[Tap]) -> None:
-    for device in {parameter.device.type for parameter in language_model.module.parameters()}:
-        verify(device)
-    kinds = Taps(0, tuple(taps))
-    for layer in language_model.layers:
-        name = own_name(layer.config._attn_implementation)
-        if kinds.gates or kinds.edits:
-            if (reason := refusal(name)) is not None:
-                raise UnsupportedModelError(reason)
-            parameters = inspect.signature(attention_function(name, layer.module)).parameters
-            if unknown := sorted(set(parameters) - _KNOWN):
-                raise UnsupportedModelError(
-                    f"the {name} attention of {type(layer.module).__name__} takes {', '.join(unknown)}, which "
-                    "a change of attention does not know"
-                )
-        if kinds.edits and "flash" in name:
-            raise UnsupportedModelError(
-                f"attention scores cannot be edited beside attention implementation '{name}', whose masks have another "
-                "form: load the model with attn_implementation='sdpa' (or eager)"
-            )
-
-
-def refusal(implementation: str) -> str | None:
-    """Why layers with this attention implementation cannot carry edits or gates, or None if they can."""
-    if kernel_of(own_name(implementation)) is not None:
-        return None
-    return (
-        f"attention implementation '{implementation}' gives no log-sum-exp; load the model with "
-        "attn_implementation='sdpa' (or eager, flex_attention, flash_attention_2)"
-    )
-
-
-def _attention_forward(
+def _attention(
     implementation: str,
-    kernel: Callable[..., Attended] | None,
+    kernel: Kernel | None,
     module: nn.Module,
     query: Tensor,
     key: Tensor,
     value: Tensor,
     attention_mask: Any,
-    scaling: float | None = None,
-    dropout: float = 0.0,
-    is_causal: bool | None = None,
-    s_aux: Tensor | None = None,
-    **kwargs: Any,
+    **options: Any,
 ) -> tuple[Tensor, Tensor | None]:
     """Attention as Transformers calls it: ``(batch, heads, queries, dim)`` in, ``(batch, queries, heads, dim)`` out."""
+
+    def own() -> tuple[Tensor, Tensor | None]:
+        computed: tuple[Tensor, Tensor | None] = attention_function(implementation, module)(
+            module, query, key, value, attention_mask, **options
+        )
+        return computed
+
     carried: Taps | None = getattr(module, ATTRIBUTE, None)
     if carried is None:
-        given = {"dropout": dropout, "scaling": scaling, "is_causal": is_causal, "s_aux": s_aux, **kwargs}
-        return _own(implementation, module, query, key, value, attention_mask, given)
+        return own()
     if not torch.compiler.is_compiling():
         carried.ran = True
     call = LayerCall(
@@ -205,56 +141,28 @@ def _attention_forward(
         key=key,
         value=value,
         mask=attention_mask,
-        scaling=query.shape[-1] ** -0.5 if scaling is None else scaling,
-        is_causal=bool(getattr(module, "is_causal", True)) if is_causal is None else is_causal,
-        softcap=kwargs.get("softcap"),
-        position_bias=kwargs.get("position_bias"),
-        sliding_window=kwargs.get("sliding_window"),
-        sink=s_aux if kwargs.get("sinks") is None else kwargs["sinks"],
+        options=options,
         edited=bool(carried.edits),
     )
     if carried.edits or carried.gates:
-        if dropout > 0.0:
-            raise UnsupportedModelError(
-                "a method is a change of decoding: call model.eval() first (attention dropout is on)"
-            )
-        if kwargs.get("cache") is not None:
-            raise UnsupportedModelError("continuous batching (a paged cache) is not supported: use generate")
-        assert kernel is not None
-        output, call.weights = _changed(carried, kernel, call, kwargs)
+        output = _changed(carried, kernel, call)
     else:
-        given = {"dropout": dropout, "scaling": scaling, "is_causal": is_causal, "s_aux": s_aux, **kwargs}
-        output, call.weights = _own(implementation, module, query, key, value, attention_mask, given)
+        output, call.weights = own()
     for look in carried.looks:
         look(call)
     return output, call.weights
 
 
-def _own(
-    implementation: str, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Any, given: dict[str, Any]
-) -> tuple[Tensor, Tensor | None]:
-    """What the layer computes by itself."""
-    options = {name: option for name, option in given.items() if option is not None}
-    computed: tuple[Tensor, Tensor | None] = attention_function(implementation, module)(
-        module, query, key, value, mask, **options
-    )
-    return computed
-
-
-def _changed(
-    carried: Taps, kernel: Callable[..., Attended], call: LayerCall, kwargs: dict[str, Any]
-) -> tuple[Tensor, Tensor | None]:
+def _changed(carried: Taps, kernel: Kernel | None, call: LayerCall) -> Tensor:
     """Attention with edited scores and gated rows; the model's own sink is one more gate, which the others see."""
-    mask, given = call.mask, kwargs
-    if "sinks" in given:
-        given = {name: option for name, option in kwargs.items() if name != "sinks"}
-    if carried.edits:
-        kernel, mask = eager_attention, call.additive_mask()
-        given = {**given, "edit": partial(_edited, carried.edits, call)}
-    dtype = call.value.dtype  # under autocast rotated queries and keys are wider than values
-    states = call.query.to(dtype), call.key.to(dtype), call.value
-    attended = kernel(call.module, *states, mask, scaling=call.scaling, is_causal=call.is_causal, **given)
-    lse: Tensor = attended.lse
+    if call.options.get("dropout"):
+        raise UnsupportedModelError(
+            "a method is a change of decoding: call model.eval() first (attention dropout is on)"
+        )
+    if call.options.get("cache") is not None:
+        raise UnsupportedModelError("continuous batching (a paged cache) is not supported: use generate")
+    assert kernel is not None
+    output, lse, weights = eager_attention(call, carried.edits) if carried.edits else kernel(call)
     factor: Tensor | None = None
     if call.sink is not None:
         own = sink_of_rows(call.sink, lse)
@@ -262,17 +170,10 @@ def _changed(
     for gate in carried.gates:
         kept = gate(lse, call)
         factor = kept if factor is None else factor * kept
-    call.lse, call.factor = lse, factor
-    output, weights = attended.output, attended.weights
     if factor is not None:
         output, weights = apply_gate(output, factor), None if weights is None else apply_gate(weights, factor)
-    return output.transpose(1, 2).contiguous(), weights
-
-
-def _edited(edits: list[Callable[..., Tensor]], call: LayerCall, scores: Tensor) -> Tensor:
-    for edit in edits:
-        scores = edit(scores, call)
-    return scores
+    call.lse, call.factor, call.weights = lse, factor, weights
+    return output.transpose(1, 2).contiguous()
 
 
 def apply_gate(output: Tensor, gate: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from farsight.attention import AttentionLayer, LayerCall, Tap, locate, tapped, visual_token_mask
 from farsight.attention.cache import CACHE, given_cache
-from farsight.attention.kernels.attended import repeat_heads
+from farsight.attention.layer_call import repeat_heads
 from farsight.errors import SettingError, UnsupportedModelError
 from farsight.method import Method
 from farsight.setting_checks import check_share, setting
@@ -93,7 +93,7 @@ class _Moved(Tap):
         queries = scores.shape[2]
         dtype = torch.promote_types(call.query.dtype, torch.float32)
         query = rotation.last(queries).undo(call.query.to(dtype))
-        key = repeat_heads(call.key, query.shape[1] // call.key.shape[1]).to(dtype)
+        key = repeat_heads(call.key, query.shape[1]).to(dtype)
         moved = call.scores(query, self.method.moved(key, rotation, visual)).to(dtype)  # autocast: half precision
         text = ~visual[:, -queries:]
         pairs = text[:, None, :, None] & visual[:, None, None, :]

@@ -2,45 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from farsight.attention.kernels.attended import Attended, repeat_heads
+from farsight.attention.layer_call import Attended, LayerCall, repeat_heads
 
 
-def eager_attention(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    *,
-    scaling: float,
-    softcap: float | None = None,
-    position_bias: Tensor | None = None,
-    edit: Callable[[Tensor], Tensor] | None = None,
-    **_: Any,
-) -> Attended:
+def eager_attention(call: LayerCall, edits: Sequence[Callable[[Tensor, LayerCall], Tensor]] = ()) -> Attended:
     """Attention with materialised scores; the only kernel that returns the attention weights.
 
-    Shapes: ``query`` ``(batch, heads, queries, head_dim)``, ``key`` and ``value``
-    ``(batch, kv_heads, keys, head_dim)``, ``attention_mask`` additive ``(batch, 1, queries, keys)``. ``edit`` changes
-    the scores ``(batch, heads, queries, keys)`` before the mask is added.
+    ``edits`` change the scores ``(batch, heads, queries, keys)`` in order, before the mask is added; with them the call
+    may be that of any implementation.
     """
-    groups = query.shape[1] // key.shape[1]
-    scores = torch.matmul(query, repeat_heads(key, groups).transpose(2, 3)) * scaling
-    if softcap is not None:
-        scores = torch.tanh(scores / softcap) * softcap
-    if position_bias is not None:
-        scores = scores + position_bias
-    if edit is not None:
-        scores = edit(scores)
-    if attention_mask is not None:
-        scores = scores + attention_mask[..., : key.shape[-2]]
+    query, key, value = call.states
+    mask = call.additive_mask() if edits else call.mask
+    scores = call.scores(query, key)
+    if call.position_bias is not None:
+        scores = scores + call.position_bias
+    for edit in edits:
+        scores = edit(scores, call)
+    if mask is not None:
+        scores = scores + mask[..., : key.shape[-2]]
     scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
     weights = torch.softmax(scores, dim=-1).to(query.dtype)
-    output = torch.matmul(weights, repeat_heads(value, groups))
+    output = weights @ repeat_heads(value, query.shape[1])
     return Attended(output=output, lse=torch.logsumexp(scores, dim=-1), weights=weights)

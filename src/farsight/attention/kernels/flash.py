@@ -8,66 +8,51 @@ from functools import cache
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from farsight.attention.kernels.attended import Attended, needs_gradient
+from farsight.attention.layer_call import Attended, LayerCall
 from farsight.errors import UnsupportedModelError
 
 # The option that makes a function return (output, log-sum-exp, ...): FlashAttention 4, then 3 and 2.
 _LSE_OPTIONS = ("return_lse", "return_softmax_lse", "return_attn_probs")
 
 
-def flash(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    *,
-    scaling: float,
-    is_causal: bool = True,
-    softcap: float | None = None,
-    sliding_window: int | None = None,
-    position_bias: Tensor | None = None,
-    implementation: str,
-    indices: Tensor | None = None,
-    block_indices: Tensor | None = None,
-    **_: Any,
-) -> Attended:
+def flash(call: LayerCall) -> Attended:
     """Transformers' flash attention, padded or not, with its log-sum-exp.
 
-    ``attention_mask`` is the padding mask ``(batch, keys)`` or None, as Transformers hands it to flash kernels.
+    The mask is the padding mask ``(batch, keys)`` or None, as Transformers hands it to flash kernels.
     """
     from transformers.modeling_flash_attention_utils import _upad_input, lazy_import_flash_attention
 
-    if position_bias is not None:
+    implementation = call.implementation
+    if call.position_bias is not None:
         raise UnsupportedModelError(
             f"{implementation} takes no position bias: load the model with attn_implementation='eager'"
         )
-    if indices is not None or block_indices is not None:
+    if any(call.options.get(name) is not None for name in ("indices", "block_indices")):
         raise UnsupportedModelError(
             f"{implementation} takes no keys chosen by an indexer: load the model with attn_implementation='sdpa'"
         )
-    if needs_gradient(query, key, value):
+    if call.needs_gradient:
         raise UnsupportedModelError(
             f"{implementation} gives no gradient of its log-sum-exp, which the registers' gate has: "
             "use torch.no_grad(), or load the model with attn_implementation='sdpa'"
         )
     fixed, varlen, *_rest, pad, unpad = lazy_import_flash_attention(implementation)[0]
-    target = query.dtype if query.dtype in (torch.float16, torch.bfloat16) else torch.bfloat16
+    target = call.value.dtype if call.value.dtype in (torch.float16, torch.bfloat16) else torch.bfloat16
     # flash functions take (batch, length, heads, head_dim)
-    query, key, value = (states.transpose(1, 2).to(target) for states in (query, key, value))
-    options: dict[str, Any] = {"softmax_scale": scaling, "causal": is_causal}
-    if sliding_window is not None and key.shape[1] > sliding_window:
-        options["window_size"] = (sliding_window - 1, sliding_window - 1)
-    if softcap is not None:
-        options["softcap"] = softcap
+    query, key, value = (states.transpose(1, 2).to(target) for states in call.states)
+    options: dict[str, Any] = {"softmax_scale": call.scaling, "causal": call.is_causal}
+    if (window := call.options.get("sliding_window")) is not None and key.shape[1] > window:
+        options["window_size"] = (window - 1, window - 1)
+    if call.softcap is not None:
+        options["softcap"] = call.softcap
     batch, queries = query.shape[:2]
-    if attention_mask is None:
+    if call.mask is None:
         output, lse = _with_lse(fixed, implementation)(query, key, value, **options)
         return Attended(output=output.transpose(1, 2), lse=lse)
     query, key, value, indices, (starts_q, starts_k), (longest_q, longest_k) = _upad_input(
-        query, key, value, attention_mask, queries, unpad
+        query, key, value, call.mask, queries, unpad
     )
     output, lse = _with_lse(varlen, implementation)(
         query,

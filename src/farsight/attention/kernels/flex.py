@@ -7,27 +7,18 @@ from functools import cache
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn.attention.flex_attention import AuxRequest, BlockMask, create_mask, flex_attention
+from torch import Tensor
+from torch.nn.attention.flex_attention import AuxRequest, BlockMask, flex_attention
 
-from farsight.attention.kernels.attended import Attended, repeat_heads
+from farsight.attention.layer_call import Attended, LayerCall, repeat_heads
 
 
-def flex(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | BlockMask | None,
-    *,
-    scaling: float,
-    softcap: float | None = None,
-    position_bias: Tensor | None = None,
-    **_: Any,
-) -> Attended:
+def flex(call: LayerCall) -> Attended:
     """Transformers' ``flex_attention`` with its log-sum-exp; soft-caps and position biases included."""
-    block_mask = attention_mask if isinstance(attention_mask, BlockMask) else None
-    bias = attention_mask[..., : key.shape[-2]] if isinstance(attention_mask, Tensor) else None
+    query, key, value = call.states
+    block_mask = call.mask if isinstance(call.mask, BlockMask) else None
+    bias = call.mask[..., : key.shape[2]] if isinstance(call.mask, Tensor) else None
+    softcap, position_bias = call.softcap, call.position_bias
 
     def score_mod(score: Tensor, batch: Tensor, head: Tensor, q_index: Tensor, kv_index: Tensor) -> Tensor:
         if softcap is not None:
@@ -38,15 +29,14 @@ def flex(
             score = score + bias[batch, 0, q_index, kv_index]
         return score
 
-    groups = query.shape[1] // key.shape[1]
     attend = _compiled() if query.device.type != "cpu" and not torch.compiler.is_compiling() else _direct(query)
     output, aux = attend(
         query,
-        repeat_heads(key, groups),
-        repeat_heads(value, groups),
+        repeat_heads(key, query.shape[1]),
+        repeat_heads(value, query.shape[1]),
         score_mod=score_mod if (softcap, position_bias, bias) != (None, None, None) else None,
         block_mask=block_mask,
-        scale=scaling,
+        scale=call.scaling,
         return_aux=AuxRequest(lse=True),
     )
     return Attended(output=output, lse=aux.lse)
@@ -71,9 +61,3 @@ def _warn_once() -> None:
         stacklevel=2,
     )
     warnings.filterwarnings("ignore", message="flex_attention called without torch.compile")
-
-
-def allowed_keys(block_mask: BlockMask) -> Tensor:
-    """The block mask written out, ``(batch, 1 or heads, queries, keys)``, bool."""
-    batch, heads, queries, keys = block_mask.shape
-    return create_mask(block_mask.mask_mod, batch, heads, queries, keys, device=block_mask.kv_indices.device)

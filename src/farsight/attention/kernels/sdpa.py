@@ -8,6 +8,7 @@ written-out reference on first use; one that is missing or answers differently i
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend
 
-from farsight.attention.kernels.attended import Attended, needs_gradient, repeat_heads
+from farsight.attention.layer_call import Attended, LayerCall, repeat_heads
 from farsight.errors import UnsupportedModelError
 
 try:
@@ -25,42 +26,30 @@ except ImportError:  # older Transformers repeat the heads of a single query ins
 
 _aten = torch.ops.aten
 _cpu_flash: Any = getattr(getattr(_aten, "_scaled_dot_product_flash_attention_for_cpu", None), "default", None)
-_FUSED = (SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.CUDNN_ATTENTION)
 
 
-def sdpa_attention(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    *,
-    scaling: float,
-    is_causal: bool = True,
-    softcap: float | None = None,
-    position_bias: Tensor | None = None,
-    **_: Any,
-) -> Attended:
+def sdpa_attention(call: LayerCall) -> Attended:
     """The same kernel, on the same shapes, as Transformers' ``sdpa``, and its log-sum-exp.
 
     Written out where a gradient is asked for: the gate has one too.
     """
-    if softcap is not None:
+    if call.softcap is not None:
         raise UnsupportedModelError("sdpa takes no soft-cap: load the model with attn_implementation='eager'")
-    heads, queries = query.shape[1:3]
-    groups = heads // key.shape[1]
-    if groups > 1 and (attention_mask is not None or position_bias is not None):
-        if queries == 1 and position_bias is None and pack_gqa is not None and _packs_now(query):
-            query, attention_mask = pack_gqa(query, groups), pack_gqa(attention_mask, groups)
+    query, key, value = call.states
+    mask, places, (heads, queries) = call.mask, call.position_bias, query.shape[1:3]
+    if (groups := heads // key.shape[1]) > 1 and (mask is not None or places is not None):
+        if queries == 1 and places is None and pack_gqa is not None and _packs_now(query):
+            query, mask = pack_gqa(query, groups), pack_gqa(mask, groups)
         else:
-            key, value = repeat_heads(key, groups), repeat_heads(value, groups)
-    causal = queries > 1 and attention_mask is None and is_causal
+            key, value = repeat_heads(key, heads), repeat_heads(value, heads)
+    causal = queries > 1 and mask is None and call.is_causal
     if causal and key.shape[2] > queries:
         key, value = key[:, :, :queries], value[:, :, :queries]
-    bias = _additive(attention_mask, query)
-    if position_bias is not None:
-        bias, causal = _with_places(bias, position_bias[..., : key.shape[2]], causal), False
-    output, lse = _fused(query, key, value, bias, causal, scaling)
+    bias = _additive(mask, query)
+    if places is not None:
+        bias, causal = _with_places(bias, places[..., : key.shape[2]], causal), False
+    attend = _written_out if call.needs_gradient else _fused
+    output, lse = attend(query, key, value, bias, causal, call.scaling)
     if output.shape[1] != heads:  # queries of one head group were packed as rows
         output = output.reshape(output.shape[0], heads, queries, value.shape[-1])
         lse = lse.reshape(lse.shape[0], heads, queries)
@@ -90,75 +79,78 @@ def _with_places(bias: Tensor | None, position_bias: Tensor, causal: bool) -> Te
 def _fused(
     query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, causal: bool, scale: float
 ) -> tuple[Tensor, Tensor]:
-    if needs_gradient(query, key, value):
-        return _written_out(query, key, value, bias, causal, scale)
-    grouped = query.shape[1] != key.shape[1]
-    fits = query.is_cpu and query.shape[-1] == value.shape[-1] and torch._C._get_flash_sdp_enabled()
-    if fits and _verified(SDPBackend.FLASH_ATTENTION, "cpu", grouped):  # every decode step on a CPU ends here
-        output, lse = _cpu_flash(query, key, value, 0.0, causal, attn_mask=bias, scale=scale)
-        return output, lse
-    backend = _backend(query, key, value, bias, causal, scale)
-    if backend != SDPBackend.MATH and not _verified(backend, query.device.type, grouped):
-        if not grouped:
-            backend = SDPBackend.MATH
-        else:
-            groups = query.shape[1] // key.shape[1]
-            key, value = repeat_heads(key, groups), repeat_heads(value, groups)
+    """Output ``(batch, heads, queries, head_dim)`` and log-sum-exp, by a fused operator that does as it should."""
+    operator, grouped = _operator(query, key, value, bias, causal, scale), query.shape[1] != key.shape[1]
+    if operator is not _written_out and not _verified(operator, query.device.type, grouped):
+        if grouped:
+            key, value = repeat_heads(key, query.shape[1]), repeat_heads(value, query.shape[1])
             return _fused(query, key, value, bias, causal, scale)
-    return _call(backend, query, key, value, bias, causal, scale)
+        operator = _written_out
+    return operator(query, key, value, bias, causal, scale)
 
 
-def _backend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, causal: bool, scale: float) -> SDPBackend:
-    """The kernel that PyTorch itself would pick, so that plain decoding and this differ in nothing but the gate."""
-    kind = query.device.type
-    if kind not in ("cpu", "cuda"):
-        _warn_once(kind)
-        return SDPBackend.MATH
+def _operator(
+    query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, causal: bool, scale: float
+) -> Callable[..., tuple[Tensor, Tensor]]:
+    """The one that PyTorch itself would pick, so that plain decoding and this differ in nothing but the gate."""
     if query.shape[-1] != value.shape[-1]:  # no fused kernel takes these, PyTorch's own function neither
-        return SDPBackend.MATH
+        return _written_out
+    if query.is_cpu:
+        return _cpu if torch._C._get_flash_sdp_enabled() else _written_out
+    if not query.is_cuda:
+        _warn_once(query.device.type)
+        return _written_out
     if torch.compiler.is_compiling():
-        return SDPBackend.FLASH_ATTENTION if kind == "cpu" else SDPBackend.EFFICIENT_ATTENTION
-    if kind == "cpu":
-        enabled = torch.backends.cuda.flash_sdp_enabled()
-        return SDPBackend.FLASH_ATTENTION if enabled else SDPBackend.MATH
+        return _efficient
     grouped = query.shape[1] != key.shape[1]
-    choice = SDPBackend(torch._fused_sdp_choice(query, key, value, bias, 0.0, causal, scale=scale, enable_gqa=grouped))
-    return choice if choice in _FUSED else SDPBackend.MATH
+    choice = torch._fused_sdp_choice(query, key, value, bias, 0.0, causal, scale=scale, enable_gqa=grouped)
+    return _ON_CUDA.get(SDPBackend(choice), _written_out)
 
 
-def _call(
-    backend: SDPBackend,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    bias: Tensor | None,
-    causal: bool,
-    scale: float,
+def _cpu(
+    query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, causal: bool, scale: float
 ) -> tuple[Tensor, Tensor]:
-    """Run one fused operator: output ``(batch, heads, queries, head_dim)`` and its log-sum-exp."""
-    if backend == SDPBackend.MATH:
-        return _written_out(query, key, value, bias, causal, scale)
-    if query.device.type == "cpu":
-        output, lse = _cpu_flash(query, key, value, 0.0, causal, attn_mask=bias, scale=scale)
-        return output, lse
-    if backend == SDPBackend.FLASH_ATTENTION:
-        dim = query.shape[-1]
-        padded = (nn.functional.pad(x, (0, -dim % 8)) for x in (query, key, value))
-        output, lse, *_ = _aten._scaled_dot_product_flash_attention(*padded, 0.0, causal, False, scale=scale)
-        return output[..., :dim], lse[..., : query.shape[2]]
-    if query.shape[1] != key.shape[1]:
-        groups = query.shape[1] // key.shape[1]
-        key, value = repeat_heads(key, groups), repeat_heads(value, groups)
+    output, lse = _cpu_flash(query, key, value, 0.0, causal, attn_mask=bias, scale=scale)
+    return output, lse
+
+
+def _flash(
+    query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, causal: bool, scale: float
+) -> tuple[Tensor, Tensor]:
+    """FlashAttention, which takes no bias and heads of multiples of eight."""
+    dim = query.shape[-1]
+    padded = (nn.functional.pad(x, (0, -dim % 8)) for x in (query, key, value))
+    output, lse, *_ = _aten._scaled_dot_product_flash_attention(*padded, 0.0, causal, False, scale=scale)
+    return output[..., :dim], lse[..., : query.shape[2]]
+
+
+def _efficient(
+    query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, causal: bool, scale: float
+) -> tuple[Tensor, Tensor]:
+    key, value = repeat_heads(key, query.shape[1]), repeat_heads(value, query.shape[1])
     bias = _aligned(bias, query, key)
-    if backend == SDPBackend.CUDNN_ATTENTION:
-        output, lse, *_ = _aten._scaled_dot_product_cudnn_attention(
-            query, key, value, bias, True, 0.0, causal, False, scale=scale
-        )
-    else:
-        output, lse, *_ = _aten._scaled_dot_product_efficient_attention(
-            query, key, value, bias, True, 0.0, causal, scale=scale
-        )
+    output, lse, *_ = _aten._scaled_dot_product_efficient_attention(
+        query, key, value, bias, True, 0.0, causal, scale=scale
+    )
     return output, lse.reshape(*query.shape[:2], -1)[..., : query.shape[2]]
+
+
+def _cudnn(
+    query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, causal: bool, scale: float
+) -> tuple[Tensor, Tensor]:
+    key, value = repeat_heads(key, query.shape[1]), repeat_heads(value, query.shape[1])
+    bias = _aligned(bias, query, key)
+    output, lse, *_ = _aten._scaled_dot_product_cudnn_attention(
+        query, key, value, bias, True, 0.0, causal, False, scale=scale
+    )
+    return output, lse.reshape(*query.shape[:2], -1)[..., : query.shape[2]]
+
+
+_ON_CUDA = {
+    SDPBackend.FLASH_ATTENTION: _flash,
+    SDPBackend.EFFICIENT_ATTENTION: _efficient,
+    SDPBackend.CUDNN_ATTENTION: _cudnn,
+}
 
 
 def _aligned(bias: Tensor | None, query: Tensor, key: Tensor) -> Tensor | None:
@@ -173,8 +165,7 @@ def _aligned(bias: Tensor | None, query: Tensor, key: Tensor) -> Tensor | None:
 def _written_out(
     query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, causal: bool, scale: float
 ) -> tuple[Tensor, Tensor]:
-    groups = query.shape[1] // key.shape[1]
-    key, value = repeat_heads(key, groups), repeat_heads(value, groups)
+    key, value = repeat_heads(key, query.shape[1]), repeat_heads(value, query.shape[1])
     accurate = torch.promote_types(query.dtype, torch.float32)
     scores = query.to(accurate) @ key.to(accurate).transpose(2, 3) * scale
     if bias is not None:
@@ -193,51 +184,43 @@ def _written_out(
 _verdicts: dict[str, bool] = {}
 
 
-def _verified(backend: SDPBackend, device: str, grouped: bool) -> bool:
+def _verified(operator: Callable[..., tuple[Tensor, Tensor]], device: str, grouped: bool) -> bool:
     """The kept answer of `_agrees`: it costs two 8 x 8 attentions, and cannot be asked inside a compiled region."""
-    question = backend.name + device + ("" if grouped else "alike")  # a compiled region guards on strings only
+    question = operator.__name__ + device + ("" if grouped else "alike")  # a compiled region guards on strings only
     verdict = _verdicts.get(question)
     if verdict is None:
         if torch.compiler.is_compiling():
             return False
-        verdict = _verdicts[question] = _agrees(backend, device, grouped)
+        verdict = _verdicts[question] = _agrees(operator, device, grouped)
     return verdict
 
 
-def _agrees(backend: SDPBackend, device: str, grouped: bool) -> bool:
+def _agrees(operator: Callable[..., tuple[Tensor, Tensor]], device: str, grouped: bool) -> bool:
     """Whether this PyTorch's fused operator gives the output and log-sum-exp that its definition says."""
-    dtype = torch.float32 if device == "cpu" else torch.float16
+    dtype, tolerance = (torch.float32, 1e-5) if device == "cpu" else (torch.float16, 5e-3)
     generator = torch.Generator().manual_seed(0)
     query, key, value = (
         torch.randn(2, heads, 8, 16, generator=generator).to(device, dtype)
         for heads in (4, *((2, 2) if grouped else (4, 4)))
     )
     bias = None
-    if backend != SDPBackend.FLASH_ATTENTION or device == "cpu":
+    if operator is not _flash:
         bias = torch.randn(2, 1, 8, 8, generator=generator).to(device, dtype)
     try:
         with torch.no_grad():
-            found = [
-                _call(backend, query, key, value, None, True, 0.25),
-                _call(backend, query, key, value, bias, False, 0.25),
+            pairs = [
+                pair
+                for how in ((None, True, 0.25), (bias, False, 0.25))
+                for pair in zip(operator(query, key, value, *how), _written_out(query, key, value, *how), strict=True)
             ]
-            expected = [
-                _written_out(query, key, value, None, True, 0.25),
-                _written_out(query, key, value, bias, False, 0.25),
-            ]
-        tolerance = 1e-5 if device == "cpu" else 5e-3
-        if all(
-            torch.allclose(a.float(), b.float(), atol=tolerance, rtol=tolerance)
-            for pair in zip(found, expected, strict=True)
-            for a, b in zip(*pair, strict=True)
-        ):
+        if all(torch.allclose(a.float(), b.float(), atol=tolerance, rtol=tolerance) for a, b in pairs):
             return True
         problem = "answers differently from its definition"
     except Exception as error:
         problem = f"cannot be called ({type(error).__name__})"
     if not grouped:
         warnings.warn(
-            f"PyTorch {torch.__version__} on {device}: the {backend.name} operator {problem}, so attention is "
+            f"PyTorch {torch.__version__} on {device}: the {operator.__name__[1:]} operator {problem}, so attention is "
             "written out, which is slower. attn_implementation='flex_attention' may be faster here.",
             stacklevel=2,
         )
@@ -251,10 +234,9 @@ def _warn_once(device: str) -> None:
 
 def verify(device: str) -> None:
     """Ask about every operator that a compiled region may need on this device."""
-    if device in ("cpu", "cuda"):
-        backend = SDPBackend.FLASH_ATTENTION if device == "cpu" else SDPBackend.EFFICIENT_ATTENTION
+    for operator in [found for kind, found in (("cpu", _cpu), ("cuda", _efficient)) if kind == device]:
         for grouped in (False, True):
-            _verified(backend, device, grouped)
+            _verified(operator, device, grouped)
 
 
 verify("cpu")
