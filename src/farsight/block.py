@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import wraps
@@ -28,7 +29,6 @@ class Applicable(Protocol):
 
 
 _claims: WeakKeyDictionary[nn.Module, ref[Block]] = WeakKeyDictionary()
-_ENABLED = "farsight_enabled"
 _lock = threading.Lock()
 
 
@@ -41,46 +41,44 @@ class Block:
 
     def __init__(self, method: Applicable, model: nn.Module) -> None:
         self.method, self.model = method, model
-        self._stack = ExitStack()
-        self._running = _Running()
         self.enabled = False
+        self._running, self._stack = _Running(), ExitStack()
 
     def __enter__(self) -> nn.Module:
-        self._claim()
-        self._running, self.enabled = _Running(), False
+        return self._enter(enabled=False)
+
+    def _enter(self, enabled: bool) -> nn.Module:
+        self._claim(enabled, running := _Running())
         with ExitStack() as stack:
+            stack.callback(running.become, "left")
             stack.callback(self._release)
-            stack.callback(vars(self.model).pop, _ENABLED, None)
+            if enabled:  # keeps the block for as long as the model
+                stack.enter_context(replaced(self.model, "farsight_enabled", self.disable))
             if self.method.changes != "nothing":
                 stack.enter_context(following(self.model))
             stack.enter_context(self.method.applied(self.model))
-            self._running.install(stack, self.model)
+            running.install(stack, self.model)
             self._stack = stack.pop_all()
+        running.become("on")
         return self.model
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if not self._running.finish():
-            return
-        try:
+        if self._running.finish():
             self._stack.__exit__(kind, error, traceback)
-        finally:
-            self._running.release()
 
     def enable(self) -> None:
         """Enter for longer than a ``with`` block."""
-        self.__enter__()
-        vars(self.model)[_ENABLED] = self  # keeps the block for as long as the model
-        self.enabled = True
+        self._enter(enabled=True)
 
     def disable(self) -> None:
-        """Leave what `enable` entered."""
+        """Leave what `enable` entered, or is entering on another thread."""
         if not self.enabled:
             raise SettingError(f"{self.method} was put on by a with block: leave that block to turn it off")
         self.__exit__(None, None, None)
 
-    def _claim(self) -> None:
+    def _claim(self, enabled: bool, running: _Running) -> None:
         if not isinstance(self.model, nn.Module):
             raise UnsupportedModelError(
                 f"a method is put on a model, and {type(self.model).__name__} is none: pass the torch module, such as "
@@ -93,6 +91,7 @@ class Block:
                     f"{type(other.model).__name__} is already enabled with {other.method}; {how} before enabling "
                     f"{self.method}"
                 )
+            self.enabled, self._running = enabled, running
             for part in self.model.modules():
                 _claims[part] = ref(self)
 
@@ -114,18 +113,16 @@ class _Running:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._depth: dict[int, int] = {}
-        self._leaving = self._left = False
+        self._inside: Counter[int] = Counter()
+        self._state = "entering"  # then on, leaving, left
 
     def install(self, stack: ExitStack, model: nn.Module) -> None:
         """Count every `generate` and every forward of the model, and refuse copies of what was changed."""
-        for module in model.modules():
-            if isinstance(module, GenerationMixin):
-                stack.enter_context(replaced(module, "generate", self._counted(module, "generate")))
-        stack.enter_context(replaced(model, "forward", self._counted(model, "forward")))
+        counted = [(module, "generate") for module in model.modules() if isinstance(module, GenerationMixin)]
+        for module, name in [*counted, (model, "forward")]:
+            stack.enter_context(replaced(module, name, self._counted(module, name)))
         for part in model.modules():
-            vars(part)["__getstate__"] = _no_copies
-            stack.callback(vars(part).pop, "__getstate__", None)
+            stack.enter_context(replaced(part, "__getstate__", _no_copies))
 
     def _counted(self, module: nn.Module, name: str) -> Callable[..., Any]:
         original = getattr(module, name)
@@ -134,60 +131,51 @@ class _Running:
         def call(*args: Any, **kwargs: Any) -> Any:
             if torch.compiler.is_compiling():
                 return original(*args, **kwargs)
-            if not self._begin():
-                return getattr(module, name)(*args, **kwargs)  # the block was left while this call waited
+            me = threading.get_ident()
+            with self._changed:
+                if is_on := me in self._inside or self._settled():
+                    self._inside[me] += 1
+            if not is_on:  # the block was left while this call waited
+                return getattr(module, name)(*args, **kwargs)
             try:
                 return original(*args, **kwargs)
             finally:
-                self._end()
+                with self._changed:
+                    self._inside -= Counter([me])
+                    self._changed.notify_all()
 
         return call
 
-    def _begin(self) -> bool:
-        me = threading.get_ident()
-        with self._changed:
-            if self._leaving and me not in self._depth:
-                self._changed.wait_for(lambda: self._left or not self._leaving)
-                if self._left:
-                    return False
-            self._depth[me] = self._depth.get(me, 0) + 1
-            return True
+    def _settled(self) -> bool:
+        """Wait until the block is entered or left; whether it is on."""
+        self._changed.wait_for(lambda: self._state in ("on", "left"))
+        return self._state == "on"
 
-    def _end(self) -> None:
-        me = threading.get_ident()
+    def become(self, state: str) -> None:
+        """Let calls that waited go on with the model as it is now."""
         with self._changed:
-            self._depth[me] -= 1
-            if not self._depth[me]:
-                del self._depth[me]
-                self._changed.notify_all()
+            self._state = state
+            self._changed.notify_all()
 
     def finish(self) -> bool:
         """Wait until no other thread is inside a call; refuse from inside a call of this thread.
 
-        False where another thread has left the block meanwhile.
+        False where another thread has left the block meanwhile, or it was never entered.
         """
         with self._changed:
-            if threading.get_ident() in self._depth:
+            if threading.get_ident() in self._inside:
                 raise SettingError(
                     "a method cannot be turned off from inside a call of its model: let the call end first"
                 )
-            self._changed.wait_for(lambda: self._left or not self._leaving)
-            if self._left:
+            if not self._settled():
                 return False
-            self._leaving = True
+            self._state = "leaving"
             try:
-                self._changed.wait_for(lambda: not self._depth)
+                self._changed.wait_for(lambda: not self._inside)
             except BaseException:  # Ctrl-C: the block stays, and so does what runs in it
-                self._leaving = False
-                self._changed.notify_all()
+                self.become("on")
                 raise
             return True
-
-    def release(self) -> None:
-        """Let calls that waited go on with the model as it is now."""
-        with self._changed:
-            self._left = True
-            self._changed.notify_all()
 
 
 def _no_copies(*_: object) -> Any:

@@ -175,6 +175,27 @@ def test_what_one_thread_enables_while_another_disables_can_be_disabled(monkeypa
     assert state(model) == before
 
 
+def test_disabling_what_another_thread_is_enabling_waits_for_it_and_undoes_it() -> None:
+    model = models.llama()
+    before, entering, disabled = state(model), threading.Event(), threading.Event()
+
+    class Slow(Plain):
+        @contextmanager
+        def applied(self, model: nn.Module) -> Iterator[None]:
+            entering.set()
+            assert not disabled.wait(0.3)
+            yield
+
+    def disable() -> None:
+        entering.wait(30)
+        farsight.disable(model)
+        disabled.set()
+
+    Together().run(lambda: farsight.enable(model, Slow()), disable)
+    assert farsight.active_method(model) is None
+    assert state(model) == before
+
+
 def test_a_block_that_two_threads_disable_is_left_once() -> None:
     """Whoever comes second returns when the model is what it was."""
     order: list[str] = []
