@@ -93,7 +93,8 @@ class LayerCall:
     @property
     def states(self) -> tuple[Tensor, Tensor, Tensor]:
         """Query, key and value in one dtype: under autocast rotated queries and keys are wider than values."""
-        dtype = self.value.dtype
+        if (dtype := self.value.dtype) == self.query.dtype == self.key.dtype:
+            return self.query, self.key, self.value
         return self.query.to(dtype), self.key.to(dtype), self.value
 
     @property

@@ -107,9 +107,10 @@ def named(language_model: LanguageModel, attend: Callable[[str], Callable[..., A
     """
     kinds: set[Any] = {type(module) for module in language_model.module.modules()}
     asks = any(asks_for_the_name(kind) for kind in kinds)
+    configs = language_model.configs
 
     def check(module: nn.Module, args: Any) -> None:
-        for config in () if torch.compiler.is_compiling() else language_model.configs:
+        for config in () if torch.compiler.is_compiling() else configs:
             if (held := _named.get(id(config))) is None or not held.holds:
                 raise UnsupportedModelError(
                     f"the attention implementation was changed to '{config._attn_implementation}' inside a method's "
@@ -117,7 +118,7 @@ def named(language_model: LanguageModel, attend: Callable[[str], Callable[..., A
                 )
 
     with ExitStack() as stack:
-        for config in language_model.configs:
+        for config in configs:
             stack.enter_context(_holding(config, lambda name: _registered(name, attend, asks)))
         stack.callback(language_model.module.register_forward_pre_hook(check).remove)
         yield
