@@ -13,6 +13,7 @@ from torch import Tensor
 from farsight.errors import SettingError
 from farsight.registers import LEAST_SIGMA, PAPER_SIGMA, alibi_slopes, log_register_mass
 from farsight.setting_checks import (
+    Check,
     at_least,
     check_by_head,
     check_chosen,
@@ -30,7 +31,7 @@ NO_REGISTERS = -1e4
 """A sink logit that takes nothing: finite, because not every kernel starts from an infinite one."""
 _SERVED_ALIKE = {"horizon": "infinite", "profile": "linear", "score_scale": 1.0}
 """Settings of `farsight.FarSight` that are one constant per head with this value only."""
-_ROWS = ("all", "generated")
+_ROWS = Check("one of all, generated in vLLM", lambda value: value in ("all", "generated"))
 
 Strength = float | tuple[float, ...] | tuple[tuple[float, ...], ...]
 
@@ -63,7 +64,7 @@ class Sinks:
     strength: Strength = setting(1.0, check_by_head)
     layers: tuple[int, ...] | None = setting(None, check_chosen)
     heads: tuple[int, ...] | None = setting(None, check_chosen)
-    rows: str = setting("all", one_of(*_ROWS))
+    rows: str = setting("all", _ROWS)
 
     def __post_init__(self) -> None:
         check_settings(self)
