@@ -11,11 +11,13 @@ from refusals import refused
 
 from farsight.cli.engine_choices import RayChoice
 
+OPENAI = ["--engine", "openai", "--base-url", "http://127.0.0.1:1/v1"]
+
 
 @pytest.mark.parametrize(
     ("args", "because"),
     [
-        (["--engine", "rya"], "unknown engine 'rya'; there are local, ray, vllm"),
+        (["--engine", "rya"], "unknown engine 'rya'; there are local, ray, vllm, openai"),
         (["--workers", "2"], "--workers is of --engine ray"),
         (["--gpus-per-worker", "1", "--engine", "local"], "--gpus-per-worker is of --engine ray"),
         (["--engine", "ray", "--workers", "0"], "--workers 0: at least 1 is needed"),
@@ -42,6 +44,17 @@ from farsight.cli.engine_choices import RayChoice
             ["--engine", "vllm", "--methods", "greedy", "--attn-implementation", "sdpa"],
             "--attn-implementation 'sdpa' is of Transformers",
         ),
+        (["--base-url", "http://127.0.0.1:8000/v1"], "--base-url is of --engine openai"),
+        (["--timeout", "5", "--engine", "ray"], "--timeout is of --engine openai"),
+        (["--engine", "openai"], "--engine openai needs a server: pass --base-url"),
+        ([*OPENAI, "--workers", "2"], "--workers is of --engine ray"),
+        ([*OPENAI, "--timeout", "0"], "--timeout 0: pass a number of seconds"),
+        ([*OPENAI, "--timeout", "nan"], "--timeout nan: pass a number of seconds"),
+        ([*OPENAI, "--device", "cuda"], "--device 'cuda': the server has its model where it is"),
+        ([*OPENAI, "--dtype", "float32"], "--dtype 'float32': the server has chosen its own"),
+        ([*OPENAI, "--attn-implementation", "sdpa"], "--attn-implementation 'sdpa': the server has chosen its own"),
+        ([*OPENAI, "--task", "videos:test"], "OpenAI's API has no videos"),
+        (["--engine", "openai", "--base-url", "localhost:1"], "--base-url 'localhost:1' is no address"),
     ],
 )
 def test_options_without_a_meaning_are_one_line(run: Any, tmp_path: Path, args: list[str], because: str) -> None:

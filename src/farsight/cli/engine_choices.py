@@ -5,8 +5,9 @@ One class an engine; its fields are its options, by the names that they have on 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -30,7 +31,7 @@ class LocalChoice:
     device: str | None = None
 
     def check(
-        self, task: str, methods: Mapping[str, Method], dtype: str | None, attn_implementation: str | None
+        self, model: str, task: str, methods: Mapping[str, Method], dtype: str | None, attn_implementation: str | None
     ) -> None:
         """Look at what the engine is to do before anything is drawn or written.
 
@@ -43,6 +44,13 @@ class LocalChoice:
     def record(self) -> dict[str, Any] | None:
         """Give what `farsight.evaluate.plan.Plan` keeps of the engine."""
         return None
+
+    def weights(self, model: str, *, videos: bool) -> str | None:
+        """Give a fingerprint of the weights that answer, where they are at hand."""
+        from farsight.evaluate.fingerprints import weights_fingerprint
+        from farsight.inputs.named_models import source_of
+
+        return weights_fingerprint(Path(source_of(model, videos=videos)))
 
     @property
     def device_type(self) -> str:
@@ -135,7 +143,7 @@ class VllmChoice(LocalChoice):
             raise SettingError(f"--gpu-memory-utilization {share:g}: pass a share of the GPU's memory, such as 0.9")
 
     def check(
-        self, task: str, methods: Mapping[str, Method], dtype: str | None, attn_implementation: str | None
+        self, model: str, task: str, methods: Mapping[str, Method], dtype: str | None, attn_implementation: str | None
     ) -> None:
         """Look at what the engine is to do; see `LocalChoice.check`."""
         from farsight.evaluate import vllm_engine
@@ -188,3 +196,72 @@ class VllmChoice(LocalChoice):
             max_model_len=self.max_model_len,
             enforce_eager=self.enforce_eager,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenAIChoice(LocalChoice):
+    """A server that runs already, and speaks OpenAI's API."""
+
+    name: ClassVar[str] = "openai"
+    usual_timeout: ClassVar[float] = 600.0
+
+    base_url: str | None = None
+    timeout: float | None = None
+    found: dict[str, Any] = field(default_factory=dict, init=False)
+    """What the server has said of itself, and how each method is asked for."""
+
+    def __post_init__(self) -> None:
+        if self.device is not None:
+            raise SettingError(f"--device '{self.device}': the server has its model where it is; leave --device out")
+        if self.base_url is None:
+            raise SettingError("--engine openai needs a server: pass --base-url, such as http://127.0.0.1:8000/v1")
+        if self.timeout is not None and not 0 < self.timeout < math.inf:
+            raise SettingError(f"--timeout {self.timeout:g}: pass a number of seconds")
+
+    def check(
+        self, model: str, task: str, methods: Mapping[str, Method], dtype: str | None, attn_implementation: str | None
+    ) -> None:
+        """Look at what the engine is to do, and ask the server whether it can; see `LocalChoice.check`."""
+        from farsight.evaluate.openai_engine import NO_VIDEOS
+        from farsight.evaluate.openai_server import Server
+        from farsight.methods.in_requests import as_tokens, named
+
+        if task.startswith("videos:"):
+            raise SettingError(NO_VIDEOS)
+        for option, value in (("--dtype", dtype), ("--attn-implementation", attn_implementation)):
+            if value is not None:
+                raise SettingError(f"{option} '{value}': the server has chosen its own; leave {option} out")
+        with Server(**self._server(model)) as server:
+            described = server.described()
+            if described.methods is None:
+                asked = as_tokens(methods, server.prompt_tokens)
+            else:
+                asked = {method: named(method, described.methods) for method in methods.values()}
+        self.found.update(owner=described.owner, asked=asked, methods=methods)
+
+    def _server(self, model: str) -> dict[str, Any]:
+        return {"base_url": self.base_url, "model": model, "timeout": self.timeout or self.usual_timeout}
+
+    def weights(self, model: str, *, videos: bool) -> str | None:
+        """Nobody knows; see `LocalChoice.weights`."""
+        return None
+
+    def record(self) -> dict[str, Any] | None:
+        """Give what a run keeps of the server: whose it is and how methods are asked for, but not where it is."""
+        asked = self.found["asked"]
+        return {
+            "name": self.name,
+            "owner": self.found["owner"],
+            "asked": {label: asked[method] for label, method in self.found["methods"].items()},
+        }
+
+    @property
+    def device_type(self) -> str:
+        """Somewhere else."""
+        return "server"
+
+    def make(self, plan: Plan, *, videos: bool) -> Engine:
+        """Make the engine; see `LocalChoice.make`."""
+        from farsight.evaluate.openai_engine import OpenAIEngine
+
+        return OpenAIEngine(**self._server(plan.model), owner=self.found["owner"], asked=self.found["asked"])

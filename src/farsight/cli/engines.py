@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from farsight.cli.engine_choices import LocalChoice, RayChoice, VllmChoice
+from farsight.cli.engine_choices import LocalChoice, OpenAIChoice, RayChoice, VllmChoice
 from farsight.errors import SettingError
 
 LOCAL = LocalChoice.name
-_CHOICES = {choice.name: choice for choice in (LocalChoice, RayChoice, VllmChoice)}
+_CHOICES = {choice.name: choice for choice in (LocalChoice, RayChoice, VllmChoice, OpenAIChoice)}
 
 _PANEL = "Engine"
 
@@ -19,7 +19,8 @@ EngineName = Annotated[
     str,
     typer.Option(
         "--engine", metavar="NAME", rich_help_panel=_PANEL,
-        help="local: this process. ray: a cluster. vllm: greedy and farsight(horizon=infinite) in vLLM.",
+        help="local: this process. ray: a cluster. vllm: in vLLM, greedy and farsight(horizon=infinite). "
+        "openai: a server that speaks its API.",
     ),
 ]  # fmt: skip
 Address = Annotated[
@@ -50,6 +51,17 @@ EnforceEager = Annotated[
     bool, typer.Option("--enforce-eager", rich_help_panel=_PANEL, help="Of vLLM: compile nothing, no CUDA graphs.")
 ]
 
+BaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL", rich_help_panel=_PANEL, help="Of openai: the server's API, such as http://127.0.0.1:8000/v1."
+    ),
+]  # fmt: skip
+Timeout = Annotated[
+    float | None,
+    typer.Option(metavar="SECONDS", rich_help_panel=_PANEL, help="Of openai: for one answer; 600 by default."),
+]
+
 
 def choose(name: str, device: str | None, **given: Any) -> LocalChoice:
     """Make the choice of an engine, by name, with the options that were given.
@@ -71,4 +83,4 @@ def choose(name: str, device: str | None, **given: Any) -> LocalChoice:
 
 
 def _options(choice: type[LocalChoice]) -> set[str]:
-    return {field.name for field in fields(choice)}
+    return {field.name for field in fields(choice) if field.init}

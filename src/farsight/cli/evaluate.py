@@ -97,6 +97,8 @@ def evaluate(
     gpu_memory_utilization: engines.GpuMemoryUtilization = None,
     max_model_len: engines.MaxModelLen = None,
     enforce_eager: engines.EnforceEager = False,
+    base_url: engines.BaseUrl = None,
+    timeout: engines.Timeout = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
     attn_implementation: options.AttnImplementation = None,
@@ -120,12 +122,10 @@ def evaluate(
 
     with quiet():
         from farsight.cli.truth import vocabulary_file
-        from farsight.evaluate.fingerprints import weights_fingerprint
         from farsight.evaluate.named_tasks import TaskOptions, choose_task, make_task
         from farsight.evaluate.plan import Plan
         from farsight.evaluate.run_folder import PICTURES, claimed
         from farsight.evaluate.scores import score_run
-        from farsight.inputs.named_models import source_of
         from farsight.methods.grammar import parse_methods, read_methods
 
         choice = engines.choose(
@@ -138,6 +138,8 @@ def evaluate(
             gpu_memory_utilization=gpu_memory_utilization,
             max_model_len=max_model_len,
             enforce_eager=enforce_eager,
+            base_url=base_url,
+            timeout=timeout,
         )
         chosen = parse_methods(methods) if config is None else read_methods(config)
         if controls:
@@ -154,7 +156,7 @@ def evaluate(
             question_count=question_count,
         )
         task = choose_task(task, asked)
-        choice.check(task, chosen, dtype, attn_implementation)
+        choice.check(model, task, chosen, dtype, attn_implementation)
         with _stopping(out), claimed(out) as folder:
             made = make_task(task, asked, out / PICTURES)
             videos = any(item.medium == "video" for item in made.items)
@@ -163,7 +165,7 @@ def evaluate(
                 task=made,
                 methods=chosen,
                 batch_size=batch_size,
-                weights=weights_fingerprint(Path(source_of(model, videos=videos))),
+                weights=choice.weights(model, videos=videos),
                 device=choice.device_type,
                 dtype=dtype,
                 attn_implementation=attn_implementation,

@@ -3,7 +3,7 @@
 A run makes the batches and writes the rows; an engine only answers, in any order and anywhere. So what is asked
 together, what is asked again after a kill, and what a row has in it is the same with all engines.
 `farsight.evaluate.local` answers in this process, `farsight.evaluate.ray_engine` in those of a Ray cluster,
-`farsight.evaluate.vllm_engine` inside vLLM.
+`farsight.evaluate.vllm_engine` inside vLLM, `farsight.evaluate.openai_engine` in a server that runs already.
 """
 
 from __future__ import annotations
