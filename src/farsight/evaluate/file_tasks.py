@@ -14,13 +14,6 @@ from farsight.metrics.records import Reader
 from farsight.metrics.vocabulary import coco, read_vocabulary
 
 
-def _check_chair(options: TaskOptions) -> None:
-    if not {"images", "objects"} <= options.given:
-        raise SettingError(
-            "task 'chair' needs --images and --objects (COCO's own files, or rows of image_id and objects)"
-        )
-
-
 def _chair(name: str, options: TaskOptions, folder: Path) -> Task:
     """Ask for a caption of each picture of a folder."""
     assert options.images is not None
@@ -43,8 +36,6 @@ def _chair(name: str, options: TaskOptions, folder: Path) -> Task:
 
 
 def _check_pope(options: TaskOptions) -> None:
-    if not {"images", "questions"} <= options.given:
-        raise SettingError("task 'pope' needs --images and --questions, one option for each file of questions")
     if {"count", "question_count"} <= options.given:
         raise SettingError("--count and --question-count are the same for the task 'pope': leave one out")
 
@@ -59,7 +50,12 @@ def _pope(name: str, options: TaskOptions, folder: Path) -> Task:
 
 CHAIR = NamedTask(
     make=_chair,
-    check=_check_chair,
     uses=("images", "objects", "synonyms", "prompt", "max_new_tokens", "count"),
+    needs=("images", "objects"),
 )
-POPE = NamedTask(make=_pope, check=_check_pope, uses=("images", "questions", "count", "question_count"))
+POPE = NamedTask(
+    make=_pope,
+    uses=("images", "questions", "count", "question_count"),
+    needs=("images", "questions"),
+    check=_check_pope,
+)

@@ -41,7 +41,7 @@ class TaskOptions:
         return {name: str(getattr(self, name)) for name in names if name in self.given}
 
 
-def _nothing_needed(options: TaskOptions) -> None:
+def _any_will_do(options: TaskOptions) -> None:
     pass
 
 
@@ -57,8 +57,10 @@ class NamedTask:
     uses
         The fields of `TaskOptions` that it makes something of. Others are refused: with one of them it would not ask
         what was meant.
+    needs
+        Those of them that it cannot do without.
     check
-        Raises `SettingError` if an option is missing, or two of them contradict each other. It only looks at them.
+        Raises `SettingError` if options contradict each other. It only looks at them.
     splits
         What follows the colon of its name; the empty one is the name alone.
     medium
@@ -67,7 +69,8 @@ class NamedTask:
 
     make: Callable[[str, TaskOptions, Path], Task]
     uses: tuple[str, ...]
-    check: Callable[[TaskOptions], None] = _nothing_needed
+    needs: tuple[str, ...] = ()
+    check: Callable[[TaskOptions], None] = _any_will_do
     splits: tuple[str, ...] = ("",)
     medium: Medium = "picture"
 
@@ -130,11 +133,16 @@ def choose_task(name: str | None, options: TaskOptions) -> str:
     if unused := sorted(given - set(task.uses)):
         users = [one.names(other)[0] for other, one in TASKS.found().items() if unused[0] in one.uses]
         raise SettingError(
-            f"--{unused[0].replace('_', '-')} is of no use to the task '{name}': leave it out, or pass --task "
-            f"{' or '.join(users)}"
+            f"{_option(unused[0])} is of no use to the task '{name}': leave it out, or pass --task {' or '.join(users)}"
         )
+    if not given.issuperset(task.needs):
+        raise SettingError(f"task '{name}' needs {' and '.join(map(_option, task.needs))}")
     task.check(options)
     return name
+
+
+def _option(field: str) -> str:
+    return f"--{field.replace('_', '-')}"
 
 
 def make_task(name: str | None, options: TaskOptions, pictures: Path) -> Task:
