@@ -24,6 +24,7 @@ FLOORS = {
     "files": 0,
     "entries": 0,
     "registers": 1,
+    "register_tokens": 1,
     "horizon": 1,
     "cancelling": 1,
     "instances": 1,
@@ -42,6 +43,7 @@ FLOORS = {
     "methods": 4,
     "description": 5,
     "diagnose": 5,
+    "export": 5,
     "evaluate": 5,
     "serve": 6,
     "web": 6,
@@ -68,6 +70,7 @@ FLOOR_1_FILES_MAY_IMPORT = {"registers"}
 NEVER = {
     "errors": {"torch", "transformers"},
     "registers": {"transformers"},
+    "register_tokens": {"torch", "transformers"},
     "metrics": {"torch", "transformers"},
     "report": {"torch", "transformers"},
     "images": {"torch", "transformers"},
