@@ -1,4 +1,4 @@
-"""Draw which file or room directly under ``src/farsight`` imports which, floor by floor.
+"""Draw which file or room directly under ``src/farsight`` imports which, floor by floor; on top what stands beside it.
 
     python docs/images/draw_imports.py docs/images/imports.png
     python docs/images/draw_imports.py docs/images/imports_before.png --commit d5e16c2~1
@@ -22,26 +22,29 @@ from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch
 
 ROOT = Path(__file__).parents[2]
-HOME, RULES = "src/farsight", "tests/test_architecture.py"
+HOME, NEIGHBOUR, RULES = "src/farsight", "src/farsight_scenes", "tests/test_architecture.py"
 FACE = "__init__"
 EVERYBODYS = {"errors", "setting_checks"}
 DOWN, BESIDE, UP = "#9aa4b2", "#2f6fb5", "#c0392b"
 
 
 def sources(commit: str) -> dict[str, str]:
-    """Every Python file of a commit, by its path under the package; the rules of the house beside them."""
-    packed = subprocess.check_output(["git", "-C", str(ROOT), "archive", commit, HOME, RULES])
+    """Every Python file of a commit, by its path; the rules of the house beside them."""
+    git = ["git", "-C", str(ROOT)]
+    there = subprocess.check_output([*git, "ls-tree", "--name-only", commit, HOME, NEIGHBOUR, RULES], text=True)
+    packed = subprocess.check_output([*git, "archive", commit, *there.split()])
     with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
         files = {entry.name: archive.extractfile(entry) for entry in archive if entry.name.endswith(".py")}
         return {name: file.read().decode() for name, file in files.items() if file is not None}
 
 
 def floors_of(rules: str) -> dict[str, int]:
-    """The table of floors in the architecture test."""
+    """The table of floors in the architecture test, and the package beside above them all."""
     assigned = {
         ast.unparse(node.targets[0]): node.value for node in ast.parse(rules).body if isinstance(node, ast.Assign)
     }
-    return {**ast.literal_eval(assigned["FLOORS"]), FACE: ast.literal_eval(assigned["FACE_FLOOR"])}
+    floors: dict[str, int] = ast.literal_eval(assigned["FLOORS"])
+    return {**floors, FACE: ast.literal_eval(assigned["FACE_FLOOR"]), Path(NEIGHBOUR).name: max(floors.values()) + 1}
 
 
 def imports(files: dict[str, str]) -> Counter[tuple[str, str]]:
@@ -49,7 +52,7 @@ def imports(files: dict[str, str]) -> Counter[tuple[str, str]]:
     found: Counter[tuple[str, str]] = Counter()
     units = {unit(name) for name in files}
     for name, text in files.items():
-        here = ["farsight", *Path(name).relative_to(HOME).with_suffix("").parts]
+        here = list(Path(name).relative_to("src").with_suffix("").parts)
         for node in ast.walk(ast.parse(text)):
             targets = []
             if isinstance(node, ast.Import):
@@ -61,13 +64,18 @@ def imports(files: dict[str, str]) -> Counter[tuple[str, str]]:
             for target in targets:
                 if target[0] == "farsight":
                     other = target[1] if len(target) > 1 and target[1] in units else FACE
-                    found[unit(name), other] += unit(name) != other
+                elif target[0] == Path(NEIGHBOUR).name:
+                    other = target[0]
+                else:
+                    continue
+                found[unit(name), other] += unit(name) != other
     return +found
 
 
 def unit(name: str) -> str:
-    """The file or room directly under the package that a path belongs to."""
-    return Path(name).relative_to(HOME).with_suffix("").parts[0]
+    """The file or room directly under the package that a path belongs to, or the package beside it."""
+    parts = Path(name).relative_to("src").with_suffix("").parts
+    return parts[1] if parts[0] == "farsight" else parts[0]
 
 
 def circles(edges: Counter[tuple[str, str]]) -> list[str]:
