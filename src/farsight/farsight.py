@@ -34,6 +34,8 @@ from farsight.setting_checks import (
 _NOTHING = -1e30
 """Stands for log 0: finite, so that a row without keys and without registers has a gate and not NaN"""
 
+ROWS = ("all", "generated", "text")
+
 Strength = float | tuple[float, ...] | tuple[tuple[float, ...], ...]
 
 
@@ -84,7 +86,7 @@ class FarSight(Method):
     strength: Strength = setting(1.0, check_by_head)
     layers: tuple[int, ...] | None = setting(None, check_chosen)
     heads: tuple[int, ...] | None = setting(None, check_chosen)
-    rows: str = setting("all", one_of("all", "generated", "text"))
+    rows: str = setting("all", one_of(*ROWS))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -112,7 +114,7 @@ class FarSight(Method):
     def applied(self, model: nn.Module) -> Iterator[None]:
         """Put the registers into the language model of ``model``; see `Method`."""
         language_model = locate(model, encoder_decoder=True)
-        rows = _Rows(self, model, has_pictures=not language_model.behind_encoder)
+        rows = Rows(self.horizon, self.rows, model, has_pictures=not language_model.behind_encoder)
         kind = Registers if self.score_scale == 1.0 else _ScaledRegisters
         every, layers = language_model.layers, chosen_layers(language_model, self.layers)
         taps = [(layer, kind(self, rows, layer, every.index(layer), len(every))) for layer in layers]
@@ -126,7 +128,7 @@ class Registers(Tap):
     Layers of equal settings share their mass, which is computed once per forward.
     """
 
-    def __init__(self, method: FarSight, rows: _Rows, layer: AttentionLayer, place: int, layers: int) -> None:
+    def __init__(self, method: FarSight, rows: Rows, layer: AttentionLayer, place: int, layers: int) -> None:
         self.method, self.rows = method, rows
         heads = range(layer.heads) if method.heads is None else method.heads
         if missing := sorted(set(heads) - set(range(layer.heads))):
@@ -164,12 +166,12 @@ class _ScaledRegisters(Registers):
         return scores * self.method.score_scale
 
 
-class _Rows:
+class Rows:
     """Register slots ahead of the rows of the forward in progress; found once per forward."""
 
-    def __init__(self, method: FarSight, model: nn.Module, has_pictures: bool) -> None:
-        self.horizon, self.rows, self.model, self.calls = method.horizon, method.rows, model, calls_of(model)
-        self.asks_for_pictures = method.rows == "text" and has_pictures
+    def __init__(self, horizon: int | str, rows: str, model: nn.Module, has_pictures: bool) -> None:
+        self.horizon, self.rows, self.model, self.calls = horizon, rows, model, calls_of(model)
+        self.asks_for_pictures = rows == "text" and has_pictures
 
     def forward_of(self, layer_call: LayerCall) -> Forward:
         """The forward that a layer's call is a part of."""

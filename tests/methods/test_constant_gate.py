@@ -7,6 +7,7 @@ from typing import Any
 import models
 import pytest
 import torch
+from decoding import left_padded
 
 from farsight import SettingError
 from farsight.attention import locate, watched
@@ -65,6 +66,24 @@ def test_an_observer_sees_the_gates_of_all_layers() -> None:
         logits(model)
     assert len(seen) == len(locate(model).layers)
     assert all(torch.equal(gate, torch.full_like(gate, 0.7)) for gate in seen)
+
+
+@pytest.mark.parametrize("build", [models.llava, models.qwen2_vl, models.llama])
+def test_generated_rows_alone_are_those_from_the_last_prompt_token_on(build: Any) -> None:
+    model, seen = build(), []
+    inputs = left_padded([models.prompt(model), models.prompt(model, after=3)])
+    with (
+        ConstantGate(value=0.7, rows="generated")(model),
+        watched(locate(model), lambda call: seen.append(call.factor)),
+    ):
+        model.generate(**inputs, max_new_tokens=3, min_new_tokens=3, do_sample=False)
+    layers = len(locate(model).layers)
+    prompt, answer = seen[:layers], seen[layers:]
+    assert len(answer) == 2 * layers
+    assert all(torch.equal(gate[:, :, :-1], torch.ones_like(gate[:, :, :-1])) for gate in prompt)
+    assert all(
+        torch.equal(gate, torch.full_like(gate, 0.7)) for gate in [*(gate[:, :, -1:] for gate in prompt), *answer]
+    )
 
 
 @pytest.mark.parametrize("value", [-1, float("nan"), float("inf"), "x", (), (0.5, "x"), True])

@@ -41,6 +41,7 @@ ROWS: dict[str, Method] = {
     "FixVPE": FixVPE(),
     "opera": OPERA(num_beams=2, num_attn_candidates=3, threshold=2, image_tokens_first=1),
     "constant gate": ConstantGate(value=0.7),
+    "constant gate on generated rows": ConstantGate(value=0.7, rows="generated"),
     "vcd": VCD(),
     "icd": ICD(prefix_ids=(33, 34, 35)),
     "m3id": M3ID(alpha=1.0),

@@ -22,7 +22,7 @@ LEAST = 32
 def leaves_prompts(method: Method) -> bool:
     """Whether all rows of a prompt but the last are those of plain decoding, and nothing is searched."""
     return all(
-        part.changes == "nothing" or (part.changes == "gate" and getattr(part, "rows", "all") == "generated")
+        part.changed == ("nothing",) or (part.changed == ("gate",) and getattr(part, "rows", "all") == "generated")
         for part in parts(method)
     )
 

@@ -153,7 +153,7 @@ def answer(
     how = {"do_sample": False, "num_beams": 1, "temperature": None, "top_p": None, "top_k": None, **(generation or {})}
     if medium == "completion":
         how |= {"stop_strings": [LINE_END], "tokenizer": loaded.tokenizer}
-    cached = how["num_beams"] == 1 and all(part.changes in ("nothing", "gate") for part in parts(method))
+    cached = how["num_beams"] == 1 and all(part.changed in (("nothing",), ("gate",)) for part in parts(method))
     if cached and (cache := roomy_cache(loaded.model)) is not None:
         if medium == "completion" and leaves_prompts(method):
             inputs = read_prefix(loaded.model, inputs, cache)
@@ -185,7 +185,7 @@ class _Absorbed:
 
     def watching(self, model: nn.Module, method: Method) -> AbstractContextManager[None]:
         """Look on inside a block of ``method``, if it takes anything away."""
-        if not any("gate" in part.changes for part in parts(method)):
+        if not any("gate" in part.changed for part in parts(method)):
             return nullcontext()
         return watched(locate(model, encoder_decoder=True), self._see)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,13 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from farsight.attention import AttentionLayer, LayerCall, Tap, locate, tapped
+from farsight.call import forwards
+from farsight.checkpointing import recomputed
+from farsight.farsight import ROWS, Rows
 from farsight.method import Method
-from farsight.setting_checks import check_by_head, of_heads, setting
+from farsight.setting_checks import check_by_head, of_heads, one_of, setting
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConstantGate(Method):
-    """Multiply the attention of every row by the same number.
+    """Multiply the attention of rows by the same number.
 
     Registers multiply a row by ``Z / (Z + R)``, which depends on its scores and its place. If a constant did the same,
     the method's effect would be nothing but weaker attention.
@@ -26,6 +29,8 @@ class ConstantGate(Method):
     ----------
     value
         The factor: a number, one per layer, or one per layer and head (such as the mean gates of registers).
+    rows
+        Which rows are multiplied: ``"all"``, ``"generated"`` or ``"text"``, as those that own registers in `FarSight`.
 
     Raises
     ------
@@ -38,24 +43,35 @@ class ConstantGate(Method):
     changes: ClassVar[str] = "gate"
 
     value: float | tuple[float, ...] | tuple[tuple[float, ...], ...] = setting(0.9, check_by_head)
+    rows: str = setting("all", one_of(*ROWS))
 
     @contextmanager
     def applied(self, model: nn.Module) -> Iterator[None]:
         """Put the gates into the language model of ``model``; see `Method`."""
         language_model = locate(model, encoder_decoder=True)
         layers = language_model.layers
-        taps: list[tuple[AttentionLayer, Tap]] = [
-            (layer, _Constant(of_heads("value", self.value, place, len(layers), layer.heads)))
-            for place, layer in enumerate(layers)
-        ]
-        with tapped(language_model, taps):
+        with ExitStack() as stack:
+            rows: Rows | None = None
+            if self.rows != "all":
+                stack.enter_context(forwards(model, language_model))
+                stack.enter_context(recomputed(model, language_model))
+                rows = Rows("infinite", self.rows, model, has_pictures=not language_model.behind_encoder)
+            taps: list[tuple[AttentionLayer, Tap]] = [
+                (layer, _Constant(of_heads("value", self.value, place, len(layers), layer.heads), rows))
+                for place, layer in enumerate(layers)
+            ]
+            stack.enter_context(tapped(language_model, taps))
             yield
 
 
 class _Constant(Tap):
-    def __init__(self, values: tuple[float, ...]) -> None:
-        self.values = torch.tensor(values, dtype=torch.float64).unsqueeze(1)
+    def __init__(self, values: tuple[float, ...], rows: Rows | None) -> None:
+        self.values, self.rows = torch.tensor(values, dtype=torch.float64).unsqueeze(1), rows
 
     def gate(self, lse: Tensor, call: LayerCall) -> Tensor:
-        """Multiply every row of a head by the same number."""
-        return self.values.to(lse).expand_as(lse)
+        """Multiply the rows of a head by the same number."""
+        values = self.values.to(lse)
+        if self.rows is None:
+            return values.expand_as(lse)
+        owned = self.rows.ahead(self.rows.forward_of(call)).to(lse.device).unsqueeze(1) > 0
+        return torch.where(owned, values, 1.0).expand_as(lse)
