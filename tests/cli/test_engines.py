@@ -36,7 +36,11 @@ OPENAI = ["--engine", "openai", "--base-url", "http://127.0.0.1:1/v1"]
         (["--engine", "vllm", "--max-model-len", "-1"], "--max-model-len -1: at least 1 is needed"),
         (["--engine", "vllm", "--gpu-memory-utilization", "90"], "--gpu-memory-utilization 90: pass a share"),
         (["--engine", "vllm", "--device", "cuda"], "--device 'cuda': vLLM computes on what it was built for"),
-        (["--engine", "vllm", "--task", "videos:test"], "--engine vllm is not tested with videos"),
+        (["--engine", "vllm", "--task", "videos:test"], "--engine vllm is tested with pictures alone"),
+        (
+            ["--engine", "vllm", "--task", "lists", "--objects", "o.jsonl"],
+            "--engine vllm is tested with pictures alone",
+        ),
         (["--engine", "vllm"], "horizon=generation is no constant per head"),
         (["--engine", "vllm", "--methods", "greedy", "--controls"], "method 'constant' does not run in vLLM"),
         (["--engine", "vllm", "--methods", "greedy", "--dtype", "float8"], "unknown dtype 'float8'; choose float32"),

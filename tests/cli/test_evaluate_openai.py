@@ -143,6 +143,45 @@ def test_what_the_server_cannot_do_is_refused_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("task", "because"),
+    [
+        ("lists", "this task has texts to go on with: choose one that asks, such as --task lists:chat"),
+        ("lists:chat", "OpenAI's API has no repetition_penalty (1.1), and a server of 'somebody' is not known to take"),
+    ],
+)
+def test_a_task_that_cannot_be_asked_so_begins_no_run(run: Any, tmp_path: Path, task: str, because: str) -> None:
+    objects = tmp_path / "objects.jsonl"
+    objects.write_text("".join(json.dumps({"image_id": n, "objects": ["dog", "cat", "car"]}) + "\n" for n in range(4)))
+    with troubled(knowing) as server:
+        args = ["-m", "m", "--task", task, "--objects", objects, "--methods", "greedy", "--base-url", server.url]
+        refused(run("eval", "--engine", "openai", *args, "--out", tmp_path / "run"), because)
+    assert not (tmp_path / "run" / "run.json").exists()
+
+
+def test_lists_are_asked_as_texts(run: Any, tmp_path: Path) -> None:
+    objects = tmp_path / "objects.jsonl"
+    objects.write_text("".join(json.dumps({"image_id": n, "objects": ["dog", "cat", "car"]}) + "\n" for n in range(4)))
+    with troubled(knowing, models={"data": [{"id": "m", "owned_by": "vllm"}]}) as server:
+        args = [
+            "-m",
+            "m",
+            "--task",
+            "lists:chat",
+            "--objects",
+            objects,
+            "--methods",
+            "greedy",
+            "--base-url",
+            server.url,
+        ]
+        made = run("eval", "--engine", "openai", *args, "--out", tmp_path / "run")
+    assert made.exit_code == 0, made.stderr
+    asked = server.asked[-1]
+    assert asked["messages"][0]["content"].startswith("Here is a list of the objects in a photo: car, cat, dog.")
+    assert (asked["max_tokens"], asked["temperature"], asked["repetition_penalty"]) == (90, 0, 1.1)
+
+
 def test_openai_s_client_is_named_where_it_is_missing(
     run: Any, pope: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -79,6 +79,12 @@ def test_a_request_has_the_picture_the_prompt_and_the_method(picture: Path) -> N
     assert server.keys == {"Bearer none"}
 
 
+def test_a_prompt_about_nothing_is_a_text(picture: Path) -> None:
+    with troubled(lambda *_: status(400)) as server, pytest.raises(InputError, match="does not answer"):
+        said(engine(server), request(picture, "a", medium="text", paths=[None]))
+    assert [asked["messages"][0]["content"] for asked in server.asked] == ["a", "What is this?"]
+
+
 def test_a_batch_is_asked_at_once(picture: Path) -> None:
     together = Barrier(8)
 
@@ -224,6 +230,7 @@ def test_what_the_api_carries_is_asked(
         ({"generation": {"no_repeat_ngram_size": 3}}, "does not carry no_repeat_ngram_size"),
         ({"generation": {"temperature": 0.5}}, "temperature is given without do_sample"),
         ({"medium": "video"}, "OpenAI's API has no videos"),
+        ({"medium": "completion", "paths": [None]}, "this task has texts to go on with: choose one that asks"),
     ],
 )
 def test_what_it_does_not_carry_is_refused(picture: Path, more: dict[str, Any], because: str) -> None:

@@ -148,11 +148,11 @@ class VllmChoice(LocalChoice):
         """Look at what the engine is to do; see `LocalChoice.check`."""
         from farsight.evaluate import vllm_engine
         from farsight.evaluate.named_tasks import find_task
-        from farsight.evaluate.vllm_worker import NO_VIDEOS
+        from farsight.evaluate.vllm_worker import PICTURES_ALONE
         from farsight.methods.in_vllm import additional_config
 
-        if find_task(task).medium == "video":
-            raise SettingError(NO_VIDEOS)
+        if find_task(task).medium != "picture":
+            raise SettingError(PICTURES_ALONE)
         for method in methods.values():
             additional_config(method)
         vllm_engine.check_dtype(dtype)
@@ -222,11 +222,12 @@ class OpenAIChoice(LocalChoice):
         self, model: str, task: str, methods: Mapping[str, Method], dtype: str | None, attn_implementation: str | None
     ) -> None:
         """Look at what the engine is to do, and ask the server whether it can; see `LocalChoice.check`."""
+        from farsight.evaluate.named_tasks import find_task
         from farsight.evaluate.openai_engine import NO_VIDEOS
         from farsight.evaluate.openai_server import Server
         from farsight.methods.in_requests import as_tokens, named
 
-        if task.startswith("videos:"):
+        if find_task(task).medium == "video":
             raise SettingError(NO_VIDEOS)
         for option, value in (("--dtype", dtype), ("--attn-implementation", attn_implementation)):
             if value is not None:
@@ -264,4 +265,7 @@ class OpenAIChoice(LocalChoice):
         """Make the engine; see `LocalChoice.make`."""
         from farsight.evaluate.openai_engine import OpenAIEngine
 
-        return OpenAIEngine(**self._server(plan.model), owner=self.found["owner"], asked=self.found["asked"])
+        engine = OpenAIEngine(**self._server(plan.model), owner=self.found["owner"], asked=self.found["asked"])
+        for medium in {item.medium for item in plan.task.items}:
+            engine.carried(medium, {**plan.task.generation, **plan.generation})
+        return engine

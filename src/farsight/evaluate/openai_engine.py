@@ -18,9 +18,14 @@ from PIL import Image
 from farsight.errors import InputError, SettingError
 from farsight.evaluate.engine import Answer, Failure, Request, Said, read
 from farsight.evaluate.openai_server import RETRIES, Server, Trouble
+from farsight.evaluate.tasks import Medium
 from farsight.method import Method
 
 NO_VIDEOS = "--engine openai sends pictures and texts: OpenAI's API has no videos; pass --engine local for them"
+NO_COMPLETIONS = (
+    "OpenAI's chat API takes requests, and this task has texts to go on with: choose one that asks, such as "
+    "--task lists:chat, or --engine local"
+)
 TAKE_REPETITION_PENALTY = ("farsight", "vllm", "sglang")
 """Owners of models, as servers list them, whose servers have the parameter; the API itself does not."""
 _CARRIED = {"temperature", "top_p", "seed", "presence_penalty", "frequency_penalty"}
@@ -64,7 +69,9 @@ class OpenAIEngine:
                 yield request.number, self._answer(server, request)
 
     def _answer(self, server: Server, request: Request) -> Said:
-        how, more = self._how(request)
+        how, more = self.carried(request.medium, request.generation)
+        how["max_tokens"] = request.max_new_tokens
+        more |= self.asked[request.method]
         visuals = read(request)
         asked = [
             server.body([message(visual, prompt)], how, more)
@@ -91,22 +98,32 @@ class OpenAIEngine:
                 "same command goes on: see what the server says"
             )
 
-    def _how(self, request: Request) -> tuple[dict[str, Any], dict[str, Any]]:
-        """What the API has for how tokens are chosen, and what else is asked for."""
-        if request.medium == "video":
+    def carried(self, medium: Medium, generation: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What a request says of how tokens are chosen: what the API has, and what it has not.
+
+        Parameters
+        ----------
+        medium
+            What the prompts are about.
+        generation
+            Arguments of ``generate``.
+
+        Raises
+        ------
+        SettingError
+            If a request cannot say it.
+        """
+        if medium == "video":
             raise SettingError(NO_VIDEOS)
-        how: dict[str, Any] = {"max_tokens": request.max_new_tokens, "temperature": 0}
-        more = dict(self.asked[request.method])
-        generation = {
-            name: value
-            for name, value in request.generation.items()
-            if value is not None and _GREEDY.get(name) != value
-        }
-        if generation.pop("do_sample", False):
-            how["temperature"] = 1.0
-        elif drawing := generation.keys() & {"temperature", "top_p", "seed"}:
+        if medium == "completion":
+            raise SettingError(NO_COMPLETIONS)
+        wanted = {name: value for name, value in generation.items() if value is not None and _GREEDY.get(name) != value}
+        how, more = {"temperature": 0}, {}
+        if wanted.pop("do_sample", False):
+            how["temperature"] = 1
+        elif drawing := wanted.keys() & {"temperature", "top_p", "seed"}:
             raise SettingError(f"{min(drawing)} is given without do_sample: add that, or leave it out")
-        if (penalty := generation.pop("repetition_penalty", None)) is not None:
+        if (penalty := wanted.pop("repetition_penalty", None)) is not None:
             if self.owner not in TAKE_REPETITION_PENALTY:
                 raise SettingError(
                     f"OpenAI's API has no repetition_penalty ({penalty:g}), and a server of '{self.owner}' is not "
@@ -114,11 +131,11 @@ class OpenAIEngine:
                     "--engine local"
                 )
             more["repetition_penalty"] = penalty
-        if missing := sorted(set(generation) - _CARRIED):
+        if missing := sorted(set(wanted) - _CARRIED):
             raise SettingError(
                 f"OpenAI's API does not carry {', '.join(missing)}: leave it out, or pass --engine local"
             )
-        return how | generation, more
+        return how | wanted, more
 
 
 def message(visual: object, prompt: str) -> dict[str, Any]:

@@ -36,7 +36,7 @@ _OTHER_ANSWERS = (
     "watermarking_config",
 )  # fmt: skip
 """Settings of a checkpoint's generation that change greedy answers in Transformers and are not handed to vLLM."""
-NO_VIDEOS = "--engine vllm is not tested with videos; pass --engine local for them"
+PICTURES_ALONE = "--engine vllm is tested with pictures alone; pass --engine local for videos and texts"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,7 +206,7 @@ def prompt_tokens(processor: Any, picture: Image.Image, prompt: str) -> list[int
 
 def _still(picture: Visual) -> Image.Image:
     if not isinstance(picture, Image.Image):
-        raise SettingError(NO_VIDEOS)
+        raise SettingError(PICTURES_ALONE)
     return picture
 
 
