@@ -16,10 +16,25 @@ import tokenize
 from pathlib import Path
 
 HOME = Path("src/farsight")
-HEART = ("registers.py", "horizon.py", "call.py", "block.py", "method.py", "farsight.py", "attention/tap.py")
+HEART = ("registers.py", "horizon.py", "call.py", "method.py", "farsight.py", "attention/tap.py")
 """What FarSight is, in the order in which one reads it."""
-AROUND = ("attention/layer_call.py", "attention/layers.py", "attention/names.py", "attention/kernels")
-"""What the heart stands on: where layers are, the names in Transformers' registries, one file for each kernel."""
+AROUND = (
+    "block.py",
+    "checkpointing.py",
+    "instances.py",
+    "setting_checks.py",
+    "calibration.py",
+    "attention/layer_call.py",
+    "attention/layers.py",
+    "attention/names.py",
+    "attention/refusals.py",
+    "attention/cache.py",
+    "attention/source.py",
+    "attention/kernels",
+)
+"""Everything else that the heart imports, but `errors` and `files`; the heart can be read without it. The block in which
+a method is on (who holds a model, threads, copies), training with checkpoints, checks of settings, where layers are,
+the names in Transformers' registries, one file for each kernel."""
 BEFORE = (
     "farsight.py",
     "method.py",

@@ -22,11 +22,6 @@ PAPER_SIGMA = 0.8
 """Decay rate of the paper: ``log_alpha(seq)`` with ``seq = 256`` and ``alpha = 1024``."""
 
 
-_NO_REGISTERS = -1e20
-"""Log masses below it stand for none at all."""
-_HALVINGS = 48
-
-
 def log_register_mass(future: Tensor, sigma: Tensor | float) -> Tensor:
     """Log of the summed exponentials of linearly decaying registers (FarSight, eq. 1-3, in closed form).
 
@@ -75,40 +70,6 @@ def log_profile_mass(future: Tensor, profile: str | float, sigma: Tensor | float
         mass = log_register_mass(free, sigma)
         return mass if used is None else mass - used * sigma
     return log_constant_mass(free, float(profile))
-
-
-def log_strength_for_share(excess: Tensor, share: float, measured: Tensor | None = None) -> Tensor:
-    """Log of the factor on the registers with which rows give them a wanted share of their attention, on average.
-
-    Solves ``mean_i sigmoid(x + log R_i - log Z_i) = share`` for ``x`` by bisection: the mean rises with ``x``.
-
-    Parameters
-    ----------
-    excess
-        ``log R_i - log Z_i`` of each row, ``(..., rows)``, at least fp32; very negative where a row has no registers.
-    share
-        In (0, 1).
-    measured
-        Which rows count, broadcast against ``excess``; None for all. Rows without registers never do.
-
-    Returns
-    -------
-    Tensor
-        ``x``, ``(...)``; 0 where no row counts.
-    """
-    counts = excess > _NO_REGISTERS
-    if measured is not None:
-        counts = counts & measured
-    rows = counts.sum(-1).to(excess.dtype)
-    low = math.log(share) - math.log1p(-share) - torch.where(counts, excess, -torch.inf).amax(-1)
-    high = math.log(share) - math.log1p(-share) - torch.where(counts, excess, torch.inf).amin(-1)
-    low, high = (torch.where(rows > 0, bound, 0.0) for bound in (low, high))
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        absorbed = torch.where(counts, torch.sigmoid(excess + middle.unsqueeze(-1)), 0.0).sum(-1)
-        enough = absorbed >= share * rows
-        low, high = torch.where(enough, low, middle), torch.where(enough, middle, high)
-    return (low + high) / 2
 
 
 def alibi_slopes(heads: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,10 +10,14 @@ import torch
 from torch import Tensor
 
 from farsight.diagnose.diagnosis import Diagnosis, Floats
-from farsight.registers import PAPER_SIGMA, log_register_mass, log_strength_for_share
+from farsight.registers import PAPER_SIGMA, log_register_mass
 
 SIGMAS = (1.6, PAPER_SIGMA, 0.4, 0.2, 0.1, 0.05, 0.02, 0.01)
 WANTED = (0.02, 0.05, 0.1)
+
+_NO_REGISTERS = -1e20
+"""Log masses below it stand for none at all."""
+_HALVINGS = 48
 
 
 def absorbed(found: Diagnosis) -> Floats:
@@ -43,3 +48,37 @@ def shares_of_sigmas(found: Diagnosis, sigmas: Sequence[float] = SIGMAS) -> Floa
 def suggested_strength(found: Diagnosis, share: float, sigma: float = PAPER_SIGMA) -> Floats:
     """Strength with which each head's registers would take ``share`` of the rows seen, ``(layers, heads)``."""
     return np.asarray(log_strength_for_share(excess(found, sigma), share).exp().numpy())
+
+
+def log_strength_for_share(excess: Tensor, share: float, measured: Tensor | None = None) -> Tensor:
+    """Log of the factor on the registers with which rows give them a wanted share of their attention, on average.
+
+    Solves ``mean_i sigmoid(x + log R_i - log Z_i) = share`` for ``x`` by bisection: the mean rises with ``x``.
+
+    Parameters
+    ----------
+    excess
+        ``log R_i - log Z_i`` of each row, ``(..., rows)``, at least fp32; very negative where a row has no registers.
+    share
+        In (0, 1).
+    measured
+        Which rows count, broadcast against ``excess``; None for all. Rows without registers never do.
+
+    Returns
+    -------
+    Tensor
+        ``x``, ``(...)``; 0 where no row counts.
+    """
+    counts = excess > _NO_REGISTERS
+    if measured is not None:
+        counts = counts & measured
+    rows = counts.sum(-1).to(excess.dtype)
+    low = math.log(share) - math.log1p(-share) - torch.where(counts, excess, -torch.inf).amax(-1)
+    high = math.log(share) - math.log1p(-share) - torch.where(counts, excess, torch.inf).amin(-1)
+    low, high = (torch.where(rows > 0, bound, 0.0) for bound in (low, high))
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        absorbed = torch.where(counts, torch.sigmoid(excess + middle.unsqueeze(-1)), 0.0).sum(-1)
+        enough = absorbed >= share * rows
+        low, high = torch.where(enough, low, middle), torch.where(enough, middle, high)
+    return (low + high) / 2

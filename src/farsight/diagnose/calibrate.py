@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 
 from farsight.calibration import Calibration, check_share
+from farsight.diagnose.absorption import log_strength_for_share
 from farsight.diagnose.layout import Layout, Visual, lay_out
 from farsight.diagnose.replay import generated, replayed
 from farsight.errors import InputError, SettingError
 from farsight.farsight import FarSight
 from farsight.inputs.checkpoints import LoadedModel, answering
 from farsight.method import Method, Plain
-from farsight.registers import PAPER_SIGMA, log_register_mass, log_strength_for_share
+from farsight.registers import PAPER_SIGMA, log_register_mass
 
 ROUNDS = 6
 """A layer's ``log Z`` depends on the registers of the layers before it, so strengths are solved for again and again."""
