@@ -32,9 +32,9 @@ AROUND = (
     "attention/source.py",
     "attention/kernels",
 )
-"""Everything else that the heart imports, but `errors` and `files`; the heart can be read without it. The block in which
-a method is on (who holds a model, threads, copies), training with checkpoints, checks of settings, where layers are,
-the names in Transformers' registries, one file for each kernel."""
+"""Everything else that the heart imports, but `errors` and `files`; the heart can be read without it. The block in
+which a method is on (who holds a model, threads, copies), training with checkpoints, checks of settings, where layers
+are, the names in Transformers' registries, one file for each kernel."""
 BEFORE = (
     "farsight.py",
     "method.py",
