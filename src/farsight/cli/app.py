@@ -18,6 +18,7 @@ from farsight.cli.describe import describe
 from farsight.cli.diagnose import diagnose
 from farsight.cli.doctor import doctor
 from farsight.cli.evaluate import evaluate
+from farsight.cli.export import export
 from farsight.cli.methods import methods
 from farsight.cli.options import check_no_setting
 from farsight.cli.pope import pope, pope_questions
@@ -113,6 +114,7 @@ app.command()(pope)
 app.command("pope-questions")(pope_questions)
 app.command()(amber)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(serve)
+app.command()(export)
 app.command()(web)
 
 

@@ -144,10 +144,12 @@ def _is_quantised(config: Mapping[str, Any]) -> bool:
 
 
 def _tensors(folder: Path) -> dict[str, Mapping[str, Any]]:
-    return {name: about for shard in sorted(folder.glob("*.safetensors")) for name, about in _header(shard).items()}
+    return {
+        name: about for shard in sorted(folder.glob("*.safetensors")) for name, about in shard_header(shard).items()
+    }
 
 
-def _header(shard: Path) -> dict[str, Mapping[str, Any]]:
+def shard_header(shard: Path) -> dict[str, Mapping[str, Any]]:
     """The tensors of a shard: type, shape and place of each, without the weights."""
     damaged = InputError(f"the weights of '{shard.parent}' are damaged ({shard.name}); {REMEDY}")
     if not shard.is_file() or (size := shard.stat().st_size) < 8:

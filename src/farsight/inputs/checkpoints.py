@@ -105,6 +105,31 @@ def load(
     return _load(name, name, target, how, local_files_only=False)
 
 
+def load_mapped(folder: Path, name: str) -> LoadedModel:
+    """Load a folder on the CPU as it is stored: its weights stay in their files until they are used, of any size.
+
+    They are not looked at either, so that it takes seconds; raises as `load`.
+    """
+    checkpoint_files.check_folder(folder)
+    how = {"dtype": "auto", "attn_implementation": None}
+    return _load(str(folder), name, torch.device("cpu"), how, local_files_only=True, mapped=True)
+
+
+def folder_of(name: str | Path) -> Path:
+    """Give the folder of a checkpoint that is on this machine: a folder, or what the hub's cache has of a name.
+
+    Raises
+    ------
+    InputError
+        If it is not here, or incomplete.
+    """
+    if _is_folder(name):
+        return Path(name).expanduser()
+    if not _is_cached(str(name)):
+        raise InputError(f"'{name}' is neither a folder nor in the hub's cache; download it first: hf download {name}")
+    return Path(huggingface_hub.snapshot_download(str(name), local_files_only=True))
+
+
 def check(name: str | Path) -> None:
     """Look for a checkpoint that something else will load, and raise what `load` would if it is not there."""
     if not _is_folder(name) and not _is_cached(str(name)):
@@ -198,6 +223,7 @@ def _load(
     how: dict[str, Any],
     *,
     local_files_only: bool,
+    mapped: bool = False,
 ) -> LoadedModel:
     chat_templates.start()  # takes as long as the weights do
     where = {"local_files_only": local_files_only, "trust_remote_code": False}
@@ -222,7 +248,8 @@ def _load(
         raise _explained(error, name, how["attn_implementation"]) from error
     if lacking := sorted(report["missing_keys"]):
         raise InputError(f"'{name}' lacks {len(lacking)} of its weights, {lacking[0]} for one; get it again")
-    _check_finite(model, name)
+    if not mapped:
+        _check_finite(model, name)
     processor = read_processor(source, name, local_files_only=local_files_only)
     loaded = LoadedModel(model, processor, name)
     chat_templates.check(processor, takes_images=loaded.takes_images)
