@@ -130,7 +130,7 @@ class GgufFile:
             for tensor in self.tensors
         ]
         lengths = [
-            new.row_bytes * new.shape[1] if new is not old else old.length
+            old.row_bytes * new.shape[1] if new is not old else old.length
             for new, old in zip(tensors, self.tensors, strict=True)
         ]
         header = self._header(changes, tensors, lengths)
