@@ -12,6 +12,8 @@ from transformers import (
     Gemma3Config,
     Gemma3ForConditionalGeneration,
     Gemma3TextConfig,
+    GptOssConfig,
+    GptOssForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
     LlavaConfig,
@@ -80,6 +82,19 @@ def gemma2(attention: str = "eager") -> PreTrainedModel:
         attn_logit_softcapping=2.0,
     )
     return _finished(Gemma2ForCausalLM(config), attention)
+
+
+def gpt_oss(attention: str = "eager") -> PreTrainedModel:
+    """Each head has a trained sink."""
+    torch.manual_seed(0)
+    config = GptOssConfig(
+        **{**_TEXT, "num_key_value_heads": 2}, head_dim=8, num_local_experts=2, num_experts_per_tok=1, sliding_window=6
+    )
+    model = GptOssForCausalLM(config)
+    model.set_experts_implementation("eager")  # the only one that takes float64
+    for layer in model.get_decoder().layers:
+        torch.nn.init.normal_(layer.self_attn.sinks)
+    return _finished(model, attention)
 
 
 def llava(attention: str = "sdpa", **text: Any) -> PreTrainedModel:

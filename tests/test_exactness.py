@@ -22,12 +22,14 @@ BUILDERS = {
     "llava": models.llava,
     "bidirectional image block": models.gemma3,
     "qwen2_vl": models.qwen2_vl,
+    "trained sinks": models.gpt_oss,
 }
 KERNELS = [
     (name, attention)
     for name in BUILDERS
     for attention in ("eager", "sdpa", "flex_attention")
     if (name, attention) not in {("soft-cap", "sdpa"), ("qwen2_vl", "flex_attention"), ("llava", "flex_attention")}
+    and (name != "trained sinks" or attention == "eager")
 ]
 
 

@@ -10,7 +10,7 @@ import models
 import pytest
 import torch
 from torch import Tensor
-from transformers import GptOssConfig, GptOssForCausalLM, PreTrainedModel
+from transformers import PreTrainedModel
 
 from farsight import FarSight, SettingError, UnsupportedModelError
 from farsight.attention import LayerCall, Tap, chosen_layers, locate, tapped, watched
@@ -127,26 +127,7 @@ def test_gates_multiply_and_see_the_scores_that_edits_made() -> None:
 
 
 def test_the_models_own_sinks_take_their_share() -> None:
-    torch.manual_seed(0)
-    config = GptOssConfig(
-        vocab_size=models.VOCABULARY,
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=8,
-        num_local_experts=2,
-        num_experts_per_tok=1,
-        sliding_window=6,
-        pad_token_id=0,
-        eos_token_id=None,
-        initializer_range=0.3,
-    )
-    model = GptOssForCausalLM(config).eval()
-    model.set_attn_implementation("eager")
-    for layer in model.get_decoder().layers:
-        torch.nn.init.normal_(layer.self_attn.sinks)
+    model = models.gpt_oss()
     inputs = padded(model)
     expected = logits(model, inputs)
     with edited(model):

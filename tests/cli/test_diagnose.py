@@ -65,6 +65,22 @@ def test_a_video_is_diagnosed_frame_by_frame(run: Any, tmp_path: Path) -> None:
     assert len(arrays["visual_slots"]) % 8 == 0
 
 
+def test_a_prompt_of_text_alone_is_diagnosed(run: Any, model: Path, tmp_path: Path) -> None:
+    """Collapse, decay of the attention on the prompt, and absorption; there is no picture to draw words over."""
+    asked = ["--model", model, "--prompt", "What is in a kitchen?", "--out", tmp_path, "-n", 30]
+    result = run("diagnose", *asked, "--method", "farsight(sigma=0.05)", "--answer", "A dog and a cat. ")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "% of the answer's attention is on the prompt; beyond" in result.stdout
+    drawn = {path.stem for path in tmp_path.glob("*.png")}
+    assert drawn == {"collapse", "decay", "absorbed_1", "sigmas", "flow"}
+    page = (tmp_path / "report.html").read_text()
+    assert "From the prompt to the words" in page
+    assert "nothing to draw over" in page
+    refused = run("diagnose", *asked, "--objects", tmp_path / "objects.jsonl")
+    assert refused.exit_code == 2
+    assert "--objects says what is in a picture, and none is given" in refused.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
+import models
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from tiny_checkpoint import save_tiny_llava
 
-from farsight import FarSight, InputError, Plain, SettingError
+from farsight import FarSight, InputError, Method, Plain, SettingError
 from farsight.diagnose import Diagnosis, diagnose
 from farsight.diagnose.absorption import absorbed, has_log_z, shares_of_sigmas, suggested_strength
 from farsight.diagnose.calibrate import calibrate
 from farsight.diagnose.collapse import heads, name_of_slot, outlier_slots, outliers
+from farsight.diagnose.collector import SOURCES
 from farsight.diagnose.decay import decay, fitted, image_shares, uniform_shares
 from farsight.diagnose.draw_words import overlay
 from farsight.diagnose.layout import Layout
+from farsight.diagnose.replay import replayed
 from farsight.diagnose.words import image_share, looks, object_words, register_share, words
 from farsight.inputs.checkpoints import LoadedModel, load
 from farsight.metrics.vocabulary import coco
@@ -134,6 +139,41 @@ def test_edited_scores_have_no_log_z_of_their_own(loaded: LoadedModel) -> None:
 
     assert not has_log_z(seen(loaded, EDVT()))
     assert has_log_z(seen(loaded))
+
+
+def test_without_a_picture_what_counts_is_the_prompt_behind_its_first_token(loaded: LoadedModel) -> None:
+    [found] = diagnose(loaded, None, "What is this?", {"one": Plain()}, max_new_tokens=40, answer=SAID)
+    prompt = np.arange(1, found.prompt_slots)
+    np.testing.assert_array_equal(found.layout.context, prompt)
+    rows = np.arange(found.prompt_slots, found.prompt_slots + len(found.pieces))
+    np.testing.assert_allclose(uniform_shares(found)[0], len(prompt) / rows, rtol=1e-6)
+    flow = found.arrays["flow"]
+    assert not flow[:, SOURCES.index("image")].any()
+    np.testing.assert_allclose(flow.sum(1), 1, atol=1e-5)
+    np.testing.assert_allclose(found.arrays["maps"].sum(-1), image_shares(found), atol=1e-6)
+
+
+def test_a_trained_sink_takes_its_own_share_and_registers_theirs() -> None:
+    """Of a row's ``Z + S + R`` registers take ``R``, and nothing is put down to them where there are none."""
+    model = models.gpt_oss("eager")
+    inputs = models.prompt(model)
+    layout = Layout(
+        inputs=inputs, prompt_slots=inputs["input_ids"].shape[1], visual=np.arange(0), frames=0, grid=None, shown=()
+    )
+    loaded = LoadedModel(model, None, "tiny")
+    sink = torch.stack([layer.self_attn.sinks for layer in model.get_decoder().layers]).detach().numpy()[..., None]
+
+    def seen(method: Method) -> Diagnosis:
+        collected = replayed(loaded, layout, method, [11, 12, 13], 3)
+        arrays = {field.name: getattr(collected, field.name).numpy() for field in fields(collected)}
+        return Diagnosis(label="", layout=layout, tokens=(), pieces=("",) * 3, max_new_tokens=3, arrays=arrays)
+
+    with torch.no_grad():
+        plain, registers = seen(Plain()), seen(FarSight(sigma=0.3))
+    np.testing.assert_allclose(absorbed(plain), 0, atol=1e-6)
+    np.testing.assert_allclose(plain.arrays["own"], 1 - np.exp(sink - plain.arrays["lse"]), atol=1e-6)
+    np.testing.assert_allclose(absorbed(registers).mean(-1)[0], shares_of_sigmas(plain, [0.3])[0, 0], atol=1e-6)
+    assert absorbed(registers).max() > 0.05
 
 
 def test_wrong_input_names_the_remedy(loaded: LoadedModel) -> None:

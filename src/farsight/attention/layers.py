@@ -182,7 +182,10 @@ def visual_token_mask(model: nn.Module, input_ids: Tensor) -> Tensor:
     names = [f"{kind}_token_{form}" for kind in _PLACEHOLDERS for form in ("id", "index")]
     ids = {token for name in names if isinstance(token := getattr(config, name, None), int)}
     if not ids:
-        raise UnsupportedModelError(f"{type(model).__name__} does not say which token stands for the image")
+        raise UnsupportedModelError(
+            f"{type(model).__name__} does not say which token stands for the image: a model that reads only text takes "
+            "only what needs no picture (farsight doctor lists the methods that it takes)"
+        )
     return torch.isin(input_ids, torch.tensor(sorted(ids), device=input_ids.device))
 
 

@@ -77,6 +77,27 @@ Prompt = Annotated[
         "--prompt", "-p", metavar="TEXT", help="What to ask about each picture.", callback=_check_prompt
     ),
 ]  # fmt: skip
+PICTURE_PROMPT = "Describe this image in detail."
+TEXT_PROMPT = "Describe a photo of a street in a small town: what can be seen in it, and where?"
+
+
+def _check_own_prompt(prompt: str | None) -> str | None:
+    return None if prompt is None else _check_prompt(prompt)
+
+
+OwnPrompt = Annotated[
+    str | None,
+    typer.Option(
+        "--prompt", "-p", metavar="TEXT", callback=_check_own_prompt, help="What to ask; ours if none is given."
+    ),
+]  # fmt: skip
+
+
+def prompt_for(prompt: str | None, seen: object) -> str:
+    """Give what to ask about what is seen: the user's own, or ours, which is another where nothing is seen."""
+    return prompt or (TEXT_PROMPT if seen is None else PICTURE_PROMPT)
+
+
 MaxNewTokens = Annotated[
     int,
     typer.Option(

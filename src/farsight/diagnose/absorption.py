@@ -21,8 +21,11 @@ _HALVINGS = 48
 
 
 def absorbed(found: Diagnosis) -> Floats:
-    """Share of each row that registers took, ``(layers, heads, slots)``; 0 without registers."""
-    return np.asarray(1 - found.arrays["kept"])
+    """Share of each row that registers took, ``(layers, heads, slots)``; 0 without registers.
+
+    What the model's own sinks take is theirs: of a row's ``Z + S + R``, with sinks ``S``, registers take ``R``.
+    """
+    return np.asarray(1 - found.arrays["kept"] / found.arrays["own"])
 
 
 def has_log_z(found: Diagnosis) -> bool:
@@ -37,12 +40,12 @@ def excess(found: Diagnosis, sigma: float) -> Tensor:
     return log_register_mass(ahead, sigma) - lse
 
 
-def shares_of_sigmas(found: Diagnosis, sigmas: Sequence[float] = SIGMAS) -> Floats:
+def shares_of_sigmas(found: Diagnosis, sigmas: Sequence[float] = SIGMAS, rows: slice = slice(None)) -> Floats:
     """Mean share that registers of each sigma would take of the rows seen, ``(sigmas, layers, heads)``.
 
-    Rows are those of this diagnosis: what the registers of one layer change in the next is left out.
+    Rows are those of this diagnosis, all or some: what the registers of one layer change in the next is left out.
     """
-    return np.stack([torch.sigmoid(excess(found, sigma)).mean(-1).numpy() for sigma in sigmas])
+    return np.stack([torch.sigmoid(excess(found, sigma))[..., rows].mean(-1).numpy() for sigma in sigmas])
 
 
 def suggested_strength(found: Diagnosis, share: float, sigma: float = PAPER_SIGMA) -> Floats:

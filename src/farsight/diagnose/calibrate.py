@@ -119,7 +119,7 @@ def _measured(
         ahead = (layout.prompt_slots + max_new_tokens - 1 - slots).double()
         excesses.append(log_register_mass(ahead, sigma) - lse)
         counts.append(_owning(layout, slots, rows) & (ahead > 0))
-        taken.append(1 - found.kept.double().cpu())
+        taken.append((1 - found.kept / found.own).double().cpu())
         done(number)
     counted, absorbed = torch.cat(counts), torch.cat(taken, dim=-1)
     return torch.cat(excesses, dim=-1), counted, absorbed[..., counted].mean(-1)

@@ -48,7 +48,7 @@ class Head:
     entropy: float
     """Mean over rows, as a share of the entropy of uniform attention."""
     image: float
-    """Mean share of the answer's rows on visual tokens."""
+    """Mean share of the answer's rows on the picture, or else the prompt."""
 
 
 def times_uniform(found: Diagnosis) -> Floats:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from farsight.attention import LanguageModel, LayerCall, watched
 from farsight.attention.cache import given_cache
+from farsight.attention.layer_call import sink_of_rows
 from farsight.attention.layers import new_rows
 from farsight.diagnose.layout import Layout
 from farsight.errors import UnsupportedModelError
@@ -36,13 +37,17 @@ class Collected:
     """
 
     image: Tensor
-    """Attention of each row on visual tokens, ``(layers, heads, slots)``"""
+    """Attention of each row on `Layout.context`, which is the visual tokens if there are any,
+    ``(layers, heads, slots)``"""
     uniform: Tensor
     """The same if a row attended equally to all that it may read, ``(layers, slots)``"""
     kept: Tensor
-    """Sum of each row's weights, ``(layers, heads, slots)``: 1 without registers"""
+    """Sum of each row's weights, ``(layers, heads, slots)``: 1 without registers and sinks"""
+    own: Tensor
+    """The same without registers, ``(layers, heads, slots)``: less than 1 where the model has sinks of its own"""
     lse: Tensor
-    """``log Z`` of each row, ``(layers, heads, slots)``; NaN where a method edits the scores"""
+    """``log Z`` of each row with the model's own sink, ``(layers, heads, slots)``; NaN where a method edits the
+    scores"""
     entropy: Tensor
     """Of each row, scaled to sum 1, in nats, ``(layers, heads, slots)``"""
     received: Tensor
@@ -52,8 +57,8 @@ class Collected:
     value_norm: Tensor
     """Length of each token's value vector, ``(layers, key heads, slots)``"""
     maps: Tensor
-    """Attention of the rows that predict generated tokens on each visual token, mean over heads,
-    ``(layers, answer tokens, visual tokens)``"""
+    """Attention of the rows that predict generated tokens on each token of `Layout.context`, mean over heads,
+    ``(layers, answer tokens, context)``"""
     flow: Tensor
     """Attention rollout: share of each row that stems from each of `SOURCES`, ``(layers + 1, 3, slots)``"""
 
@@ -81,8 +86,10 @@ class Collector:
             raise UnsupportedModelError(f"layers with different numbers of heads ({sorted(heads)}) are not diagnosed")
         device = next(language_model.module.parameters()).device
         dtype = torch.promote_types(next(language_model.module.parameters()).dtype, torch.float32)
-        self.visual = torch.as_tensor(layout.visual, device=device)
-        self.is_visual = torch.zeros(slots, dtype=torch.bool, device=device).index_fill_(0, self.visual, True)
+        self.context = torch.as_tensor(layout.context, device=device)
+        nothing = torch.zeros(slots, dtype=torch.bool, device=device)
+        self.in_context = nothing.index_fill(0, self.context, True)
+        visual = nothing.index_fill(0, torch.as_tensor(layout.visual, device=device), True)
         self.places = {layer.index: place for place, layer in enumerate(language_model.layers)}
         self.seen = [0] * layers
         self._parameters = list(inspect.signature(language_model.module.forward).parameters)
@@ -93,14 +100,14 @@ class Collector:
 
         (each,) = heads
         self.found = Collected(
-            **{name: empty(layers, each, slots) for name in ("image", "kept", "lse", "entropy", "received")},
+            **{name: empty(layers, each, slots) for name in ("image", "kept", "own", "lse", "entropy", "received")},
             **{name: empty(layers, slots) for name in ("uniform", "expected")},
             value_norm=empty(layers, each, slots),
-            maps=empty(layers, max(answer_tokens, 1), len(layout.visual)),
+            maps=empty(layers, max(answer_tokens, 1), len(self.context)),
             flow=empty(layers + 1, len(SOURCES), slots),
         )
         text = torch.arange(slots, device=device) < layout.prompt_slots
-        for source, own in enumerate((self.is_visual, text & ~self.is_visual, ~text)):
+        for source, own in enumerate((visual, text & ~visual, ~text)):
             self.found.flow[0, source] = own.to(dtype)
 
     @contextmanager
@@ -164,15 +171,16 @@ class Collector:
         """Add rows ``start`` to ``stop`` of a call whose columns are slots ``first`` to ``total``."""
         found, dtype = self.found, self.found.kept.dtype
         rows = slice(self._offset + start, self._offset + stop)
-        weights, kept, lse = _rows(call, start, stop, dtype)
+        weights, kept, own, lse = _rows(call, start, stop, dtype)
         weights = weights[..., : total - first]
         allowed = call.allowed(start, stop)[0, ..., : total - first].to(dtype).mean(0)
         allowed = allowed / allowed.sum(-1, keepdim=True)
-        visual = self.is_visual[first:total].to(dtype)
+        context = self.in_context[first:total].to(dtype)
         shares = weights / kept.unsqueeze(-1)
-        found.image[place, :, rows] = weights @ visual
-        found.uniform[place, rows] = allowed @ visual
+        found.image[place, :, rows] = weights @ context
+        found.uniform[place, rows] = allowed @ context
         found.kept[place, :, rows] = kept
+        found.own[place, :, rows] = own
         found.lse[place, :, rows] = lse
         found.entropy[place, :, rows] = torch.special.entr(shares).sum(-1)
         found.received[place, :, first:total] += weights.sum(1)
@@ -182,13 +190,16 @@ class Collector:
         found.flow[place + 1, :, rows] = carried / (1 + mean.sum(-1))
         predicting = max(rows.start, self.prompt_slots - 1)
         if predicting < rows.stop:
-            inside = self.visual >= first
+            inside = self.context >= first
             steps = slice(predicting - self.prompt_slots + 1, rows.stop - self.prompt_slots + 1)
-            found.maps[place, steps][:, inside] = mean[predicting - rows.start :, self.visual[inside] - first]
+            found.maps[place, steps][:, inside] = mean[predicting - rows.start :, self.context[inside] - first]
 
 
-def _rows(call: LayerCall, start: int, stop: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-    """Weights ``(heads, rows, keys)`` as they were applied, their sums and ``log Z``, ``(heads, rows)``."""
+def _rows(call: LayerCall, start: int, stop: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Weights ``(heads, rows, keys)`` as they were applied; their sums, these without registers, and ``log Z``.
+
+    All but the first are ``(heads, rows)``.
+    """
     scored = None if call.edited else call.scored(start, stop)
     if call.weights is not None:
         weights = call.weights[0, :, start:stop].to(dtype)
@@ -197,5 +208,12 @@ def _rows(call: LayerCall, start: int, stop: int, dtype: torch.dtype) -> tuple[T
         assert scored is not None
         kept = call.kept(start, stop, scored.lse)[0].to(dtype)
         weights = scored.weights[0].to(dtype) * kept.unsqueeze(-1)
-    lse = torch.full_like(kept, torch.nan) if scored is None else scored.lse[0].to(dtype)
-    return weights, kept, lse
+    if scored is None:
+        unknown = torch.full_like(kept, torch.nan)
+        return weights, kept, torch.ones_like(kept) if call.sink is None else unknown, unknown
+    lse = scored.lse[0].to(dtype)
+    if call.sink is None:
+        return weights, kept, torch.ones_like(kept), lse
+    sink = sink_of_rows(call.sink, scored.lse)
+    sink = sink[0].to(dtype) if call.sink.dim() == 1 else sink[0, :, start:stop].to(dtype)
+    return weights, kept, torch.sigmoid(lse - sink), torch.logaddexp(lse, sink)

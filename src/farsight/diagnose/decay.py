@@ -1,4 +1,4 @@
-"""Positional decay: how attention leaves the picture as the answer grows (FarSight, figure 3).
+"""Positional decay: how attention leaves the picture, or the prompt, as the answer grows (FarSight, figure 3).
 
 Softmax alone makes the share fall: with every token there is more text to attend to and not more picture. So each
 curve has a control, the share of a row that attends equally to all that it may read, and a second slope, of the share
@@ -37,7 +37,7 @@ class LayerDecay:
 
     layer: int
     mean: float
-    """Mean share on visual tokens."""
+    """Mean share on the picture, or else the prompt."""
     share: Slope
     """In shares (not percent) per ten tokens"""
     uniform: Slope
@@ -47,7 +47,7 @@ class LayerDecay:
 
 
 def image_shares(found: Diagnosis) -> Floats:
-    """Share of the rows that predict each answer token on visual tokens, mean over heads, ``(layers, tokens)``."""
+    """Share of the rows that predict each answer token on `Layout.context`, mean over heads, ``(layers, tokens)``."""
     return np.asarray(found.arrays["image"].mean(1)[:, found.answering])
 
 

@@ -63,7 +63,7 @@ class Diagnosis:
 @torch.inference_mode()
 def diagnose(
     loaded: LoadedModel,
-    seen: Visual,
+    seen: Visual | None,
     prompt: str,
     methods: Mapping[str, Method],
     *,
@@ -79,7 +79,7 @@ def diagnose(
     loaded
         The model with its processor.
     seen
-        A picture, or the frames of a video.
+        A picture, or the frames of a video; None for a prompt of text alone.
     prompt
         What is asked.
     methods
@@ -109,18 +109,23 @@ def diagnose(
         tokens = given if given is not None else generated(loaded, layout, method, max_new_tokens)
         if not tokens:
             raise InputError(f"'{label}' generated nothing, so there is no answer to look at")
-        collected = replayed(loaded, layout, method, tokens, max_new_tokens)
-        found.append(
-            Diagnosis(
-                label=label,
-                layout=layout,
-                tokens=_texts(loaded, layout.inputs["input_ids"][0].tolist() + list(tokens)),
-                pieces=_pieces(loaded, tokens),
-                max_new_tokens=max_new_tokens,
-                arrays={field.name: getattr(collected, field.name).cpu().numpy() for field in fields(Collected)},
-            )
-        )
+        found.append(said_again(loaded, layout, label, method, tokens, max_new_tokens))
     return found
+
+
+def said_again(
+    loaded: LoadedModel, layout: Layout, label: str, method: Method, tokens: Sequence[int], max_new_tokens: int
+) -> Diagnosis:
+    """See what a model attends to while it says these tokens, as in a call of ``max_new_tokens``."""
+    collected = replayed(loaded, layout, method, tokens, max_new_tokens)
+    return Diagnosis(
+        label=label,
+        layout=layout,
+        tokens=_texts(loaded, layout.inputs["input_ids"][0].tolist() + list(tokens)),
+        pieces=_pieces(loaded, tokens),
+        max_new_tokens=max_new_tokens,
+        arrays={field.name: getattr(collected, field.name).cpu().numpy() for field in fields(Collected)},
+    )
 
 
 def _tokens_of(loaded: LoadedModel, answer: str, max_new_tokens: int) -> list[int]:

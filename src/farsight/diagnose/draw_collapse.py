@@ -49,13 +49,14 @@ def heat(axes: Axes, values: Floats, title: str, unit: str) -> None:
 
 
 def spans(axes: Axes, found: Diagnosis) -> None:
-    """Mark on an axis of slots where the visual tokens are and where the answer begins."""
-    for at in (found.layout.visual[0] - 0.5, found.layout.visual[-1] + 0.5, found.prompt_slots - 0.5):
+    """Mark on an axis of slots where the visual tokens are, if there are any, and where the answer begins."""
+    edges = [found.prompt_slots - 0.5]
+    places = {"answer": (found.prompt_slots + found.arrays["kept"].shape[-1]) / 2}
+    if len(visual := found.layout.visual):
+        edges += [visual[0] - 0.5, visual[-1] + 0.5]
+        places["image" if found.layout.frames == 1 else "video"] = (visual[0] + visual[-1]) / 2
+    for at in edges:
         axes.axvline(at, color=charts.INK, linewidth=0.9, linestyle=(0, (3, 2)))
-    places = {
-        "image" if found.layout.frames == 1 else "video": (found.layout.visual[0] + found.layout.visual[-1]) / 2,
-        "answer": (found.prompt_slots + found.arrays["kept"].shape[-1]) / 2,
-    }
     for name, at in places.items():
         axes.annotate(name, (at, 1.01), xycoords=("data", "axes fraction"), ha="center", fontsize=8, color=charts.INK)
 
@@ -84,6 +85,8 @@ def _norms(axes: Axes, found: Diagnosis) -> None:
     kinds[found.prompt_slots :] = 2
     for kind, (name, mark) in enumerate((("image", "o"), ("prompt", "s"), ("answer", "^"))):
         at = kinds == kind
+        if not at.any():
+            continue
         axes.plot(
             ratio[:, at].ravel(), norms[:, at].ravel(), mark, color=charts.colour(kind), markersize=3.5, alpha=0.55,
             label=name, markeredgewidth=0,

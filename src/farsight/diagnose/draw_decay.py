@@ -19,12 +19,13 @@ MOST_LAYERS = 8
 SMOOTHED = 5
 """Tokens over which the thick curves are averaged; the thin ones are the shares themselves."""
 DECAY_ALT = (
-    "One plot for each layer: share of attention on visual tokens against the position of the generated token, for "
-    "each method, with its fitted line and the control of uniform attention. The table has the slopes with intervals."
+    "One plot for each layer: share of attention on the picture, or on the prompt where there is none, against the "
+    "position of the generated token, for each method, with its fitted line and the control of uniform attention. The "
+    "table has the slopes with intervals."
 )
 FLOW_ALT = (
-    "Attention rollout: the share of the answer's rows that stems from the picture, layer by layer, for each method, "
-    "and for the first method by position."
+    "Attention rollout: the share of the answer's rows that stems from the picture, or from the prompt where there is "
+    "none, layer by layer, for each method, and for the first method by position."
 )
 FRAMES_ALT = "For each method: attention on each frame of the video against the position of the generated token."
 
@@ -35,7 +36,8 @@ def chosen_layers(layers: int, most: int = MOST_LAYERS) -> list[int]:
 
 
 def draw_decay(all_found: Sequence[Diagnosis]) -> Figure:
-    """Draw shares on the picture by position, a plot for each layer."""
+    """Draw shares on the picture, or else the prompt, by position; a plot for each layer."""
+    subject = all_found[0].layout.subject
     layers = chosen_layers(all_found[0].layers)
     columns = min(4, len(layers)) if len(layers) != 4 else 2
     rows = math.ceil(len(layers) / columns)
@@ -55,10 +57,10 @@ def draw_decay(all_found: Sequence[Diagnosis]) -> Figure:
             axes.set_visible(False)
         for axes in list(grid.flat)[max(0, len(layers) - columns) : len(layers)]:
             axes.set_xlabel("position of the generated token")
-        drawn.supylabel("attention on visual tokens (share of a row, mean over heads)", fontsize=9)
+        drawn.supylabel(f"attention on the {subject} (share of a row, mean over heads)", fontsize=9)
         drawn.legend(*grid.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
         drawn.suptitle(
-            "Positional decay of attention on the picture", x=0.01, ha="left", fontweight="bold", fontsize=11
+            f"Positional decay of attention on the {subject}", x=0.01, ha="left", fontweight="bold", fontsize=11
         )
     return drawn
 
@@ -83,23 +85,24 @@ def draw_frames(all_found: Sequence[Diagnosis]) -> Figure:
 
 
 def draw_flow(all_found: Sequence[Diagnosis]) -> Figure:
-    """Draw how much of the answer's rows stems from the picture, layer by layer."""
+    """Draw how much of the answer's rows stems from the picture, or else the prompt, layer by layer."""
     first = all_found[0]
+    subject = first.layout.subject
+    source = SOURCES.index("image" if subject == "picture" else "prompt")
     with charts.figure(11, 3.4) as drawn:
         lines, by_position = drawn.subplots(1, 2)
-        image = SOURCES.index("image")
         for number, found in enumerate(all_found):
-            flow = found.arrays["flow"][:, image, found.answering].mean(1)
+            flow = found.arrays["flow"][:, source, found.answering].mean(1)
             lines.plot(
                 range(len(flow)), flow, charts.line(number), color=charts.colour(number), marker="o", markersize=4,
                 label=found.label,
             )  # fmt: skip
-        lines.set(title="Share of an answer's row that stems from the picture", xlabel="layers passed")
+        lines.set(title=f"Share of an answer's row that stems from the {subject}", xlabel="layers passed")
         lines.xaxis.set_major_locator(MaxNLocator(integer=True))
         charts.in_percent(lines)
         lines.set_ylim(top=1.3 * max(line.get_ydata().max() for line in lines.lines))
         lines.legend(loc="upper left", ncols=2)
-        values = 100 * first.arrays["flow"][1:, image, first.answering]
+        values = 100 * first.arrays["flow"][1:, source, first.answering]
         extent = (0.5, values.shape[1] + 0.5, len(values) + 0.5, 0.5)
         shown = by_position.imshow(
             values, cmap=charts.SHADES, vmin=0, aspect="auto", interpolation="nearest", extent=extent

@@ -1,4 +1,4 @@
-"""What stands where in a sequence: the prompt, its visual tokens on the picture or in frames, the generated tokens."""
+"""What stands where in a sequence: the prompt, its visual tokens if it has any, the generated tokens."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image
 from farsight.attention.layers import visual_token_mask
 from farsight.errors import InputError, UnsupportedModelError
 from farsight.inputs.checkpoints import LoadedModel
-from farsight.inputs.prompts import prompt_inputs, video_inputs
+from farsight.inputs.prompts import prompt_inputs, text_inputs, video_inputs
 
 Visual = Image.Image | Sequence[Image.Image]
 """A picture, or the frames of a video."""
@@ -22,7 +22,7 @@ Visual = Image.Image | Sequence[Image.Image]
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """One prompt: its inputs, and which of its slots are visual tokens.
+    """One prompt: its inputs, and which of its slots are visual tokens; none in a prompt of text alone.
 
     Visual tokens are those of ``frames`` pictures of equal size, one after the other, each in reading order over a
     ``grid`` of rows and columns; ``grid`` is None where the model arranges them otherwise.
@@ -37,9 +37,22 @@ class Layout:
     shown: tuple[Image.Image, ...]
     """What the model was shown, as it saw it: cropped and scaled; one for each frame."""
 
+    @property
+    def context(self) -> NDArray[np.int64]:
+        """Slots of what an answer is about: the visual tokens, or else the prompt behind its first token.
 
-def lay_out(loaded: LoadedModel, seen: Visual, prompt: str) -> Layout:
-    """Make the inputs of one prompt about a picture, or about a video, and find its visual tokens.
+        The first token is left out because it draws attention whatever it is.
+        """
+        return self.visual if len(self.visual) else np.arange(1, self.prompt_slots)
+
+    @property
+    def subject(self) -> str:
+        """What an answer is about, in a word."""
+        return "picture" if len(self.visual) else "prompt"
+
+
+def lay_out(loaded: LoadedModel, seen: Visual | None, prompt: str) -> Layout:
+    """Make the inputs of one prompt about a picture, about a video, or about nothing that is seen.
 
     Raises
     ------
@@ -48,6 +61,15 @@ def lay_out(loaded: LoadedModel, seen: Visual, prompt: str) -> Layout:
     UnsupportedModelError
         If the model does not say which token stands for the image.
     """
+    if seen is None:
+        inputs = text_inputs(loaded, [prompt], chat=True)
+        slots = inputs["input_ids"].shape[1]
+        return Layout(inputs=inputs, prompt_slots=slots, visual=np.arange(0), frames=0, grid=None, shown=())
+    if not loaded.takes_images and not loaded.takes_videos:
+        raise InputError(
+            f"'{loaded.name}' takes no pictures: leave the picture out, and its attention on the prompt is looked at, "
+            "or pass a multimodal model such as llava-hf/llava-1.5-7b-hf"
+        )
     pictures: tuple[Image.Image, ...]
     if isinstance(seen, Image.Image):
         pictures, inputs = (seen,), prompt_inputs(loaded, seen, prompt)

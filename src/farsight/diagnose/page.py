@@ -60,10 +60,11 @@ def diagnosis_page(
         _registers(all_found, figures),
         _words(all_found, named, all_words),
         Section(
-            title="From the picture to the words",
+            title=f"From the {first.layout.subject} to the words",
             words="Attention rollout: each layer passes on half of a row and half of what it attends to, mean over "
             "heads, scaled to sum 1 (Abnar and Zuidema, 2020). It knows neither value vectors nor feed-forward layers, "
-            "so it bounds no effect; it shows through which layers the picture can have come.",
+            "so it bounds no effect; it shows through which layers the "
+            f"{first.layout.subject} can have come.",
             pictures=[picture(figures["flow"], FLOW_ALT)],
         ),
     ]
@@ -91,8 +92,8 @@ def summary(all_found: Sequence[Diagnosis]) -> list[str]:
         taken = absorbed(found)
         told.append(
             f"{found.label}: {100 * np.mean([one.mean for one in fits]):.1f} % of the answer's attention is on the "
-            f"picture; beyond what a longer text does to uniform attention, it falls in {falling} of {len(fits)} "
-            f"layers. "
+            f"{found.layout.subject}; beyond what a longer text does to uniform attention, it falls in {falling} of "
+            f"{len(fits)} layers. "
             + (
                 f"Registers absorb {100 * taken[..., found.answering].mean():.2f} % of the answer's rows, "
                 f"{100 * taken.mean():.2f} % of all rows."
@@ -118,7 +119,7 @@ def _collapse(first: Diagnosis, figures: Mapping[str, Figure]) -> Section:
             "on its most read token, %",
             "that token",
             "entropy, %",
-            "on image, %",
+            f"on {first.layout.subject}, %",
         ],
         rows=[
             [
@@ -134,13 +135,14 @@ def _collapse(first: Diagnosis, figures: Mapping[str, Figure]) -> Section:
         title=f"Attention collapse: {first.label}",
         words="What each token gets from all rows, over what it would get if every row attended equally to all that it "
         f"may read. An outlier gets {TIMES_UNIFORM:g} times that. Entropy is in percent of that of uniform attention; "
-        "the share on the image is that of the rows that predict the answer.",
+        f"the share on the {first.layout.subject} is that of the rows that predict the answer.",
         pictures=[picture(figures["collapse"], COLLAPSE_ALT)],
         tables=[drawing, ranked],
     )
 
 
 def _decay(all_found: Sequence[Diagnosis], figures: Mapping[str, Figure]) -> Section:
+    on = "visual tokens" if len(all_found[0].layout.visual) else "the prompt behind its first token"
     pictures = [picture(figures["decay"], DECAY_ALT)]
     if "frames" in figures:
         pictures.append(picture(figures["frames"], FRAMES_ALT))
@@ -157,7 +159,7 @@ def _decay(all_found: Sequence[Diagnosis], figures: Mapping[str, Figure]) -> Sec
     ]
     return Section(
         title="Positional decay",
-        words="Share of each row on visual tokens, registers counted as part of the row. The dotted line is the "
+        words=f"Share of each row on {on}, registers counted as part of the row. The dotted line is the "
         "control: a row that attends equally to all that it may read, whose share falls because the text grows. "
         "Slopes are per ten tokens, those of shares in percentage points, with 95 % intervals of a moving-block "
         "bootstrap over the tokens of this one answer; the last is the slope of share over control, 0 where all is "
@@ -222,13 +224,23 @@ def _words(all_found: Sequence[Diagnosis], named: Mapping[str, Sequence[Word]], 
     )
     if all_words is None:
         words = (
-            "No words were said, or this model's visual tokens form no single grid: nothing to draw over the picture."
+            "No words were said, or there is no picture whose visual tokens form a single grid: nothing to draw over."
         )
     return Section(
         title="Where it looks",
         words=words,
         pictures=[] if all_words is None else [_photograph(all_words)],
-        tables=[Table(columns=["object word", "in the picture", "attention on image, %", "absorbed, %"], rows=rows)]
+        tables=[
+            Table(
+                columns=[
+                    "object word",
+                    "in the picture",
+                    f"attention on {all_found[0].layout.subject}, %",
+                    "absorbed, %",
+                ],
+                rows=rows,
+            )
+        ]
         if rows
         else [],
     )

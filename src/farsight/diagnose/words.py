@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from farsight.diagnose.absorption import absorbed
 from farsight.diagnose.diagnosis import Diagnosis, Floats
 from farsight.metrics.vocabulary import Vocabulary
 
@@ -57,13 +58,13 @@ def _word(found: Diagnosis, text: str, start: int, end: int, kind: str = "", nam
 
 
 def image_share(found: Diagnosis, word: Word) -> float:
-    """Attention of a word's rows on visual tokens, mean over layers, heads and its tokens."""
+    """Attention of a word's rows on the picture, or else the prompt, mean over layers, heads and its tokens."""
     return float(found.arrays["image"].mean((0, 1))[found.answering][list(word.steps)].mean())
 
 
 def register_share(found: Diagnosis, word: Word) -> float:
     """Share of a word's rows that registers took, mean over layers, heads and its tokens."""
-    return float(1 - found.arrays["kept"].mean((0, 1))[found.answering][list(word.steps)].mean())
+    return float(absorbed(found).mean((0, 1))[found.answering][list(word.steps)].mean())
 
 
 def looks(found: Diagnosis, word: Word) -> Floats:

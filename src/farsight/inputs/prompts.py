@@ -183,7 +183,8 @@ def text_inputs(loaded: LoadedModel, prompts: Sequence[str], *, chat: bool) -> d
     with _padded_left(loaded, len(prompts)), asking(prompts):
         texts = list(prompts)
         if chat:
-            texts = written(loaded.processor, [[{"role": "user", "content": prompt}] for prompt in prompts])
+            parts = [[{"type": "text", "text": prompt}] if loaded.takes_images else prompt for prompt in prompts]
+            texts = written(loaded.processor, [[{"role": "user", "content": part}] for part in parts])
         padding = len(prompts) > 1
         inputs = loaded.tokenizer(texts, return_tensors="pt", padding=padding, add_special_tokens=not chat)
     check_length(loaded, inputs["input_ids"].shape[-1])
