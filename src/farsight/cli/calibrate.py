@@ -47,25 +47,22 @@ def calibrate(
     if not real_path(out).parent.is_dir():
         raise InputError(f"{out}: cannot be written, there is no folder '{out.parent}'; create it first")
 
-    from farsight.cli.quiet import quiet
+    from farsight.diagnose.calibrate import calibrate as solve
     from farsight.images import find_images, open_image
 
-    with quiet():
-        from farsight.diagnose.calibrate import calibrate as solve
-
-        paths = sorted(set(find_images(images).values()))[:count]
-        pictures = [open_image(path) for path in paths]  # before a model is loaded, which may take long
-        loaded = options.load(model, device, dtype, attn_implementation)
-        settings = {"sigma": sigma, "rows": rows}
-        found = solve(
-            loaded,
-            pictures,
-            prompt,
-            absorb=absorb,
-            max_new_tokens=max_new_tokens,
-            **{name: value for name, value in settings.items() if value is not None},  # type: ignore[arg-type]
-        )
-        found.save(out)
+    paths = sorted(set(find_images(images).values()))[:count]
+    pictures = [open_image(path) for path in paths]  # before a model is loaded, which may take long
+    loaded = options.load(model, device, dtype, attn_implementation)
+    settings = {"sigma": sigma, "rows": rows}
+    found = solve(
+        loaded,
+        pictures,
+        prompt,
+        absorb=absorb,
+        max_new_tokens=max_new_tokens,
+        **{name: value for name, value in settings.items() if value is not None},  # type: ignore[arg-type]
+    )
+    found.save(out)
     if json:
         say(json_format.dumps(vars(found), indent=2, allow_nan=False))
         return

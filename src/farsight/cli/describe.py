@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json as json_format
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from farsight.cli import options
-from farsight.cli.terminal import new_console, say
+from farsight.cli.terminal import new_console, say, under_way
 from farsight.errors import SettingError
 
 if TYPE_CHECKING:
@@ -60,36 +59,33 @@ def describe(
     if objects is None and not explain:
         options.refuse_unused(context, "it says which words are objects, for --objects and --explain", "synonyms")
     from farsight.cli.explain import vocabulary_for
-    from farsight.cli.quiet import quiet
     from farsight.cli.truth import read_truth
     from farsight.images import open_image
+    from farsight.inputs.prompts import check_text
+    from farsight.method import Plain
+    from farsight.methods.grammar import parse_method
 
-    with quiet():
-        from farsight.inputs.prompts import check_text
-        from farsight.method import Plain
-        from farsight.methods.grammar import parse_method
-
-        chosen = parse_method(method)
-        methods = [Plain(), chosen] if compare else [chosen]
-        if compare and chosen == Plain():
-            raise SettingError("--compare shows plain decoding next to another method; choose one with --method")
-        for path in images:  # before a model is loaded, which may take long
-            open_image(path)
-        truth = None if objects is None else read_truth(objects, synonyms)
-        if truth is not None:
-            truth.check(images)
-        with _progress(f"loading {model}"):
-            loaded = options.load(model, device, dtype, attn_implementation)
-        check_text(loaded.processor, prompt)
-        job = _Job(loaded, methods, prompt, max_new_tokens, truth)
-        if explain:
-            job.vocabulary = vocabulary_for(model, synonyms) if truth is None else truth.vocabulary
-        if json:
-            say(json_format.dumps(job.records(images), indent=2, ensure_ascii=False, allow_nan=False))
-        elif compare:
-            job.compare(images)
-        else:
-            job.stream(images)
+    chosen = parse_method(method)
+    methods = [Plain(), chosen] if compare else [chosen]
+    if compare and chosen == Plain():
+        raise SettingError("--compare shows plain decoding next to another method; choose one with --method")
+    for path in images:  # before a model is loaded, which may take long
+        open_image(path)
+    truth = None if objects is None else read_truth(objects, synonyms)
+    if truth is not None:
+        truth.check(images)
+    with under_way(f"loading {model}"):
+        loaded = options.load(model, device, dtype, attn_implementation)
+    check_text(loaded.processor, prompt)
+    job = _Job(loaded, methods, prompt, max_new_tokens, truth)
+    if explain:
+        job.vocabulary = vocabulary_for(model, synonyms) if truth is None else truth.vocabulary
+    if json:
+        say(json_format.dumps(job.records(images), indent=2, ensure_ascii=False, allow_nan=False))
+    elif compare:
+        job.compare(images)
+    else:
+        job.stream(images)
 
 
 class _Job:
@@ -190,7 +186,7 @@ class _Job:
 
         for number, path in enumerate(images, start=1):
             image = open_image(path)
-            with _progress(f"{path} ({number} of {len(images)})"):
+            with under_way(f"{path} ({number} of {len(images)})"):
                 if number == 1:
                     warm_up(self.loaded, self.methods, image, self.prompt)
                 said = [
@@ -207,16 +203,3 @@ def _title(console: Console, path: Path, *, first: bool) -> None:
 
 def _stream(text: str) -> None:
     say(text, end="")
-
-
-@contextmanager
-def _progress(what: str) -> Iterator[None]:
-    """Show on a terminal that something is under way."""
-    from rich.text import Text
-
-    console = new_console(errors=True)
-    if not console.is_terminal:
-        yield
-        return
-    with console.status(Text(what)):
-        yield

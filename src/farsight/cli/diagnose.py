@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from farsight.cli import options
-from farsight.cli.terminal import say
+from farsight.cli.terminal import say, under_way
 from farsight.errors import SettingError
 
 
@@ -78,9 +78,11 @@ def diagnose(
         truth.check([image])
     vocabulary = vocabulary_for(model, synonyms) if truth is None else truth.vocabulary
     make_folder(out)  # before a model is loaded, which may take long
-    loaded = options.load(model, device, dtype, attn_implementation, videos=video)
+    with under_way(f"loading {model}"):
+        loaded = options.load(model, device, dtype, attn_implementation, videos=video)
     asked = options.prompt_for(prompt, seen)
-    found = look(loaded, seen, asked, chosen, max_new_tokens=max_new_tokens, answer=answer)
+    with under_way(f"asking {model}"):
+        found = look(loaded, seen, asked, chosen, max_new_tokens=max_new_tokens, answer=answer)
     written = write_report(
         found,
         out,

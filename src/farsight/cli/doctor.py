@@ -12,7 +12,7 @@ import typer
 
 from farsight import __version__
 from farsight.cli import options
-from farsight.cli.terminal import say
+from farsight.cli.terminal import say, under_way
 from farsight.errors import FarSightError
 
 if TYPE_CHECKING:
@@ -63,8 +63,10 @@ def doctor(
         seen = None if example is None else example.seen
     else:
         seen = open_frames(image) if video else open_image(image)
-    loaded = options.load(model, device, dtype, attn_implementation, videos=video)
-    report = _examine(loaded, seen, prompt, max_new_tokens)
+    with under_way(f"loading {model}"):
+        loaded = options.load(model, device, dtype, attn_implementation, videos=video)
+    with under_way(f"asking {model}"):
+        report = _examine(loaded, seen, prompt, max_new_tokens)
     if json:
         say(json_format.dumps(report, indent=2, allow_nan=False))
     else:

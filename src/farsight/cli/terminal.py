@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
 if TYPE_CHECKING:
@@ -63,6 +63,19 @@ def new_console(*, errors: bool = False, width: int | None = None) -> Console:
             leave()
 
     return Visible(file=sys.stderr if errors else sys.stdout, highlight=False, markup=False, width=width)
+
+
+@contextmanager
+def under_way(what: str) -> Iterator[None]:
+    """Show on a terminal what is under way; nothing elsewhere."""
+    from rich.text import Text
+
+    console = new_console(errors=True)
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(Text(what)):
+        yield
 
 
 def prepare() -> None:

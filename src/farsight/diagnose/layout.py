@@ -67,8 +67,8 @@ def lay_out(loaded: LoadedModel, seen: Visual | None, prompt: str) -> Layout:
         return Layout(inputs=inputs, prompt_slots=slots, visual=np.arange(0), frames=0, grid=None, shown=())
     if not loaded.takes_images and not loaded.takes_videos:
         raise InputError(
-            f"'{loaded.name}' takes no pictures: leave the picture out, and its attention on the prompt is looked at, "
-            "or pass a multimodal model such as llava-hf/llava-1.5-7b-hf"
+            f"'{loaded.name}' takes no pictures: leave them out where a prompt of text will do, or pass a "
+            "multimodal model such as llava-hf/llava-1.5-7b-hf"
         )
     pictures: tuple[Image.Image, ...]
     if isinstance(seen, Image.Image):
