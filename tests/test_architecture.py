@@ -39,6 +39,7 @@ FLOORS = {
     "block": 3,
     "method": 3,
     "calibration": 3,
+    "zero_cache": 3,
     "farsight": 3,
     "methods": 4,
     "description": 5,

@@ -10,7 +10,8 @@ import numpy as np
 from gguf import GGMLQuantizationType as Kind
 
 WIDTH, INNER, LAYERS, HEADS = 256, 256, 2, 4
-WORDS = ["<unk>", "<s>", "</s>", "<|im_start|>", "<|im_end|>", *(chr(letter) for letter in range(33, 127)), "Ġ", "Ċ", "ab"]
+_LETTERS = [chr(letter) for letter in range(33, 127)]
+WORDS = ["<unk>", "<s>", "</s>", "<|im_start|>", "<|im_end|>", *_LETTERS, "Ġ", "Ċ", "ab"]
 TEMPLATE = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + 'Ċ' + message['content'] + '<|im_end|>' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant' }}{% endif %}"
