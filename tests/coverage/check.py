@@ -10,12 +10,13 @@ from architectures import ROWS, Row
 from inputs import kinds_of, left_padded, length_of, prompt, with_positions
 from model_state import state
 from reference import SIGMA, logits_of_definition
-from tiny_model import CLASSES, FIRST_WORD, tiny_model
+from tiny_model import CLASSES, FIRST_WORD, biased_model, tiny_model
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from farsight import FarSight, UnsupportedModelError
 from farsight.attention.layers import LanguageModel, locate
+from farsight.export.check import ALTERNATIVE, check_tokens
 
 NEW = 5
 METHOD = FarSight(sigma=SIGMA)
@@ -23,6 +24,7 @@ TOLERANCE = 2e-4
 EFFECT = 20
 """How many times the error of the arithmetic the change that registers make must be, at every step"""
 ABSORBED = 1e-4
+WINDOW = "yes: as far as a sliding window or a chunk reaches; further on its layers lose the tokens"
 
 
 class DefectError(AssertionError):
@@ -63,6 +65,7 @@ def check(name: str) -> dict[str, Any]:
     found["batch"] = check_batch(model, row, left_padded(row, one, other), names)
     found["static cache"] = check_static_cache(model, one)
     check_restored(model, one)
+    found["tokens"] = check_registers_as_tokens(name, row, kinds[0])
     return {**found, "restored": True, "result": "ok"}
 
 
@@ -157,6 +160,36 @@ def _differs_with_static_cache(model: PreTrainedModel, inputs: dict[str, Tensor]
         return f"{type(error).__name__}: {error}".splitlines()[0][:200]
     difference, scale = _distance(found, expected), max(1.0, float(expected.abs().max()))
     return None if difference <= TOLERANCE * scale else f"logits differ by {difference:.1e}"
+
+
+def check_registers_as_tokens(name: str, row: Row, kind: str) -> str:
+    """Whether tokens with a zero embedding are registers, with a picture or else in texts; why not."""
+    model = biased_model(name, row.config, row.attention)
+    inputs = prompt(model, row, kind)
+    verdict = check_tokens(model, inputs)
+    limited = "" if verdict.window is None else WINDOW
+    if verdict.possible:
+        return limited or "ok"
+    reason = str(verdict.reason).partition(f"; {ALTERNATIVE}")[0]
+    if verdict.error is None:
+        cause = re.search(r"\((\S+) is one of", reason)
+        what = re.search("has a (.+?) that is not zero", reason)
+        if what is None:
+            return f"no: {reason}"
+        return "no: biases" if cause else f"no: a {what[1]} that is not zero, without a bias"
+    ids = torch.randint(FIRST_WORD, model.get_input_embeddings().weight.shape[0], (1, 9), generator=_seeded())
+    text = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    try:
+        alone = check_tokens(model, text)
+    except Exception:  # a model that reads no text without a picture
+        alone = verdict
+    if alone.possible:
+        return "no: in texts alone, with a picture the logits differ"
+    return "no: keys and values are zero, and the logits differ all the same"
+
+
+def _seeded() -> torch.Generator:
+    return torch.Generator().manual_seed(3)
 
 
 def check_restored(model: PreTrainedModel, inputs: dict[str, Tensor]) -> None:

@@ -20,8 +20,12 @@ Every architecture in Transformers' image-text-to-text mapping, as a tiny random
 - **batch**: the same for two prompts of different length, padded on the left.
 - **static**: a static cache gives the logits of the default one.
 - **restored**: afterwards attributes, hooks, configs and logits are what they were, bit for bit.
+- **registers as tokens**: in the model with random biases, tokens with a zero embedding have zero keys and values in
+  every layer, and a prompt behind five of them has the logits of FarSight with their mass, within 1e-3 of their scale
+  ([any engine](any_engine.md)). What is `no` there has the other ways.
 
-A number in a column points to a note below the table: there plain decoding itself does not do what the column asks.
+A number in a column points to a note below the table: there plain decoding itself does not do what the column asks; in
+the last, why not.
 A row is *refused* where FarSight says so itself on entering the block, with the reason, and where a model of this kind
 cannot be built here. Encoder-decoder models have their registers in the decoder's causal self-attention, none in the
 encoder and none where the decoder reads the encoder; a T5 behind the Q-former of InstructBLIP or BLIP-2 is checked in
@@ -29,8 +33,8 @@ encoder and none where the decoder reads the encoder; a T5 behind the Q-former o
 does not import without torchvision, and no torchvision loads beside the CPU build of torch here: the language model and
 its attention are its own. The column **CUDA** is empty: nothing has been run on a GPU yet.
 
-| architecture | model | registers in | image | video | batch | static | restored | CUDA |
-|---|---|---|---|---|---|---|---|---|
+| architecture | model | registers in | image | video | batch | static | restored | registers as tokens | CUDA |
+|---|---|---|---|---|---|---|---|---|---|
 """
 
 
@@ -57,7 +61,8 @@ def _line(row: dict[str, Any], notes: list[str]) -> str:
     tower = "" if row.get("tower") is None else f" with a {row['tower']} tower"
     cells = [row["architecture"], row["class"] + tower, _where(row)]
     cells += [_cell(row.get(column), notes) for column in ("image", "video", "batch", "static cache")]
-    return "| " + " | ".join([*cells, "ok" if row["restored"] else "", ""]) + " |"
+    cells += ["ok" if row["restored"] else "", _as_tokens(row["tokens"], notes), ""]
+    return "| " + " | ".join(cells) + " |"
 
 
 def _where(row: dict[str, Any]) -> str:
@@ -76,6 +81,11 @@ def _cell(found: Any, notes: list[str]) -> str:
     if note not in notes:
         notes.append(note)
     return f"({notes.index(note) + 1})"
+
+
+def _as_tokens(found: str, notes: list[str]) -> str:
+    answer, _, why = found.partition(": ")
+    return f"{answer} {_cell(why, notes)}" if why else answer
 
 
 def _plain(text: str) -> str:

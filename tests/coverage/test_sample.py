@@ -50,6 +50,21 @@ def test_what_cannot_be_served_is_refused_with_the_reason(name: str, reason: str
 
 
 @pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("llava", "ok"),
+        ("qwen3_vl", "ok"),
+        ("qwen2_5_vl", "no: biases"),
+        ("gemma3", "no: in texts alone, with a picture the logits differ"),
+        ("mistral3", "ok"),
+    ],
+)
+def test_registers_are_tokens_or_there_is_a_reason(name: str, found: str) -> None:
+    row = check.ROWS.get(name, check.Row())
+    assert check.check_registers_as_tokens(name, row, "image") == found
+
+
+@pytest.mark.parametrize(
     "method", [FarSight(sigma=0.31), Plain(), ConstantGate(value=0.9)], ids=["a little off", "nothing", "another gate"]
 )
 def test_wrong_numbers_are_a_defect(method: FarSight, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
+from unittest.mock import patch
 
 import torch
 import transformers
@@ -99,6 +100,19 @@ def tiny_model(name: str, overrides: Mapping[str, Any], attention: str = "sdpa")
             part.generation_config.eos_token_id = None
             part.generation_config.forced_eos_token_id = None
     return model.eval()
+
+
+def biased_model(name: str, overrides: Mapping[str, Any], attention: str = "sdpa") -> PreTrainedModel:
+    """The same with random biases, where those of a new model are zeros, and with windows that no prompt here fills."""
+    wide = {size: 256 for size in _SIZES if "window" in size or "chunk" in size}
+    with patch.dict(_SIZES, wide):
+        model = tiny_model(name, overrides, attention)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter_name, parameter in model.named_parameters():
+            if parameter_name.endswith("bias") and not bool(parameter.any()):
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.2)
+    return model
 
 
 def is_encoder_decoder(module: nn.Module) -> bool:

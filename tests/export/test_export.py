@@ -93,6 +93,24 @@ def test_the_copy_says_under_plain_decoding_what_the_original_says_under_farsigh
         assert (logits - torch.stack(expected.logits)).abs().max() < 1e-4
 
 
+def test_a_batch_that_is_padded_on_the_left_has_registers_behind_its_padding(tmp_path: Path) -> None:
+    source = save_text_model(tmp_path / "model")
+    about = export(source, tmp_path / "out", "--registers", "5")
+    before, after = load(source), load(tmp_path / "out")
+    talks = [TALK, [{"role": "user", "content": "And now to something that is much longer."}]]
+    inputs = []
+    for loaded in (before, after):
+        loaded.tokenizer.padding_side = "left"
+        how = {"add_generation_prompt": True, "return_tensors": "pt", "padding": True, "return_dict": True}
+        inputs.append(loaded.tokenizer.apply_chat_template(talks, **how))
+    assert inputs[1]["attention_mask"][0, 0] == 0
+    assert inputs[1]["input_ids"][1, :5].tolist() == [about["token_id"]] * 5
+    found = after.model.generate(**inputs[1], do_sample=False, max_new_tokens=12)
+    with FarSight(sigma=sigma_of(5), horizon="infinite")(before.model):
+        expected = before.model.generate(**inputs[0], do_sample=False, max_new_tokens=12)
+    assert torch.equal(found[:, -12:], expected[:, -12:])
+
+
 def test_only_the_file_with_the_embedding_is_written_again(tmp_path: Path) -> None:
     source = save_text_model(tmp_path / "model", tied=False, shard="20KB", vocab_size=310)
     about = export(source, tmp_path / "out")

@@ -67,12 +67,16 @@ def farsight(settings: dict[str, Any] | None) -> Method:
     return Plain() if settings is None else FarSight(horizon="infinite", **settings)
 
 
-def log_probabilities(asked: Request, following: tuple[int, ...], method: Method) -> torch.Tensor:
-    """Log-probability of each of the tokens that follow a request, in one forward pass, ``(tokens,)``."""
+def log_probabilities(asked: Request, following: tuple[int, ...], method: Method, appended: int = 0) -> torch.Tensor:
+    """Log-probability of each of the tokens that follow a request, in one forward pass, ``(tokens,)``.
+
+    ``appended``: how many tokens the vocabulary has besides, whose embedding and with it their logit is 0.
+    """
     ids = torch.tensor([[*asked.ids, *following]])
     model = _model()
     with torch.no_grad(), method(model):
         logits = model(input_ids=ids, **asked.pixels).logits[0, len(asked.ids) - 1 : -1]
+    logits = torch.nn.functional.pad(logits, (0, appended))
     return logits.log_softmax(-1).gather(1, torch.tensor(following).unsqueeze(1)).squeeze(1)
 
 

@@ -25,6 +25,8 @@ RUN = 3
 """Tokens that are read in search of a key or a value: more than one, so that they read each other."""
 CLOSE = 1e-3
 """Largest difference of logits that counts as equal in float32, on their scale."""
+_FORWARD_ERRORS = (AttributeError, LookupError, NotImplementedError, RuntimeError, TypeError, ValueError)
+"""What a forward raises that wants more than tokens"""
 ALTERNATIVE = "use FarSight in Transformers or the vLLM plugin (farsight serve --engine vllm)"
 
 
@@ -84,6 +86,9 @@ def check_tokens(model: nn.Module, inputs: Mapping[str, Tensor] | None = None, t
             return replace(_compared(model, inputs, tokens, sigma), window=window)
     except UnsupportedModelError as error:
         return Verdict(possible=False, reason=str(error))
+    except _FORWARD_ERRORS as error:
+        line = " ".join(str(error).split())[:160]
+        return Verdict(possible=False, reason=f"it cannot be run on tokens alone ({type(error).__name__}: {line})")
 
 
 def shortest_window(located: LanguageModel) -> int | None:
