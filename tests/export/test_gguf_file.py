@@ -10,8 +10,9 @@ import pytest
 import tiny_gguf
 from gguf import GGMLQuantizationType as Kind
 
-from farsight.errors import InputError
-from farsight.export.gguf_file import BLOCKS, STRING, GgufFile, packed
+from farsight.errors import InputError, UnsupportedModelError
+from farsight.export.gguf import choose_token
+from farsight.export.gguf_file import BLOCKS, STRING, UINT32, GgufFile, packed
 
 WRITTEN = (Kind.F32, Kind.F16, Kind.BF16, Kind.Q4_0, Kind.Q4_1, Kind.Q5_0, Kind.Q5_1, Kind.Q8_0)
 """What the package can quantise; it can read more."""
@@ -85,3 +86,11 @@ def test_a_damaged_number_is_refused_in_one_line(tmp_path: Path, at: int) -> Non
     (tmp_path / "part.gguf").write_bytes(whole)
     with pytest.raises(InputError, match=r"part\.gguf: is damaged"):
         GgufFile.read(tmp_path / "part.gguf")
+
+
+def test_a_part_of_a_model_is_refused_with_the_way_to_put_it_together(tmp_path: Path) -> None:
+    source, part = tiny_gguf.save(tmp_path / "model.gguf"), tmp_path / "part.gguf"
+    with part.open("wb") as out:
+        out.writelines(GgufFile.read(source).rewritten({"split.count": packed(UINT32, 3)}, {}))
+    with pytest.raises(UnsupportedModelError, match="one of 3 parts of a model; make one file of them"):
+        choose_token(GgufFile.read(part), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_format
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +11,7 @@ import typer
 
 from farsight import __version__
 from farsight.cli import options
-from farsight.cli.terminal import note, say
+from farsight.cli.terminal import new_console, note, say
 from farsight.errors import InputError, SettingError
 
 _FORMATS = ("safetensors", "gguf")
@@ -48,11 +49,23 @@ def export(
     with quiet():
         from farsight.export.exported import export as exported
 
-        about = exported(source, model, out.expanduser(), registers, token, __version__)
+        about = exported(source, model, out.expanduser(), registers, token, __version__, _watched)
     if json:
         say(json_format.dumps({"out": str(out), **about}, indent=2))
     else:
         _show(about, out)
+
+
+def _watched(parts: Iterator[bytes], size: int) -> Iterator[bytes]:
+    """Show on stderr how much of a large file is written."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("writing"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=new_console(errors=True), transient=True) as progress:
+        task = progress.add_task("writing", total=size)
+        for part in parts:
+            yield part
+            progress.advance(task, len(part))
 
 
 def _source(model: str, format: str | None) -> Path:

@@ -11,14 +11,27 @@ from typing import Any
 
 from farsight.errors import InputError, UnsupportedModelError
 from farsight.export import card, gguf, tokenizer_files
-from farsight.export.folder import FolderExport
+from farsight.export.folder import FolderExport, Watched
 from farsight.export.gguf_file import GgufFile
 from farsight.files import make_folder, read_text, write
 from farsight.register_tokens import MOST_TOKENS
 from farsight.setting_checks import check_whole
 
 
-def export(source: Path, name: str, out: Path, registers: int, token: str | None, version: str) -> dict[str, Any]:
+def unwatched(parts: Iterator[bytes], size: int) -> Iterator[bytes]:
+    """Give the parts of a file of so many bytes as they are."""
+    return parts
+
+
+def export(
+    source: Path,
+    name: str,
+    out: Path,
+    registers: int,
+    token: str | None,
+    version: str,
+    watched: Watched = unwatched,
+) -> dict[str, Any]:
     """Write a copy of a model in which a token is a register and the chat template writes so many of them.
 
     Parameters
@@ -35,6 +48,8 @@ def export(source: Path, name: str, out: Path, registers: int, token: str | None
         Which token becomes the register; None to choose.
     version
         Of farsight.
+    watched
+        What the bytes of a large file go through while it is written: the parts and how many bytes they are.
 
     Returns
     -------
@@ -49,11 +64,11 @@ def export(source: Path, name: str, out: Path, registers: int, token: str | None
     check_whole("registers", registers, 0, MOST_TOKENS)
     with _new_folder(out) as folder:
         if source.is_file():
-            about = _export_file(source, name, folder, registers, token, version)
+            about = _export_file(source, name, folder, registers, token, version, watched)
             original = ""
         else:
             work = FolderExport(source, name, token)
-            work.write(folder, registers)
+            work.write(folder, registers, watched)
             verdict, how = work.check(folder, registers)
             about = card.facts(work.token, registers, verdict, how, name, version)
             original = read_text(source / "README.md") if (source / "README.md").is_file() else ""
@@ -63,14 +78,14 @@ def export(source: Path, name: str, out: Path, registers: int, token: str | None
 
 
 def _export_file(
-    source: Path, name: str, folder: Path, registers: int, wanted: str | None, version: str
+    source: Path, name: str, folder: Path, registers: int, wanted: str | None, version: str, watched: Watched
 ) -> dict[str, Any]:
     file = GgufFile.read(source)
     token = gguf.choose_token(file, wanted)
     verdict, how = gguf.check(file, registers)
     if not verdict.possible:
         raise UnsupportedModelError(f"'{name}': {verdict.reason}")
-    write(folder / source.name, gguf.parts(file, token, registers))
+    write(folder / source.name, watched(gguf.parts(file, token, registers), source.stat().st_size))
     made = GgufFile.read(folder / source.name)
     for key in made.entries:
         if key == gguf.TEMPLATE:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,9 @@ from farsight.inputs.checkpoints import LoadedModel, load_mapped
 RUN_BYTES = 2**30
 """Of weights that also read a prompt, in float32; of more only keys and values are looked at."""
 _ELSEWHERE = (".bin", ".pt", ".pth", ".ckpt", ".gguf", ".onnx", ".h5", ".msgpack", ".safetensors.index.json")
+
+
+Watched = Callable[[Iterator[bytes], int], Iterator[bytes]]
 
 
 class FolderExport:
@@ -54,7 +57,7 @@ class FolderExport:
         self.token = choose(tokenizer.get_vocab(), special, self.rows, wanted, used)
         self.embedding, self.heads = shards.find(source, self.rows)
 
-    def write(self, folder: Path, registers: int) -> int:
+    def write(self, folder: Path, registers: int, watched: Watched) -> int:
         """Write everything but what is said about it; give the number of files that were linked or copied."""
         texts = self._texts(registers)
         rows: dict[Path, dict[str, int]] = {}
@@ -62,7 +65,7 @@ class FolderExport:
         for place in [self.embedding, *(self.heads if grows else [])]:
             rows.setdefault(place.shard, {})[place.name] = self.token.number
         for shard, which in rows.items():
-            write(folder / shard.name, shards.rewritten(shard, which))
+            write(folder / shard.name, watched(shards.rewritten(shard, which), shard.stat().st_size))
         for name, text in texts.items():
             (folder / name).parent.mkdir(exist_ok=True)
             write(folder / name, [text])

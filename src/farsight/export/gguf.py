@@ -34,6 +34,10 @@ RUN_BYTES = 2**29
 
 def choose_token(file: GgufFile, wanted: str | None) -> RegisterToken:
     """Choose the token; raises as `farsight.export.tokens.choose`, and if the file has no embedding or vocabulary."""
+    if (count := file.value("split.count") or 1) != 1:
+        raise UnsupportedModelError(
+            f"{file.path}: is one of {count} parts of a model; make one file of them with llama-gguf-split --merge"
+        )
     embedding, words = file.tensor(EMBEDDING), file.value(_TOKENS)
     if embedding is None or not isinstance(words, list) or len(embedding.shape) != 2:
         raise UnsupportedModelError(f"{file.path}: has no {EMBEDDING} or no {_TOKENS}; pass a language model")

@@ -92,7 +92,7 @@ class GgufFile:
         try:
             with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 return _Reader(data).header(path)
-        except (struct.error, IndexError, UnicodeDecodeError, KeyError, OverflowError) as error:
+        except (struct.error, IndexError, KeyError, OverflowError, RecursionError) as error:
             raise InputError(f"{path}: is damaged, or no GGUF file of version 2 or 3; get it again") from error
         except (OSError, ValueError) as error:
             raise InputError(f"{path}: cannot be read ({error}); pass a GGUF file") from error
