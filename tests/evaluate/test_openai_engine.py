@@ -209,6 +209,7 @@ def test_the_key_is_the_environment_s_and_is_never_shown(picture: Path, monkeypa
         ({"do_sample": True, "temperature": 0.7, "top_p": 0.9, "seed": 3}, "",
          {"temperature": 0.7, "top_p": 0.9, "seed": 3}),
         ({"repetition_penalty": 1.3}, "vllm", {"temperature": 0, "repetition_penalty": 1.3}),
+        ({"repetition_penalty": 1.3}, "llamacpp", {"temperature": 0, "repeat_penalty": 1.3, "repeat_last_n": 131072}),
         ({"frequency_penalty": 0.5}, "", {"temperature": 0, "frequency_penalty": 0.5}),
     ],
 )  # fmt: skip
@@ -225,7 +226,7 @@ def test_what_the_api_carries_is_asked(
 @pytest.mark.parametrize(
     ("more", "because"),
     [
-        ({"generation": {"repetition_penalty": 1.3}}, "has no repetition_penalty.*a server of 'llamacpp' is not known"),
+        ({"generation": {"repetition_penalty": 1.3}}, "has no repetition_penalty.*a server of 'library' is not known"),
         ({"generation": {"num_beams": 4}}, "does not carry num_beams"),
         ({"generation": {"no_repeat_ngram_size": 3}}, "does not carry no_repeat_ngram_size"),
         ({"generation": {"temperature": 0.5}}, "temperature is given without do_sample"),
@@ -235,7 +236,7 @@ def test_what_the_api_carries_is_asked(
 )
 def test_what_it_does_not_carry_is_refused(picture: Path, more: dict[str, Any], because: str) -> None:
     with troubled(lambda *_: "yes") as server, pytest.raises(SettingError, match=because):
-        said(engine(server, owner="llamacpp"), request(picture, "a", **more))
+        said(engine(server, owner="library"), request(picture, "a", **more))
     assert not server.asked
 
 
@@ -293,6 +294,7 @@ def test_registers_are_tokens_that_are_seen_to_arrive(
         (counting(), "farsight(horizon=infinite)+beam", "cannot be asked"),
         (counting(), "farsight(horizon=infinite, rows=generated)", "tokens have no rows, every row of every layer"),
         (counting(), "farsight(horizon=infinite, layers=[0])", "tokens have no layers"),
+        (counting(), "farsight(horizon=infinite, profile=none)", "tokens have no profile"),
         (counting(), "farsight(horizon=infinite, slopes=alibi)", "tokens have no slopes"),
         (counting(), "farsight(horizon=infinite, strength=[1, 2])", "tokens have no strength of single layers"),
     ],

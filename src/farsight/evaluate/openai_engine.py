@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,8 +26,15 @@ NO_COMPLETIONS = (
     "OpenAI's chat API takes requests, and this task has texts to go on with: choose one that asks, such as "
     "--task lists:chat, or --engine local"
 )
-TAKE_REPETITION_PENALTY = ("farsight", "vllm", "sglang")
-"""Owners of models, as servers list them, whose servers have the parameter; the API itself does not."""
+_MOST_CONTEXT = 131_072
+_PENALTY: dict[str, Callable[[float], dict[str, Any]]] = {
+    "farsight": lambda penalty: {"repetition_penalty": penalty},
+    "vllm": lambda penalty: {"repetition_penalty": penalty},
+    "sglang": lambda penalty: {"repetition_penalty": penalty},
+    "llamacpp": lambda penalty: {"repeat_penalty": penalty, "repeat_last_n": _MOST_CONTEXT},
+}
+"""What a repetition penalty of `generate` is called, by the owner of the models that a server lists. The API has none,
+and some servers pass over what they do not know."""
 _CARRIED = {"temperature", "top_p", "seed", "presence_penalty", "frequency_penalty"}
 _GREEDY = {"do_sample": False, "num_beams": 1, "repetition_penalty": 1.0}
 """Settings of `generate` that ask for nothing with these values."""
@@ -118,19 +125,19 @@ class OpenAIEngine:
         if medium == "completion":
             raise SettingError(NO_COMPLETIONS)
         wanted = {name: value for name, value in generation.items() if value is not None and _GREEDY.get(name) != value}
-        how, more = {"temperature": 0}, {}
+        how: dict[str, Any] = {"temperature": 0}
+        more: dict[str, Any] = {}
         if wanted.pop("do_sample", False):
             how["temperature"] = 1
         elif drawing := wanted.keys() & {"temperature", "top_p", "seed"}:
             raise SettingError(f"{min(drawing)} is given without do_sample: add that, or leave it out")
         if (penalty := wanted.pop("repetition_penalty", None)) is not None:
-            if self.owner not in TAKE_REPETITION_PENALTY:
+            if self.owner not in _PENALTY:
                 raise SettingError(
                     f"OpenAI's API has no repetition_penalty ({penalty:g}), and a server of '{self.owner}' is not "
-                    f"known to take one, as those of {', '.join(TAKE_REPETITION_PENALTY)} do: use one of them, or "
-                    "--engine local"
+                    f"known to take one, as those of {', '.join(_PENALTY)} do: use one of them, or --engine local"
                 )
-            more["repetition_penalty"] = penalty
+            more = _PENALTY[self.owner](penalty)
         if missing := sorted(set(wanted) - _CARRIED):
             raise SettingError(
                 f"OpenAI's API does not carry {', '.join(missing)}: leave it out, or pass --engine local"

@@ -2,14 +2,14 @@
 
 The API itself knows no methods. `farsight serve` takes the one that it was started with, or the model as it is, by
 name. Any other server that fills in a chat template's variables (``chat_template_kwargs``) can put registers in front
-of a prompt as tokens, if its model was written by ``farsight export``: ``n`` tokens are registers of mass ``n``, that
-is, an infinite horizon with ``sigma = log(1 + 1 / n)``.
+of a prompt as tokens, if its model was written by ``farsight export``: see `farsight.register_tokens`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from typing import Any
 
 from farsight.errors import SettingError
@@ -17,6 +17,7 @@ from farsight.farsight import FarSight
 from farsight.method import Method, Plain
 from farsight.methods.grammar import label_of
 from farsight.methods.registry import settings_of
+from farsight.register_tokens import MOST_TOKENS, mass_of, sigma_of
 
 CLOSE = 1e-3
 """How far a mass may be from a whole number of tokens, of the whole: what three digits of a sigma can say."""
@@ -92,18 +93,18 @@ def _tokens(label: str, method: Method) -> int:
         return 0
     if type(method) is not FarSight or method.horizon != "infinite":
         raise SettingError(f"method '{label}' cannot be asked of a server that has no methods by name: {CAN}")
-    others = {"profile": "linear", "slopes": None, "layers": None, "heads": None, "rows": "all"}
-    changed = [name for name, usual in others.items() if getattr(method, name) != usual]
+    others = [field for field in fields(method) if field.name not in ("horizon", "sigma", "strength")]
+    changed = [field.name for field in others if getattr(method, field.name) != field.default]
     changed += [] if isinstance(method.strength, int | float) else ["strength of single layers"]
     if changed:
         raise SettingError(f"method '{label}': tokens have no {changed[0]}, every row of every layer reads them; {CAN}")
     assert isinstance(method.strength, int | float)
-    mass = method.strength / math.expm1(min(method.sigma, 700))
+    mass = method.strength * mass_of(method.sigma)
     tokens = round(mass)
-    if not tokens or not math.isclose(mass, tokens, rel_tol=CLOSE):
-        near = max(tokens, 1)
+    if not 1 <= tokens <= MOST_TOKENS or not math.isclose(mass, tokens, rel_tol=CLOSE):
+        near = min(max(tokens, 1), MOST_TOKENS)
         raise SettingError(
             f"method '{label}' has registers of mass {mass:.4g}, and tokens are whole numbers: write "
-            f"sigma={math.log1p(1 / near):.6g}, which is {near}"
+            f"sigma={sigma_of(near):.6g}, which is {near}"
         )
     return tokens
