@@ -1,4 +1,7 @@
-"""A LLaVA of a few thousand random weights with a real processor, saved as any checkpoint; it never stops talking."""
+"""Models of a few thousand random weights, saved as any checkpoint: a LLaVA, and a Llama that sees nothing.
+
+They never stop talking.
+"""
 
 from pathlib import Path
 
@@ -53,4 +56,19 @@ def save_tiny_llava(folder: Path, *, template: str | None = TEMPLATE) -> Path:
         images, words, patch_size=PATCH, vision_feature_select_strategy="default",
         num_additional_image_tokens=1, chat_template=template,
     ).save_pretrained(folder)  # fmt: skip
+    return folder
+
+
+def save_tiny_llama(folder: Path, *, template: str | None = None) -> Path:
+    """Write the checkpoint of a model that reads text alone to ``folder`` and return it."""
+    words = tokenizer()
+    words.chat_template = template
+    config = transformers.LlamaConfig(
+        vocab_size=len(words), hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=2048, pad_token_id=words.pad_token_id,
+        bos_token_id=words.bos_token_id, eos_token_id=None, initializer_range=0.5,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    transformers.LlamaForCausalLM(config).save_pretrained(folder)
+    words.save_pretrained(folder)
     return folder

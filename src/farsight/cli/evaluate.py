@@ -30,8 +30,8 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="scenes:test, scenes:shifted, videos:test, ..., chair, pope, lists, lists:chat. Else told from "
-            "--objects, --questions; scenes:test without them.",
+            help="scenes:test, scenes:shifted, videos:test, ..., chair, pope, lists, lists:second, lists:chat. Else "
+            "told from --objects, --questions; scenes:test without them.",
         ),
     ] = None,
     methods: Annotated[
@@ -88,7 +88,15 @@ def evaluate(
     controls: Annotated[
         bool, typer.Option("--controls", help="Add constant gates of 0.9 and 1.1.", rich_help_panel=_RUN)
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.", rich_help_panel=_RUN)] = 0,
+    temperature: Annotated[
+        float | None, typer.Option(metavar="T", help="Draw answers at it; greedy without.", rich_help_panel=_RUN)
+    ] = None,
+    repetition_penalty: Annotated[
+        float | None, typer.Option(metavar="X", help="1 is none; by default the task's.", rich_help_panel=_RUN)
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of the bootstrap, and of answers that are drawn.", rich_help_panel=_RUN)
+    ] = 0,
     engine: engines.EngineName = engines.LOCAL,
     address: engines.Address = None,
     workers: engines.Workers = None,
@@ -141,6 +149,7 @@ def evaluate(
             base_url=base_url,
             timeout=timeout,
         )
+        how = _generation(temperature, repetition_penalty, seed)
         chosen = parse_methods(methods) if config is None else read_methods(config)
         if controls:
             chosen |= _controls(chosen)
@@ -165,6 +174,7 @@ def evaluate(
                 task=made,
                 methods=chosen,
                 batch_size=batch_size,
+                generation=how,
                 weights=choice.weights(model, videos=videos),
                 device=choice.device_type,
                 dtype=dtype,
@@ -186,6 +196,17 @@ def evaluate(
         say(f"wrote {out / 'report.html'}")
         return
     _print(plan, parts, out)
+
+
+def _generation(temperature: float | None, repetition_penalty: float | None, seed: int) -> dict[str, Any]:
+    """Arguments of ``generate``."""
+    from farsight.setting_checks import check_positive
+
+    for name, value in (("--temperature", temperature), ("--repetition-penalty", repetition_penalty)):
+        if value is not None:
+            check_positive(name, value)
+    drawn = {} if temperature is None else {"do_sample": True, "temperature": temperature, "seed": seed}
+    return drawn | ({} if repetition_penalty is None else {"repetition_penalty": repetition_penalty})
 
 
 @contextmanager

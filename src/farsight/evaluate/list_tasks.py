@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from farsight.errors import InputError, SettingError
@@ -25,28 +26,64 @@ TOKENS = 90
 GENERATION = {"repetition_penalty": 1.1}
 """Without it a small model says a sentence again and again."""
 
-EXAMPLES = {
-    "dog, frisbee, person": "The photo shows a dog leaping to catch a frisbee on a wide green lawn. A person stands a "
-    "few steps behind with one arm still stretched out. The grass is freshly cut, and long shadows fall across it. The "
-    "sky above is pale blue with a few thin clouds.",
-    "bed, book, chair": "The photo shows a bed with white sheets beneath a large window. A book lies open on the "
-    "blanket, and a chair stands in the corner. Soft morning light falls through the thin curtains. The walls are "
-    "painted a warm yellow, and the wooden floor is bare.",
-    "bicycle, car, person, umbrella": "The photo shows a person with an umbrella on a rainy street. A bicycle leans "
-    "against a wall of red bricks, and a car is parked beside it. Drops of water run down the shop windows. The "
-    "pavement is wet, and the street lamps are mirrored in it.",
-}
-"""Lists with descriptions that name nothing else of COCO's objects."""
 
-COMPLETION = "Objects in the photo: {objects}\nDescription:"
-BEGINNING = " The photo shows"
-REQUEST = "Here is a list of the objects in a photo: {objects}. Describe the photo in four sentences."
-FORMS = ("completion", "chat")
+@dataclass(frozen=True, kw_only=True)
+class Wording:
+    """How a description is asked for."""
+
+    request: str
+    """With ``{objects}`` in it."""
+    beginning: str = ""
+    """Of the description; the model goes on with it."""
+    examples: Mapping[str, str] = field(default_factory=dict)
+    """Lists with descriptions that name nothing else of COCO's objects; they come first."""
+
+    def prompt(self, objects: str) -> str:
+        """Give the prompt for a list."""
+        told = [f"{self.request.format(objects=names)} {text}\n\n" for names, text in self.examples.items()]
+        return "".join(told) + self.request.format(objects=objects) + self.beginning
+
+
+WORDINGS = {
+    "": Wording(
+        request="Objects in the photo: {objects}\nDescription:",
+        beginning=" The photo shows",
+        examples={
+            "dog, frisbee, person": "The photo shows a dog leaping to catch a frisbee on a wide green lawn. A person "
+            "stands a few steps behind with one arm still stretched out. The grass is freshly cut, and long shadows "
+            "fall across it. The sky above is pale blue with a few thin clouds.",
+            "bed, book, chair": "The photo shows a bed with white sheets beneath a large window. A book lies open on "
+            "the blanket, and a chair stands in the corner. Soft morning light falls through the thin curtains. The "
+            "walls are painted a warm yellow, and the wooden floor is bare.",
+            "bicycle, car, person, umbrella": "The photo shows a person with an umbrella on a rainy street. A bicycle "
+            "leans against a wall of red bricks, and a car is parked beside it. Drops of water run down the shop "
+            "windows. The pavement is wet, and the street lamps are mirrored in it.",
+        },
+    ),
+    "second": Wording(
+        request="Things in the picture: {objects}\nWhat can be seen:",
+        beginning=" In the picture there is",
+        examples={
+            "boat, person": "In the picture there is a small boat on a calm lake. A person sits in it and looks toward "
+            "the far shore. Tall pines stand along the water, and their reflections tremble in it. A thin mist hangs "
+            "over the hills.",
+            "bowl, dining table, orange, spoon": "In the picture there is a dining table with a checked cloth. A bowl "
+            "stands in the middle, with a spoon beside it and an orange in it. Sunlight comes from the left and warms "
+            "the wood. The wall behind is plain and white.",
+            "horse, person": "In the picture there is a horse on a dusty path. A person leads it by a rope toward a "
+            "wooden gate. Dry grass grows on both sides. The hills behind are brown under a clear sky.",
+        },
+    ),
+    "chat": Wording(
+        request="Here is a list of the objects in a photo: {objects}. Describe the photo in four sentences."
+    ),
+}
+"""By what follows the task's name: two texts to go on with, and a request in the model's chat template."""
 
 
 def list_items(
     objects: Mapping[str, frozenset[str]],
-    form: str,
+    wording: str,
     *,
     max_new_tokens: int = TOKENS,
     skip: int = 0,
@@ -58,8 +95,8 @@ def list_items(
     ----------
     objects
         What each picture has in it: the model is told, in alphabetical order, and its description is scored.
-    form
-        One of `FORMS`: three examples and a beginning to go on with, or a request in the model's chat template.
+    wording
+        One of `WORDINGS`.
     max_new_tokens
         Of a description.
     skip, limit
@@ -80,23 +117,20 @@ def list_items(
         raise InputError(
             f"none of {len(usual) + len(others)} lists of objects is left after the first {skip}: skip fewer"
         )
-    examples = "\n\n".join(f"{COMPLETION.format(objects=names)} {text}" for names, text in EXAMPLES.items())
+    asked, name = WORDINGS[wording], wording or "completion"
     return [
         Item(
-            item_id=f"{form}/{image}",
-            part=form,
+            item_id=f"{name}/{image}",
+            part=name,
             kind="caption",
             image_id=image,
             path=None,
-            prompt=f"{examples}\n\n{COMPLETION.format(objects=told)}{BEGINNING}"
-            if form == "completion"
-            else REQUEST.format(objects=told),
+            prompt=asked.prompt(", ".join(sorted(objects[image]))),
             max_new_tokens=max_new_tokens,
             truth={"objects": sorted(objects[image])},
-            medium="completion" if form == "completion" else "text",
+            medium="completion" if asked.beginning else "text",
         )
         for image in chosen
-        for told in [", ".join(sorted(objects[image]))]
     ]
 
 
@@ -112,7 +146,7 @@ def _make(name: str, options: TaskOptions, folder: Path) -> Task:
         sources |= {"synonyms": fingerprint(options.synonyms)}
     items = list_items(
         read_objects(list(options.objects), vocabulary, Reader()),
-        "chat" if name.endswith(":chat") else "completion",
+        name.partition(":")[2],
         max_new_tokens=options.max_new_tokens or TOKENS,
         skip=options.skip or 0,
         limit=options.count,
@@ -124,6 +158,6 @@ LISTS = NamedTask(
     make=_make,
     check=_check,
     uses=("objects", "synonyms", "max_new_tokens", "count", "skip"),
-    splits=("", "chat"),
+    splits=tuple(WORDINGS),
     medium="text",
 )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
@@ -96,22 +97,36 @@ def _inputs(loaded: LoadedModel, pictures: Sequence[Visual], prompts: Sequence[s
 
 
 def _fitting(loaded: LoadedModel, request: Request, readable: list[tuple[Visual, str]]) -> list[Answer]:
+    generation = {name: value for name, value in request.generation.items() if name != "seed"}
     try:
-        return answer(
-            loaded,
-            request.method,
-            [visual for visual, _ in readable],
-            [prompt for _, prompt in readable],
-            max_new_tokens=request.max_new_tokens,
-            generation=request.generation,
-            medium=request.medium,
-        )
+        with _drawn(loaded, request):
+            return answer(
+                loaded,
+                request.method,
+                [visual for visual, _ in readable],
+                [prompt for _, prompt in readable],
+                max_new_tokens=request.max_new_tokens,
+                generation=generation,
+                medium=request.medium,
+            )
     except torch.OutOfMemoryError as error:
         count = len(readable)
         raise InputError(
             f"a batch of {count} does not fit in the memory of the device; choose a new folder and a --batch-size "
             f"below {count}"
         ) from error
+
+
+@contextmanager
+def _drawn(loaded: LoadedModel, request: Request) -> Iterator[None]:
+    """Have each batch of a seed its own stream of numbers, so that it is drawn alike whenever it is asked."""
+    if (seed := request.generation.get("seed")) is None:
+        yield
+        return
+    devices = [] if loaded.device.type == "cpu" else [loaded.device]
+    with torch.random.fork_rng(devices, device_type="cuda" if not devices else loaded.device.type):
+        torch.manual_seed(int(np.random.SeedSequence([seed, request.number]).generate_state(1)[0]))
+        yield
 
 
 @torch.inference_mode()

@@ -91,8 +91,8 @@ class RayEngine:
         first = next(left, None)
         if first is None:
             return
-        if first.generation.get("do_sample"):
-            raise SettingError("sampled answers depend on their order; leave --engine out, or do_sample")
+        if first.generation.get("do_sample") and "seed" not in first.generation:
+            raise SettingError("sampled answers without a seed depend on their order: give one, or leave --engine out")
         cpus = 1 if self.gpus_per_worker else torch.get_num_threads()
         with connected(self.address, cpus * (self.workers or 1)):
             crew = _Crew(self, crew_size(self.workers, cpus, self.gpus_per_worker), cpus)
