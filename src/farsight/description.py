@@ -12,7 +12,7 @@ from PIL import Image
 from transformers import TextStreamer
 
 from farsight.inputs.checkpoints import LoadedModel, answering
-from farsight.inputs.prompts import prompt_inputs, video_inputs
+from farsight.inputs.prompts import prompt_inputs, text_inputs, video_inputs
 from farsight.method import Method, searches
 
 WARM_UP_TOKENS = 4
@@ -54,16 +54,18 @@ class Words(TextStreamer):
 def generate(
     loaded: LoadedModel,
     method: Method,
-    seen: Image.Image | Sequence[Image.Image],
+    seen: Image.Image | Sequence[Image.Image] | None,
     prompt: str,
     max_new_tokens: int,
     show: Callable[[str], None] | None = None,
 ) -> Description:
-    """Describe a picture, or the frames of a video, greedily under ``method``.
+    """Describe a picture, or the frames of a video, greedily under ``method``; or answer without either.
 
     ``show`` gets the text while it is made, of a search at its end.
     """
-    if isinstance(seen, Image.Image):
+    if seen is None:
+        inputs = text_inputs(loaded, [prompt], chat=True)
+    elif isinstance(seen, Image.Image):
         inputs = prompt_inputs(loaded, seen, prompt)
     else:
         inputs = video_inputs(loaded, [seen], [prompt])
@@ -88,7 +90,9 @@ def generate(
     return Description(text=text, tokens=len(new), seconds=seconds)
 
 
-def warm_up(loaded: LoadedModel, methods: list[Method], seen: Image.Image | Sequence[Image.Image], prompt: str) -> None:
+def warm_up(
+    loaded: LoadedModel, methods: list[Method], seen: Image.Image | Sequence[Image.Image] | None, prompt: str
+) -> None:
     """Let each method pay for what only a first call pays for."""
     for method in methods:
         generate(loaded, method, seen, prompt, WARM_UP_TOKENS)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from refusals import refused
+from tiny_checkpoint import save_tiny_llama
 
 from farsight.description import Words, generate, printable
 from farsight.farsight import FarSight
@@ -150,3 +151,29 @@ def test_the_embedded_model_describes_the_examples(run: Any) -> None:
     for record in records:
         assert record["model"] == "embedded"
         assert len(record["text"].split()) >= 10
+
+
+@pytest.fixture(scope="module")
+def text_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    template = "{% for message in messages %}{{ message['content'] }}? {% endfor %}"
+    return save_tiny_llama(tmp_path_factory.mktemp("text"), template=template)
+
+
+def test_without_a_picture_the_prompt_is_all(run: Any, text_model: Path, model: Path) -> None:
+    ask = ["-p", "What is in a kitchen", "-n", 8]
+    said = run("describe", "--model", text_model, *ask)
+    assert said.exit_code == 0, said.stderr
+    assert said.stdout.splitlines()[-1].startswith("farsight: 8 tokens in ")
+    [plain, mine] = json.loads(run("describe", "--model", text_model, *ask, *STRONG, "--compare", "--json").stdout)
+    assert plain["image"] is None
+    assert plain["text"] != mine["text"]
+    assert run("describe", "--model", text_model, *ask, "--compare").exit_code == 0
+    assert json.loads(run("describe", "--model", model, *ask, "--json").stdout)[0]["tokens"] == 8
+
+
+def test_what_needs_a_picture_says_so(run: Any, text_model: Path, picture: Path, tmp_path: Path) -> None:
+    refused(run("describe"), "there is nothing to describe: give a picture, or ask without one with --prompt")
+    refused(run("describe", "-p", "Hm?", "--explain"), "--explain is of no use: it is about pictures")
+    refused(run("describe", picture, "--model", text_model), "takes no pictures: ask it without one")
+    vcd = run("describe", "-p", "Hm?", "--model", text_model, "--method", "vcd")
+    refused(vcd, "takes only what needs no picture")

@@ -28,7 +28,10 @@ PROMPT = "Please describe this image in detail."
 
 def describe(
     context: typer.Context,
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="One picture or several.")],
+    images: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[IMAGE]...", help="One picture or several; without, --prompt is all."),
+    ] = None,
     model: options.Model = options.EMBEDDED,
     prompt: options.Prompt = PROMPT,
     max_new_tokens: options.MaxNewTokens = 256,
@@ -55,13 +58,19 @@ def describe(
     Examples: farsight describe --compare photo.jpg --method "farsight(sigma=0.1)"
 
     farsight describe *.jpg --model llava-hf/llava-1.5-7b-hf --json > descriptions.json
+
+    farsight describe --model smollm2 --prompt "What is in a kitchen?" --compare
     """
+    if not images:
+        if not options.is_given(context, "prompt"):
+            raise SettingError("there is nothing to describe: give a picture, or ask without one with --prompt")
+        options.refuse_unused(context, "it is about pictures, and none is given", "objects", "explain")
     if objects is None and not explain:
         options.refuse_unused(context, "it says which words are objects, for --objects and --explain", "synonyms")
     from farsight.cli.explain import vocabulary_for
     from farsight.cli.truth import read_truth
     from farsight.images import open_image
-    from farsight.inputs.prompts import check_text
+    from farsight.inputs.prompts import check_takes_images, check_text
     from farsight.method import Plain
     from farsight.methods.grammar import parse_method
 
@@ -69,27 +78,30 @@ def describe(
     methods = [Plain(), chosen] if compare else [chosen]
     if compare and chosen == Plain():
         raise SettingError("--compare shows plain decoding next to another method; choose one with --method")
-    for path in images:  # before a model is loaded, which may take long
+    shown: list[Path | None] = [*images] if images else [None]
+    for path in images or ():  # before a model is loaded, which may take long
         open_image(path)
     truth = None if objects is None else read_truth(objects, synonyms)
     if truth is not None:
-        truth.check(images)
+        truth.check(images or [])
     with under_way(f"loading {model}"):
         loaded = options.load(model, device, dtype, attn_implementation)
+    if images:
+        check_takes_images(loaded)
     check_text(loaded.processor, prompt)
     job = _Job(loaded, methods, prompt, max_new_tokens, truth)
     if explain:
         job.vocabulary = vocabulary_for(model, synonyms) if truth is None else truth.vocabulary
     if json:
-        say(json_format.dumps(job.records(images), indent=2, ensure_ascii=False, allow_nan=False))
+        say(json_format.dumps(job.records(shown), indent=2, ensure_ascii=False, allow_nan=False))
     elif compare:
-        job.compare(images)
+        job.compare(shown)
     else:
-        job.stream(images)
+        job.stream(shown)
 
 
 class _Job:
-    """Several pictures, one model, one or two methods, in one of three forms."""
+    """Several pictures, or none (None), one model, one or two methods, in one of three forms."""
 
     def __init__(
         self, loaded: LoadedModel, methods: list[Method], prompt: str, max_new_tokens: int, truth: Truth | None
@@ -102,7 +114,7 @@ class _Job:
         self.prompt = prompt
         self.max_new_tokens = max_new_tokens
 
-    def stream(self, images: list[Path]) -> None:
+    def stream(self, images: list[Path | None]) -> None:
         from farsight.description import generate
         from farsight.images import open_image
         from farsight.methods.grammar import label_of
@@ -110,13 +122,13 @@ class _Job:
         console = new_console()
         for number, path in enumerate(images):
             _title(console, path, first=number == 0)
-            image = open_image(path)
+            image = None if path is None else open_image(path)
             said = generate(self.loaded, self.methods[0], image, self.prompt, self.max_new_tokens, show=_stream)
             say("" if said.text else "(the model said nothing)")
             console.print(f"{label_of(self.methods[0])}: {said.pace}", style="dim")
             self._explain(console, path)
 
-    def compare(self, images: list[Path]) -> None:
+    def compare(self, images: list[Path | None]) -> None:
         from farsight.cli.comparison import Side, has_colour, side_by_side
         from farsight.methods.grammar import label_of
 
@@ -133,11 +145,11 @@ class _Job:
             self._explain(console, path)
         console.print("Times are those of single runs after a short warm-up, not a benchmark.", style="dim")
 
-    def _explain(self, console: Console, path: Path) -> None:
+    def _explain(self, console: Console, path: Path | None) -> None:
         from farsight.cli.explain import print_explained
         from farsight.methods.grammar import label_of
 
-        if self.vocabulary is not None:
+        if self.vocabulary is not None and path is not None:
             for method in self.methods:
                 print_explained(console, self._explained(path, method), label_of(method))
 
@@ -150,14 +162,14 @@ class _Job:
         asked = (open_image(path), self.prompt, self.max_new_tokens)
         return explained(self.loaded, method, *asked, self.vocabulary, present)
 
-    def _marked(self, path: Path, text: str, *, colour: bool) -> Text | None:
+    def _marked(self, path: Path | None, text: str, *, colour: bool) -> Text | None:
         from farsight.cli.comparison import mark_objects
 
-        if self.truth is None or (present := self.truth.present(path)) is None:
+        if self.truth is None or path is None or (present := self.truth.present(path)) is None:
             return None
         return mark_objects(text, self.truth.vocabulary.mentions(text), present, colour=colour)
 
-    def records(self, images: list[Path]) -> list[dict[str, Any]]:
+    def records(self, images: list[Path | None]) -> list[dict[str, Any]]:
         """One object for each picture and method."""
         from farsight.methods import settings_of
 
@@ -169,24 +181,24 @@ class _Job:
             "max_new_tokens": self.max_new_tokens,
         }
         return [
-            {"image": str(path)}
+            {"image": None if path is None else str(path)}
             | about
             | {"method": settings_of(method), "text": one.text, "tokens": one.tokens}
             | {"seconds": round(one.seconds, 4), "tokens_per_second": round(one.tokens_per_second, 2)}
-            | ({} if self.truth is None else self.truth.record(path, one.text))
-            | ({} if self.vocabulary is None else {"explained": self._explained(path, method)})
+            | ({} if self.truth is None or path is None else self.truth.record(path, one.text))
+            | ({} if self.vocabulary is None or path is None else {"explained": self._explained(path, method)})
             for path, said in self._said(images)
             for method, one in zip(self.methods, said, strict=True)
         ]
 
-    def _said(self, images: list[Path]) -> Iterator[tuple[Path, list[Description]]]:
+    def _said(self, images: list[Path | None]) -> Iterator[tuple[Path | None, list[Description]]]:
         """What each method says about each picture, with progress on stderr."""
         from farsight.description import generate, warm_up
         from farsight.images import open_image
 
         for number, path in enumerate(images, start=1):
-            image = open_image(path)
-            with under_way(f"{path} ({number} of {len(images)})"):
+            image = None if path is None else open_image(path)
+            with under_way(f"{path or self.prompt} ({number} of {len(images)})"):
                 if number == 1:
                     warm_up(self.loaded, self.methods, image, self.prompt)
                 said = [
@@ -195,10 +207,11 @@ class _Job:
             yield path, said
 
 
-def _title(console: Console, path: Path, *, first: bool) -> None:
+def _title(console: Console, path: Path | None, *, first: bool) -> None:
     if not first:
         console.print()
-    console.print(str(path), style="bold")
+    if path is not None:
+        console.print(str(path), style="bold")
 
 
 def _stream(text: str) -> None:

@@ -29,7 +29,7 @@ Model = Annotated[
     str,
     typer.Option(
         "--model", "-m", metavar="ID_OR_PATH", rich_help_panel=_MODEL,
-        help="A folder or a name on the hub; 'embedded' is the small model that comes with farsight.",
+        help="A folder or a name on the hub; 'embedded' comes with farsight, 'smollm2' reads text alone.",
     ),
 ]  # fmt: skip
 Device = Annotated[
@@ -120,6 +120,12 @@ Compare = Annotated[
 ]
 
 
+def is_given(context: typer.Context, name: str) -> bool:
+    """Whether an option is on the command line."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
 def refuse_unused(context: typer.Context, because: str, *names: str) -> None:
     """Refuse options that are given and of no use: an answer to another question is worse than none.
 
@@ -129,7 +135,7 @@ def refuse_unused(context: typer.Context, because: str, *names: str) -> None:
         With what makes the first of them useless.
     """
     for name in names:
-        if (source := context.get_parameter_source(name)) is not None and source.name == "COMMANDLINE":
+        if is_given(context, name):
             raise SettingError(f"--{name.replace('_', '-')} is of no use: {because}; leave it out")
 
 

@@ -97,12 +97,26 @@ def picture_inputs(loaded: LoadedModel, pictures: Sequence[Image.Image], prompts
         If its processor does not take a request, as one that has the token in it that stands for a picture, or if one
         is longer than what the model was made for.
     """
-    if not loaded.takes_images:
-        raise InputError(f"'{loaded.name}' takes no pictures; pass a multimodal model such as llava-hf/llava-1.5-7b-hf")
+    check_takes_images(loaded)
     with _padded_left(loaded, len(prompts)):
         inputs = _processed(loaded.processor, pictures, prompts)
     check_length(loaded, inputs["input_ids"].shape[-1])
     return dict(inputs.to(loaded.device, dtype=loaded.dtype))
+
+
+def check_takes_images(loaded: LoadedModel) -> None:
+    """See that a model can be shown pictures.
+
+    Raises
+    ------
+    InputError
+        If it cannot.
+    """
+    if not loaded.takes_images:
+        raise InputError(
+            f"'{loaded.name}' takes no pictures: ask it without one, or pass a multimodal model such as "
+            "llava-hf/llava-1.5-7b-hf"
+        )
 
 
 def processed(processor: Any, image: Image.Image, prompt: str) -> Any:
