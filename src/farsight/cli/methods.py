@@ -20,10 +20,7 @@ def methods(json: options.Json = False) -> None:
 
     Examples: farsight methods --json
     """
-    from farsight.cli.quiet import quiet
-
-    with quiet():
-        from farsight.methods import METHODS
+    from farsight.methods import METHODS
 
     rows = [_row(kind) for kind in METHODS.values()]
     if json:

@@ -32,7 +32,6 @@ def perplexities(
     from rich.markup import escape
     from rich.progress import track
 
-    from farsight.cli.quiet import quiet
     from farsight.images import find_images, open_image
 
     if folder is None:
@@ -44,23 +43,22 @@ def perplexities(
                 raise InputError(
                     f"{folder}: there is no picture of image {one.caption.image_id}, which {name} describes"
                 )
-    with quiet():
-        from farsight.evaluate.perplexity import perplexity
-        from farsight.inputs.prompts import check_text
+    from farsight.evaluate.perplexity import perplexity
+    from farsight.inputs.prompts import check_text
 
-        loaded = options.load(model, device, dtype, None)
-        check_text(loaded.processor, prompt)
-        for name, score in scores.items():  # before any is measured, which may take long
-            for one in score.captions:
-                with _naming(name, one.caption):
-                    check_text(loaded.processor, one.caption.text)
-        found: dict[str, dict[str, float]] = {}
-        for name, score in scores.items():
-            found[name] = {}
-            for one in track(score.captions, escape(f"perplexity of {name}"), console=new_console(errors=True)):
-                image_id, text = one.caption
-                with _naming(name, one.caption):
-                    found[name][image_id] = perplexity(loaded, open_image(paths[image_id]), prompt, text)
+    loaded = options.load(model, device, dtype, None)
+    check_text(loaded.processor, prompt)
+    for name, score in scores.items():  # before any is measured, which may take long
+        for one in score.captions:
+            with _naming(name, one.caption):
+                check_text(loaded.processor, one.caption.text)
+    found: dict[str, dict[str, float]] = {}
+    for name, score in scores.items():
+        found[name] = {}
+        for one in track(score.captions, escape(f"perplexity of {name}"), console=new_console(errors=True)):
+            image_id, text = one.caption
+            with _naming(name, one.caption):
+                found[name][image_id] = perplexity(loaded, open_image(paths[image_id]), prompt, text)
     return found
 
 

@@ -33,13 +33,10 @@ def serve_vllm(
 
 def _config_of(method: str) -> dict[str, Any]:
     """What vLLM is told of the method, of which it would complain only after a minute."""
-    from farsight.cli.quiet import quiet
+    from farsight.methods.grammar import parse_method
+    from farsight.methods.in_vllm import additional_config
 
-    with quiet():
-        from farsight.methods.grammar import parse_method
-        from farsight.methods.in_vllm import additional_config
-
-        return additional_config(parse_method(method), otherwise="--engine transformers")
+    return additional_config(parse_method(method), otherwise="--engine transformers")
 
 
 def _read_config(text: str | None) -> dict[str, Any]:

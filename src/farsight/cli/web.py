@@ -53,16 +53,14 @@ def web(
             raise SettingError(f"{name} must be above 0 and at most 10000, not {value:g}")
     if importlib.util.find_spec("gradio") is None:
         raise InputError("farsight web needs Gradio, which is not installed: pip install 'farsight-mllm[web]'")
-    from farsight.cli.quiet import quiet
 
-    with quiet():
-        from farsight.web.limits import Limits
-        from farsight.web.models import Models
-        from farsight.web.server import run_names, serving
+    from farsight.web.limits import Limits
+    from farsight.web.models import Models
+    from farsight.web.server import run_names, serving
 
-        limits = Limits(megabytes=max_megabytes, megapixels=max_megapixels)
-        models = Models(name=model, device=device, dtype=dtype, attn_implementation=attn_implementation)
-        runs = run_names(run or [])
-        with serving(models, host=host, port=port, runs=runs, limits=limits, names=allow_name or []) as server:
-            say(f"FarSight is at {server.address} (Ctrl+C ends it)")
-            server.run()
+    limits = Limits(megabytes=max_megabytes, megapixels=max_megapixels)
+    models = Models(name=model, device=device, dtype=dtype, attn_implementation=attn_implementation)
+    runs = run_names(run or [])
+    with serving(models, host=host, port=port, runs=runs, limits=limits, names=allow_name or []) as server:
+        say(f"FarSight is at {server.address} (Ctrl+C ends it)")
+        server.run()
