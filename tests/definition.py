@@ -84,7 +84,7 @@ def _attention(module: Any, *states: Tensor, **options: Any) -> tuple[Tensor, No
 
 
 @contextmanager
-def _defined(model: PreTrainedModel, definition: Definition) -> Iterator[None]:
+def defined(model: PreTrainedModel, definition: Definition) -> Iterator[None]:
     AttentionInterface.register("definition", _attention)
     AttentionMaskInterface.register("definition", AttentionMaskInterface()["eager"])
     config = model.config.get_text_config(decoder=True)
@@ -125,6 +125,6 @@ def logits_by_definition(
             if name in inputs:
                 now[name] = torch.cat((inputs[name], torch.full_like(new, fill)), 1)
         length = lengths if isinstance(lengths, int) else lengths[step]
-        with torch.no_grad(), _defined(reference, Definition(length=length, **kwargs)):
+        with torch.no_grad(), defined(reference, Definition(length=length, **kwargs)):
             rows.append(reference(**now, use_cache=False).logits[0, -1])
     return torch.stack(rows)
