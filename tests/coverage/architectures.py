@@ -97,6 +97,23 @@ NAVIT = {
 }
 GLM_VIDEO = {"parts": 2, "video_token": "image_token_id"}
 ROWS: dict[str, Row] = {
+    "apertus1p5": Row(
+        config={
+            "image_token_id": 3,
+            "audio_token_id": 4,
+            "image_token_offset": 40,
+            "audio_token_offset": 48,
+            "audio_config.codebook_dim": 64,
+            "audio_config.codebook_size": 8,
+            "vision_config.codebook_size": 8,
+            "vision_config.base_channels": 32,
+            "vision_config.channel_multiplier": [1, 1, 1],
+            "vision_config.num_res_blocks": 1,
+        },
+        image=SIZED,
+        tokens=16,
+        attention="eager",
+    ),
     "aria": Row(config={"projector_patch_to_query_dict": {16: 4}}),
     "blip-2": Row(config={"image_token_index": 3, "num_query_tokens": 4}, tokens=4),
     "chameleon": Row(
