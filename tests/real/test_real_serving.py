@@ -60,7 +60,7 @@ def test_the_openai_client_hears_what_generate_says_inside_the_block(url: str, s
 
 
 def test_vllm_says_with_the_plugin_what_transformers_says(smollm2: LoadedModel, monkeypatch: Any) -> None:
-    vllm = pytest.importorskip("vllm", reason="vLLM is in an environment of its own: make test-vllm has it")
+    vllm = pytest.importorskip("vllm", reason="vLLM is not installed here")
     monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
     model: Any = smollm2.model
     inputs = text_inputs(smollm2, [ASKED], chat=True)
