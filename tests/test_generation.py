@@ -9,7 +9,14 @@ import models
 import pytest
 import torch
 from definition import linear, logits_by_definition
-from transformers import DynamicCache, GenerationConfig, PreTrainedModel, StaticCache, StoppingCriteriaList
+from transformers import (
+    DynamicCache,
+    GenerationConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    StaticCache,
+    StoppingCriteriaList,
+)
 
 from farsight import FarSight, SettingError, UnsupportedModelError
 
@@ -310,3 +317,31 @@ def test_a_billion_tokens_take_no_memory_beforehand(horizon: str) -> None:
                 model.generate(**inputs, max_new_tokens=10**9, stopping_criteria=stop)
             return
         model.generate(**inputs, max_new_tokens=10**9, stopping_criteria=stop)
+
+
+class Prefixed(LlamaForCausalLM):
+    """Puts two rows of its own before the prompt, inside its forward."""
+
+    def forward(self, input_ids: torch.Tensor, past_key_values: Any = None, **kwargs: Any) -> Any:
+        embeds = self.get_input_embeddings()(input_ids)
+        if past_key_values.get_seq_length() == 0:
+            embeds = torch.cat((self.prefix(embeds), embeds), dim=1)
+        return self.model_logits(inputs_embeds=embeds, past_key_values=past_key_values)
+
+    def prefix(self, embeds: torch.Tensor) -> torch.Tensor:
+        return self.get_input_embeddings()(torch.full((len(embeds), 2), 17))
+
+    def model_logits(self, **kwargs: Any) -> Any:
+        return super().forward(**kwargs)
+
+
+def test_rows_that_a_forward_adds_are_refused_where_their_places_matter_and_only_there() -> None:
+    plain, ids = models.llama(), models.prompt(models.llama())["input_ids"]
+    model = Prefixed(plain.config).eval()
+    model.load_state_dict(plain.state_dict())
+    with pytest.raises(UnsupportedModelError, match=r"inside its forward.*use horizon='infinite' and rows='all'"):
+        logits(model, {"input_ids": ids})
+    infinite = FarSight(sigma=0.3, horizon="infinite")
+    whole = torch.cat((torch.full((1, 2), 17), ids), dim=1)
+    found, expected = logits(model, {"input_ids": ids}, infinite), logits(plain, {"input_ids": whole}, infinite)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
