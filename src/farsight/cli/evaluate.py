@@ -121,71 +121,68 @@ def evaluate(
 
     farsight eval --task pope --questions coco_pope_random.jsonl --images val2014 -m llava-hf/llava-1.5-7b-hf --out run
     """
-    from farsight.cli.quiet import quiet
-
     if config is not None:
         options.refuse_unused(context, "--config has the methods", "methods")
     if json:
         options.refuse_unused(context, "--json prints all there is", "summary")
 
-    with quiet():
-        from farsight.cli.truth import vocabulary_file
-        from farsight.evaluate.named_tasks import TaskOptions, choose_task, make_task
-        from farsight.evaluate.plan import Plan
-        from farsight.evaluate.run_folder import PICTURES, claimed
-        from farsight.evaluate.scores import score_run
-        from farsight.methods.grammar import parse_methods, read_methods
+    from farsight.cli.truth import vocabulary_file
+    from farsight.evaluate.named_tasks import TaskOptions, choose_task, make_task
+    from farsight.evaluate.plan import Plan
+    from farsight.evaluate.run_folder import PICTURES, claimed
+    from farsight.evaluate.scores import score_run
+    from farsight.methods.grammar import parse_methods, read_methods
 
-        choice = engines.choose(
-            engine,
-            device,
-            address=address,
-            workers=workers,
-            gpus_per_worker=gpus_per_worker,
-            tensor_parallel_size=tensor_parallel_size,
-            gpu_memory_utilization=gpu_memory_utilization,
-            max_model_len=max_model_len,
-            enforce_eager=enforce_eager,
-            base_url=base_url,
-            timeout=timeout,
+    choice = engines.choose(
+        engine,
+        device,
+        address=address,
+        workers=workers,
+        gpus_per_worker=gpus_per_worker,
+        tensor_parallel_size=tensor_parallel_size,
+        gpu_memory_utilization=gpu_memory_utilization,
+        max_model_len=max_model_len,
+        enforce_eager=enforce_eager,
+        base_url=base_url,
+        timeout=timeout,
+    )
+    how = _generation(temperature, repetition_penalty, seed)
+    chosen = parse_methods(methods) if config is None else read_methods(config)
+    if controls:
+        chosen |= _controls(chosen)
+    asked = TaskOptions(
+        images=images,
+        objects=tuple(objects or ()),
+        questions=tuple(questions or ()),
+        synonyms=vocabulary_file(synonyms),
+        prompt=prompt,
+        max_new_tokens=max_new_tokens,
+        count=count,
+        skip=skip,
+        question_count=question_count,
+    )
+    task = choose_task(task, asked)
+    choice.check(model, task, chosen, dtype, attn_implementation)
+    with _stopping(out), claimed(out) as folder:
+        made = make_task(task, asked, out / PICTURES)
+        videos = any(item.medium == "video" for item in made.items)
+        plan = Plan(
+            model=model,
+            task=made,
+            methods=chosen,
+            batch_size=batch_size,
+            generation=how,
+            weights=choice.weights(model, videos=videos),
+            device=choice.device_type,
+            dtype=dtype,
+            attn_implementation=attn_implementation,
+            engine=choice.record(),
         )
-        how = _generation(temperature, repetition_penalty, seed)
-        chosen = parse_methods(methods) if config is None else read_methods(config)
-        if controls:
-            chosen |= _controls(chosen)
-        asked = TaskOptions(
-            images=images,
-            objects=tuple(objects or ()),
-            questions=tuple(questions or ()),
-            synonyms=vocabulary_file(synonyms),
-            prompt=prompt,
-            max_new_tokens=max_new_tokens,
-            count=count,
-            skip=skip,
-            question_count=question_count,
-        )
-        task = choose_task(task, asked)
-        choice.check(model, task, chosen, dtype, attn_implementation)
-        with _stopping(out), claimed(out) as folder:
-            made = make_task(task, asked, out / PICTURES)
-            videos = any(item.medium == "video" for item in made.items)
-            plan = Plan(
-                model=model,
-                task=made,
-                methods=chosen,
-                batch_size=batch_size,
-                generation=how,
-                weights=choice.weights(model, videos=videos),
-                device=choice.device_type,
-                dtype=dtype,
-                attn_implementation=attn_implementation,
-                engine=choice.record(),
-            )
-            answering = choice.make(plan, videos=videos)
-            folder.begin(plan.held_to())
-            _ask(plan, folder, answering)
-            parts = score_run(made, list(chosen), folder.rows, seed=seed)
-            results = _write(plan, parts, out)
+        answering = choice.make(plan, videos=videos)
+        folder.begin(plan.held_to())
+        _ask(plan, folder, answering)
+        parts = score_run(made, list(chosen), folder.rows, seed=seed)
+        results = _write(plan, parts, out)
     if json:
         say(json_format.dumps(results, indent=2, allow_nan=False))
         return

@@ -38,7 +38,6 @@ def export(
     a request says (chat_template_kwargs={"registers": 20}). What was written is run first: a model with biases, which
     cannot have registers as tokens, is refused.
     """
-    from farsight.cli.quiet import quiet
     from farsight.register_tokens import MOST_TOKENS
 
     if format is not None and format not in _FORMATS:
@@ -46,10 +45,9 @@ def export(
     if not 0 <= registers <= MOST_TOKENS:
         raise SettingError(f"--registers must be from 0 to {MOST_TOKENS}, not {registers}")
     source = _source(model, format)
-    with quiet():
-        from farsight.export.exported import export as exported
+    from farsight.export.exported import export as exported
 
-        about = exported(source, model, out.expanduser(), registers, token, __version__, _watched)
+    about = exported(source, model, out.expanduser(), registers, token, __version__, _watched)
     if json:
         say(json_format.dumps({"out": str(out), **about}, indent=2))
     else:

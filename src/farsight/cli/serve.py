@@ -106,8 +106,6 @@ def serve(
 def _serve_transformers(
     method: str, load: Callable[[], LoadedModel], host: str, port: int, max_new_tokens: int | None
 ) -> None:
-    from farsight.cli.quiet import quiet
-
     try:
         import uvicorn
 
@@ -117,24 +115,23 @@ def _serve_transformers(
         raise InputError(
             f"serving needs packages that are not installed ({missing}): pip install 'farsight-mllm[serve]'"
         ) from missing
-    with quiet():
-        from farsight.methods.grammar import label_of, parse_method
+    from farsight.methods.grammar import label_of, parse_method
 
-        chosen = parse_method(method)
-        with _listening(host, port) as listener:
-            loaded = load()
-            label = label_of(chosen)
-            limits = Limits() if max_new_tokens is None else Limits(new_tokens=max_new_tokens)
-            app = application(loaded, chosen, label, only_loopback=host in LOOPBACK, limits=limits)
-            where = f"[{host}]" if ":" in host else host
-            if host not in LOOPBACK:
-                note(f"warning: whoever reaches {host} may use this server; it asks for no key")
-            say(f"{loaded.name} with {label} at http://{where}:{listener.getsockname()[1]}/v1")
-            try:
-                uvicorn.Server(uvicorn.Config(app, **_HOW)).run(sockets=[listener])
-            finally:
-                if not app.state.worker.close(_SECONDS_TO_END):
-                    os._exit(130)  # a forward pass cannot be interrupted
+    chosen = parse_method(method)
+    with _listening(host, port) as listener:
+        loaded = load()
+        label = label_of(chosen)
+        limits = Limits() if max_new_tokens is None else Limits(new_tokens=max_new_tokens)
+        app = application(loaded, chosen, label, only_loopback=host in LOOPBACK, limits=limits)
+        where = f"[{host}]" if ":" in host else host
+        if host not in LOOPBACK:
+            note(f"warning: whoever reaches {host} may use this server; it asks for no key")
+        say(f"{loaded.name} with {label} at http://{where}:{listener.getsockname()[1]}/v1")
+        try:
+            uvicorn.Server(uvicorn.Config(app, **_HOW)).run(sockets=[listener])
+        finally:
+            if not app.state.worker.close(_SECONDS_TO_END):
+                os._exit(130)  # a forward pass cannot be interrupted
 
 
 def _listening(host: str, port: int) -> socket.socket:
