@@ -22,8 +22,7 @@ SIGMAS = (0.8, 0.4, 0.2, 0.1, 0.05)
 ANSWER_TOKENS = 48
 """So many tokens of the model's answer are looked at."""
 WANTED = 0.1
-"""The share of generated rows that is a first thing to try: about what did most on the real model of
-docs/real_model.md."""
+"""The share of generated rows that is a first thing to try: what the setting of docs/real_model.md takes there."""
 LITTLE = 0.02
 """Less than this is little to absorb."""
 SINK = 0.2
