@@ -83,7 +83,7 @@ def test_a_prompt_of_a_million_letters_is_refused(run: Any, picture: Path, model
 
 def test_a_command_that_does_not_exist_is_one_line(run: Any) -> None:
     refused(run("draw"), "No such command 'draw'")
-    refused(run("describe"), "Missing argument 'IMAGE'")
+    refused(run("describe"), "there is nothing to describe: give a picture, or ask without one with --prompt")
 
 
 def test_a_bad_picture_is_found_before_the_model_is_loaded(run: Any, picture: Path, tmp_path: Path) -> None:

@@ -99,11 +99,12 @@ def test_the_page_counts_and_explains() -> None:
         "batch": "not in plain decoding either: E",
         "static cache": "ok",
         "restored": True,
+        "tokens": "no: biases",
     }
     refused = {"architecture": "x", "class": "X", "result": "refused", "reason": "because | of y"}
     text = page([ok, refused], {"torch": "2", "transformers": "5"})
     assert "**1 ok, 1 refused, 0 defects.**" in text
-    assert f"| {name} | {CLASSES[name]} | A (eager); none in B | ok | – | (1) | ok | ok |  |" in text
-    assert "1. not in plain decoding either: E" in text
+    assert f"| {name} | {CLASSES[name]} | A (eager); none in B | ok | – | (1) | ok | ok | no (2) |  |" in text
+    assert "1. not in plain decoding either: E\n2. biases\n" in text
     assert "| x | X | because \\| of y |" in text
     assert "Defects" not in text
