@@ -108,7 +108,7 @@ def test_an_answer_that_was_cut_off_has_not_ended(picture: Path) -> None:
 )
 def test_what_may_go_better_is_asked_again(picture: Path, does: Raw) -> None:
     with troubled(for_prompt("bad", lambda before: "well" if before else does)) as server:
-        answers = said(engine(server, timeout=0.5), request(picture, "good", "bad"))
+        answers = said(engine(server, timeout=3), request(picture, "good", "bad"))
     assert [one.text for one in answers if isinstance(one, Answer)] == ["good", "well"]
     assert len(server.asked) == 3
 
