@@ -139,7 +139,7 @@ def test_what_may_go_better_is_asked_again(picture: Path, does: Raw) -> None:
 )
 def test_what_stays_wrong_is_the_error_of_its_item(picture: Path, does: Raw, because: str, times: int) -> None:
     with troubled(for_prompt("bad", does)) as server:
-        good, bad, better = said(engine(server, timeout=0.5), request(picture, "good", "bad", "better"))
+        good, bad, better = said(engine(server, timeout=2), request(picture, "good", "bad", "better"))
     assert isinstance(good, Answer)
     assert isinstance(better, Answer)
     assert isinstance(bad, Failure)
