@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import models
 import pytest
 import torch
 from tiny_checkpoint import save_tiny_llama
 
 from farsight import FarSight, Plain
+from farsight.attention.cache import CACHE
 from farsight.evaluate import local
 from farsight.evaluate.common_prefix import leaves_prompts, read_prefix
-from farsight.evaluate.roomy_cache import roomy_cache
 from farsight.inputs.checkpoints import LoadedModel, load
 from farsight.inputs.prompts import text_inputs
 from farsight.method import Method
@@ -57,7 +58,7 @@ def test_answers_are_those_of_prompts_that_are_read_whole(
     monkeypatch.setattr(local, "read_prefix", lambda *args: read.append(args) or read_prefix(*args))
     together = said(loaded, method, PROMPTS)
     assert len(read) == 1
-    monkeypatch.setattr(local, "roomy_cache", lambda _: None)
+    monkeypatch.setattr(local, "leaves_prompts", lambda _: False)
     alone = [said(loaded, method, [prompt])[0] for prompt in PROMPTS]
     assert len(read) == 1
     assert [one.text for one in together] == [one.text for one in alone]
@@ -74,11 +75,9 @@ def test_what_changes_the_rows_of_a_prompt_or_searches_reads_it_whole(name: str)
 
 def test_the_cache_holds_the_common_tokens_and_padding_is_behind_them(loaded: LoadedModel) -> None:
     inputs = text_inputs(loaded, PROMPTS, chat=False)
-    cache = roomy_cache(loaded.model)
-    assert cache is not None
-    made = read_prefix(loaded.model, inputs, cache)
+    made = read_prefix(loaded.model, inputs)
     common = len(loaded.tokenizer(f"{BEGINNING}Objects: ").input_ids)
-    assert cache.get_seq_length() == common
+    assert made[CACHE].get_seq_length() == common
     for ids, mask, prompt in zip(made["input_ids"], made["attention_mask"], PROMPTS, strict=True):
         assert mask[:common].all()
         assert loaded.tokenizer.decode(ids[mask.bool()]) == prompt
@@ -87,7 +86,10 @@ def test_the_cache_holds_the_common_tokens_and_padding_is_behind_them(loaded: Lo
 
 def test_prompts_without_a_common_beginning_are_left_alone(loaded: LoadedModel) -> None:
     inputs = text_inputs(loaded, ["One thing or another.", "Another thing or one."], chat=False)
-    cache = roomy_cache(loaded.model)
-    assert cache is not None
-    assert read_prefix(loaded.model, inputs, cache) is inputs
-    assert cache.get_seq_length() == 0
+    assert read_prefix(loaded.model, inputs) is inputs
+
+
+def test_a_model_whose_layers_forget_is_left_alone() -> None:
+    ids = torch.arange(40).repeat(2, 1)
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    assert read_prefix(models.mistral(), inputs) is inputs

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
 from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
 
 from farsight.attention.cache import CACHE
 from farsight.method import Method, parts
@@ -27,8 +27,8 @@ def leaves_prompts(method: Method) -> bool:
     )
 
 
-def read_prefix(model: Any, inputs: dict[str, Tensor], cache: DynamicCache) -> dict[str, Tensor]:
-    """Have a cache read what all prompts of a batch begin with; padding moves behind it.
+def read_prefix(model: Any, inputs: dict[str, Any]) -> dict[str, Any]:
+    """Read what all prompts of a batch begin with into a cache; padding moves behind it.
 
     Parameters
     ----------
@@ -36,19 +36,19 @@ def read_prefix(model: Any, inputs: dict[str, Tensor], cache: DynamicCache) -> d
         Without a method.
     inputs
         ``input_ids`` and ``attention_mask``, ``(batch, slots)``, padded on the left.
-    cache
-        Empty; stays so if less than `LEAST` tokens are common.
 
     Returns
     -------
-    Inputs of ``generate`` that mean the same with this cache.
+    Inputs of ``generate`` that mean the same, with that cache; unchanged if less than `LEAST` tokens are common, or if
+    a layer keeps anything else than all keys and values.
     """
     ids, mask = inputs["input_ids"].clone(), inputs["attention_mask"].clone()
     rows = [row[real.bool()] for row, real in zip(ids, mask, strict=True)]
     shortest = min(map(len, rows))
     same = torch.stack([row[:shortest] for row in rows]).eq(rows[0][:shortest]).all(0)
     common = min(int(same.long().cumprod(0).sum()), shortest - 1)
-    if common < LEAST:
+    cache = DynamicCache(config=model.config)
+    if common < LEAST or any(type(layer) is not DynamicLayer for layer in cache.layers):
         return inputs
     model(input_ids=rows[0][None, :common], use_cache=True, logits_to_keep=1, **{CACHE: cache})
     cache.batch_repeat_interleave(len(rows))
@@ -56,4 +56,4 @@ def read_prefix(model: Any, inputs: dict[str, Tensor], cache: DynamicCache) -> d
         padding = ids.shape[1] - len(row)
         ids[number] = torch.cat([row[:common], ids[number, :padding], row[common:]])
         mask[number, :common], mask[number, common : common + padding] = 1, 0
-    return {**inputs, "input_ids": ids, "attention_mask": mask}
+    return {**inputs, "input_ids": ids, "attention_mask": mask, CACHE: cache}

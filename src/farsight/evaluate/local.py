@@ -14,11 +14,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from farsight.attention import LayerCall, locate, watched
-from farsight.attention.cache import CACHE
 from farsight.errors import InputError
 from farsight.evaluate.common_prefix import leaves_prompts, read_prefix
 from farsight.evaluate.engine import Answer, Failure, Request, Said, Visual, end_tokens, read
-from farsight.evaluate.roomy_cache import roomy_cache
 from farsight.evaluate.tasks import Medium
 from farsight.inputs.checkpoints import LoadedModel
 from farsight.inputs.prompts import PromptError, picture_inputs, text_inputs, video_inputs
@@ -168,11 +166,8 @@ def answer(
     how = {"do_sample": False, "num_beams": 1, "temperature": None, "top_p": None, "top_k": None, **(generation or {})}
     if medium == "completion":
         how |= {"stop_strings": [LINE_END], "tokenizer": loaded.tokenizer}
-    cached = how["num_beams"] == 1 and all(part.changed in (("nothing",), ("gate",)) for part in parts(method))
-    if cached and (cache := roomy_cache(loaded.model)) is not None:
-        if medium == "completion" and leaves_prompts(method):
-            inputs = read_prefix(loaded.model, inputs, cache)
-        inputs = {**inputs, CACHE: cache}
+    if medium == "completion" and how["num_beams"] == 1 and leaves_prompts(method):
+        inputs = read_prefix(loaded.model, inputs)
     length = inputs["input_ids"].shape[1]
     absorbed = _Absorbed()
     with method(loaded.model), absorbed.watching(loaded.model, method):
