@@ -111,6 +111,14 @@ def test_a_batch_that_is_padded_on_the_left_has_registers_behind_its_padding(tmp
     assert torch.equal(found[:, -12:], expected[:, -12:])
 
 
+def test_what_people_edit_is_no_second_name_of_the_original(tmp_path: Path) -> None:
+    source = save_text_model(tmp_path / "model", tied=False, shard="20KB", vocab_size=310)
+    export(source, tmp_path / "out")
+    others = [file for file in (tmp_path / "out").iterdir() if file.suffix != ".safetensors"]
+    assert "config.json" in {file.name for file in others}
+    assert [file for file in others if (source / file.name).exists() and file.samefile(source / file.name)] == []
+
+
 def test_only_the_file_with_the_embedding_is_written_again(tmp_path: Path) -> None:
     source = save_text_model(tmp_path / "model", tied=False, shard="20KB", vocab_size=310)
     about = export(source, tmp_path / "out")

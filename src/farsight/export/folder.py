@@ -1,4 +1,4 @@
-"""Export a folder of safetensors: what does not change is linked, and what was written is loaded and run."""
+"""Export a folder of safetensors: weights that do not change are linked, and what was written is loaded and run."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -180,12 +181,13 @@ def talk_for(loaded: LoadedModel) -> list[dict[str, Any]]:
 
 
 def link(source: Path, target: Path) -> None:
-    """Give a file a second name, or copy it where that cannot be."""
+    """Give weights a second name where that can be, and copy what people edit: that would change the original."""
     real = source.resolve()
-    try:
-        os.link(real, target)
-    except OSError:
-        shutil.copyfile(real, target)
+    if target.suffix == ".safetensors":
+        with suppress(OSError):
+            os.link(real, target)
+            return
+    shutil.copyfile(real, target)
 
 
 def _grown(config: dict[str, Any], rows: int) -> dict[str, Any]:
