@@ -289,3 +289,10 @@ def test_a_run_killed_ten_times_gives_the_same_answers(files: dict[str, Path], m
     assert start(cut).wait() == 0
     assert sorted(answers(cut)) == sorted(answers(whole))
     assert len(answers(cut)) == 120
+
+
+@pytest.mark.parametrize("method", ["beam", "farsight+beam", "opera"])
+def test_a_temperature_is_refused_for_what_searches(run: Any, files: dict[str, Path], model: Path, method: str) -> None:
+    refused(
+        run(*chair(files, model), "--methods", f"greedy,{method}", "--temperature", 0.7), "searches and draws nothing"
+    )

@@ -12,6 +12,7 @@ import typer
 
 from farsight.cli import engines, options
 from farsight.cli.terminal import new_console, note, say
+from farsight.errors import SettingError
 
 if TYPE_CHECKING:
     from farsight.evaluate.engine import Engine
@@ -131,6 +132,7 @@ def evaluate(
     from farsight.evaluate.plan import Plan
     from farsight.evaluate.run_folder import PICTURES, claimed
     from farsight.evaluate.scores import score_run
+    from farsight.method import searches
     from farsight.methods.grammar import parse_methods, read_methods
 
     choice = engines.choose(
@@ -161,6 +163,8 @@ def evaluate(
         skip=skip,
         question_count=question_count,
     )
+    if temperature is not None and (searching := [label for label, one in chosen.items() if searches(one)]):
+        raise SettingError(f"'{searching[0]}' searches and draws nothing: leave it out, or --temperature")
     task = choose_task(task, asked)
     choice.check(model, task, chosen, dtype, attn_implementation)
     with _stopping(out), claimed(out) as folder:
