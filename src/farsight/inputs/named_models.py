@@ -41,8 +41,6 @@ class NamedModel:
         For each medium that it takes a function that gives the folder of its checkpoint, with ``config.json`` and
         ``*.safetensors``; it may make the folder first, and raises `InputError` if it cannot. What takes neither
         pictures nor videos has "text" alone.
-    prompt
-        What it is asked if nothing else is said.
     vocabulary
         File of the words that name objects in what it says; None for COCO's.
     examples
@@ -50,7 +48,6 @@ class NamedModel:
     """
 
     folders: Mapping[Medium, Callable[[], Path]]
-    prompt: str = "Please describe this image in detail."
     vocabulary: Path | None = None
     examples: Callable[[], Sequence[Example]] = _no_examples
 

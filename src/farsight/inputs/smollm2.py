@@ -104,4 +104,4 @@ def _convert(gguf: Path, target: Path) -> None:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-MODEL = NamedModel(folders={"text": folder}, prompt="Describe a picture of a dog on a beach.")
+MODEL = NamedModel(folders={"text": folder})
