@@ -1,0 +1,18 @@
+"""What has to be known to say whether an answer makes things up."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Truth(Protocol):
+    """What an answer names, and what is known of the picture."""
+
+    def mentions(self, answer: str) -> list[str]:
+        """Objects that an answer names, in the order of the text, with repeats."""
+
+    def verdict(self, image_id: str, object_: str) -> bool | None:
+        """Whether an object is in a picture; None if that is not known: nobody said so, or they were unsure."""
+
+    def present(self, image_id: str) -> frozenset[str]:
+        """Objects that are known to be in a picture: what recall is counted against."""
