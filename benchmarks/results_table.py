@@ -1,4 +1,4 @@
-"""Print the tables of docs/results.md from runs of ``farsight eval``.
+"""Print the tables of docs/appendix from runs of ``farsight eval``.
 
 farsight eval --task scenes:test --count 500 --batch-size 50 --config benchmarks/results.yaml --out RUN
 python benchmarks/results_table.py RUN                       # all figures of one run

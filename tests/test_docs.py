@@ -64,3 +64,25 @@ def test_every_method_has_a_page_with_its_equation_cost_settings_and_refusals(ki
 def test_a_page_of_a_method_is_in_the_list() -> None:
     listed = (ROOT / "docs" / "methods" / "README.md").read_text(encoding="utf-8")
     assert not [name for name in METHODS if f"({name}.md)" not in listed]
+
+
+FIGURE = re.compile(r"([+-]?\d+\.\d+) \[([+-]?\d+\.\d+), ([+-]?\d+\.\d+)\]")
+
+
+def figures(text: str) -> set[tuple[float, ...]]:
+    """Every value with its interval."""
+    return {tuple(map(float, found)) for found in FIGURE.findall(text.replace("**", ""))}
+
+
+def rows(page: Path) -> str:
+    """The tables of a page."""
+    return "\n".join(line for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("|"))
+
+
+TOLD = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("index", "start", "results", "comparison", "released"))]
+
+
+@pytest.mark.parametrize("page", TOLD, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_figure_with_an_interval_that_a_page_tells_stands_in_a_table(page: Path) -> None:
+    tables = figures("\n".join(rows(page) for page in PAGES if page.is_relative_to(ROOT / "docs")))
+    assert sorted(figures(page.read_text(encoding="utf-8")) - tables) == []
