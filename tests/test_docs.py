@@ -79,7 +79,10 @@ def rows(page: Path) -> str:
     return "\n".join(line for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("|"))
 
 
-TOLD = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("index", "start", "results", "comparison", "released"))]
+TOLD = [
+    ROOT / "README.md",
+    *(ROOT / "docs" / f"{name}.md" for name in ("index", "start", "results", "comparison", "released")),
+]
 
 
 @pytest.mark.parametrize("page", TOLD, ids=lambda page: str(page.relative_to(ROOT)))
