@@ -89,3 +89,19 @@ TOLD = [
 def test_every_figure_with_an_interval_that_a_page_tells_stands_in_a_table(page: Path) -> None:
     tables = figures("\n".join(rows(page) for page in PAGES if page.is_relative_to(ROOT / "docs")))
     assert sorted(figures(page.read_text(encoding="utf-8")) - tables) == []
+
+
+BOOK = [
+    page
+    for page in (ROOT / "docs").glob("*.md")
+    if page.name != "index.md"
+    and "<!-- site instead" not in page.read_text(encoding="utf-8")
+    and page.name != "commands.md"
+]
+
+
+@pytest.mark.parametrize("page", sorted(BOOK), ids=lambda page: page.name)
+def test_every_page_opens_with_what_it_is_for(page: Path) -> None:
+    lines = page.read_text(encoding="utf-8").splitlines()
+    assert lines[0].startswith("# ")
+    assert lines[2].startswith("What this page is for: to ")

@@ -69,7 +69,7 @@ def test_options_without_a_meaning_are_one_line(run: Any, tmp_path: Path, args: 
 def test_ray_is_named_where_it_is_missing(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     result = run("eval", "--out", tmp_path / "run", "--count", 2, "--engine", "ray")
-    refused(result, "--engine ray needs Ray", "pip install 'farsight-mllm[ray]'")
+    refused(result, "--engine ray needs Ray", "pip install '.[ray]' in a clone of farsight")
 
 
 def test_vllm_is_named_where_it_is_missing(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +79,7 @@ def test_vllm_is_named_where_it_is_missing(run: Any, tmp_path: Path, monkeypatch
         "eval", "--out", tmp_path / "run", "--count", 2, "--engine", "vllm",
         "--methods", "greedy,farsight(horizon=infinite)",
     )  # fmt: skip
-    refused(result, "--engine vllm needs vLLM", "pip install 'farsight-mllm[vllm]'")
+    refused(result, "--engine vllm needs vLLM", "pip install '.[vllm]' in a clone of farsight")
     assert not (tmp_path / "run").exists()
 
 

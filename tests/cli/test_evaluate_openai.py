@@ -187,4 +187,4 @@ def test_openai_s_client_is_named_where_it_is_missing(
 ) -> None:
     monkeypatch.setitem(sys.modules, "openai", None)
     result = run(*pope, "--methods", "greedy", "--base-url", "http://127.0.0.1:1/v1", "--out", tmp_path / "run")
-    refused(result, "--engine openai needs OpenAI's client", "pip install 'farsight-mllm[openai]'")
+    refused(result, "--engine openai needs OpenAI's client", "pip install '.[openai]' in a clone of farsight")

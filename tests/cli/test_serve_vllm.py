@@ -82,7 +82,7 @@ def refused(run: Any, problem: str, *options: str) -> None:
 
 def test_vllm_must_be_there_and_load_the_plugin(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("farsight.vllm_plugin.installation.find_spec", lambda name: None)
-    refused(run, "pip install 'farsight-mllm[vllm]'")
+    refused(run, "pip install '.[vllm]' in a clone of farsight")
     monkeypatch.setattr("farsight.vllm_plugin.installation.find_spec", lambda name: name)
     monkeypatch.setenv("VLLM_PLUGINS", "lora_filesystem_resolver")
     refused(run, "keeps farsight out: add farsight to it")

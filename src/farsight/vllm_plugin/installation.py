@@ -23,7 +23,9 @@ def check_installation() -> None:
         If it is not, if ``$VLLM_PLUGINS`` keeps the plugin out, or if farsight is run without being installed.
     """
     if find_spec("vllm") is None:
-        raise SettingError("--engine vllm needs vLLM, which is not installed here: pip install 'farsight-mllm[vllm]'")
+        raise SettingError(
+            "--engine vllm needs vLLM, which is not installed here: pip install '.[vllm]' in a clone of farsight"
+        )
     plugins = os.environ.get("VLLM_PLUGINS")
     if plugins is not None and NAME not in plugins.split(","):
         raise SettingError(f"$VLLM_PLUGINS is '{plugins}', which keeps farsight out: add farsight to it, or unset it")
