@@ -266,6 +266,6 @@ def import_openai() -> Any:
         import openai
     except ImportError as error:
         raise SettingError(
-            "--engine openai needs OpenAI's client, which is not installed: pip install '.[openai]' in a clone of farsight"
+            "--engine openai needs OpenAI's client, not installed: pip install '.[openai]' in a clone of farsight"
         ) from error
     return openai
