@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from farsight.methods.edvt import EDVT
     from farsight.methods.farsight_released import FarSightReleased
     from farsight.methods.fixvpe import FixVPE
+    from farsight.methods.flb import FLB
     from farsight.methods.grammar import parse_method
     from farsight.methods.icd import ICD
     from farsight.methods.m3id import M3ID
@@ -35,6 +36,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "EDVT",
+    "FLB",
     "ICD",
     "M3ID",
     "METHODS",
@@ -71,6 +73,7 @@ _HOMES = {
     "DeCo": "methods.deco",
     "DoLa": "methods.dola",
     "EDVT": "methods.edvt",
+    "FLB": "methods.flb",
     "FarSight": "farsight",
     "FarSightReleased": "methods.farsight_released",
     "FixVPE": "methods.fixvpe",

@@ -21,6 +21,7 @@ from farsight.methods.dola import DoLa
 from farsight.methods.edvt import EDVT
 from farsight.methods.farsight_released import FarSightReleased
 from farsight.methods.fixvpe import FixVPE
+from farsight.methods.flb import FLB
 from farsight.methods.icd import ICD
 from farsight.methods.m3id import M3ID
 from farsight.methods.opera import OPERA
@@ -37,6 +38,7 @@ ROWS: dict[str, Method] = {
     "DoLa, dynamic": DoLa(layers=(0, 1)),
     "DoLa, static": DoLa(layers=(1,)),
     "DeCo": DeCo(),
+    "flb": FLB(),
     "EDVT": EDVT(),
     "FixVPE": FixVPE(),
     "opera": OPERA(num_beams=2, num_attn_candidates=3, threshold=2, image_tokens_first=1),

@@ -20,6 +20,7 @@ from farsight.methods.dola import DoLa
 from farsight.methods.edvt import EDVT
 from farsight.methods.farsight_released import FarSightReleased
 from farsight.methods.fixvpe import FixVPE
+from farsight.methods.flb import FLB
 from farsight.methods.icd import ICD
 from farsight.methods.m3id import M3ID
 from farsight.methods.opera import OPERA
@@ -43,6 +44,7 @@ METHODS: dict[str, type[Method]] = {
         AvisC,
         DoLa,
         DeCo,
+        FLB,
         FixVPE,
         EDVT,
         ConstantGate,
