@@ -25,6 +25,7 @@ from farsight.cli.pope import pope, pope_questions
 from farsight.cli.quiet import quiet
 from farsight.cli.serve import serve
 from farsight.cli.terminal import abandon, note, prepare, say
+from farsight.cli.tune import tune
 from farsight.cli.web import web
 from farsight.entries import Registry
 from farsight.errors import FarSightError
@@ -108,6 +109,7 @@ app.command()(doctor)
 app.command()(diagnose)
 app.command()(calibrate)
 app.command("eval")(evaluate)
+app.command()(tune)
 app.command()(chair)
 app.command()(audit)
 app.command()(pope)

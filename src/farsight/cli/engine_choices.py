@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -27,6 +27,8 @@ class LocalChoice:
     """The process that was started; its methods are also what the other engines do as it does."""
 
     name: ClassVar[str] = "local"
+    timed: ClassVar[bool] = True
+    """Whether what one answer takes is what its method takes: nothing is started for it, nothing else is under way."""
 
     device: str | None = None
 
@@ -72,7 +74,7 @@ class LocalChoice:
         from farsight.evaluate.local import LocalEngine
 
         how = (plan.dtype, plan.attn_implementation)
-        return LocalEngine(load=partial(options.load, plan.model, self.device, *how, videos=videos))
+        return LocalEngine(load=cache(partial(options.load, plan.model, self.device, *how, videos=videos)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +82,7 @@ class RayChoice(LocalChoice):
     """Workers of a Ray cluster, a model each."""
 
     name: ClassVar[str] = "ray"
+    timed: ClassVar[bool] = False
 
     address: str | None = None
     workers: int | None = None
@@ -123,6 +126,7 @@ class VllmChoice(LocalChoice):
     """vLLM, an engine a method."""
 
     name: ClassVar[str] = "vllm"
+    timed: ClassVar[bool] = False
 
     tensor_parallel_size: int | None = None
     gpu_memory_utilization: float | None = None

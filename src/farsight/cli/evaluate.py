@@ -167,7 +167,7 @@ def evaluate(
         raise SettingError(f"'{searching[0]}' searches and draws nothing: leave it out, or --temperature")
     task = choose_task(task, asked)
     choice.check(model, task, chosen, dtype, attn_implementation)
-    with _stopping(out), claimed(out) as folder:
+    with stopping(out), claimed(out) as folder:
         made = make_task(task, asked, out / PICTURES)
         videos = any(item.medium == "video" for item in made.items)
         plan = Plan(
@@ -211,7 +211,7 @@ def _generation(temperature: float | None, repetition_penalty: float | None, see
 
 
 @contextmanager
-def _stopping(out: Path) -> Iterator[None]:
+def stopping(out: Path) -> Iterator[None]:
     """Say what becomes of a run that is stopped by Ctrl-C."""
     try:
         yield

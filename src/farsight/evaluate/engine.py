@@ -94,6 +94,8 @@ class Request:
     max_new_tokens: int
     generation: Mapping[str, Any] = field(default_factory=dict)
     """More arguments of ``generate``; greedy decoding by default."""
+    watched: bool = True
+    """Whether to see what gates absorb, which takes time."""
 
 
 Said = Sequence[Answer | Failure]

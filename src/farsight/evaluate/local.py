@@ -106,6 +106,7 @@ def _fitting(loaded: LoadedModel, request: Request, readable: list[tuple[Visual,
                 max_new_tokens=request.max_new_tokens,
                 generation=generation,
                 medium=request.medium,
+                watch=request.watched,
             )
     except torch.OutOfMemoryError as error:
         count = len(readable)
@@ -137,6 +138,7 @@ def answer(
     max_new_tokens: int,
     generation: Mapping[str, Any] | None = None,
     medium: Medium = "picture",
+    watch: bool = True,
 ) -> list[Answer]:
     """Answer one prompt about each picture, or about each video, all in one batch.
 
@@ -154,6 +156,8 @@ def answer(
         More arguments of ``generate``; greedy decoding by default.
     medium
         What the prompts are about; see `farsight.evaluate.tasks.Medium`. Without pictures, ``pictures`` are None.
+    watch
+        Whether to see what gates absorb.
 
     Raises
     ------
@@ -170,7 +174,7 @@ def answer(
         inputs = read_prefix(loaded.model, inputs)
     length = inputs["input_ids"].shape[1]
     absorbed = _Absorbed()
-    with method(loaded.model), absorbed.watching(loaded.model, method):
+    with method(loaded.model), absorbed.watching(loaded.model, method) if watch else nullcontext():
         output: Tensor = loaded.model.generate(**inputs, max_new_tokens=max_new_tokens, **how)  # type: ignore[operator]
     ends = end_tokens(loaded.model.generation_config)
     return [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -109,23 +109,35 @@ class Batch:
         return [item for same in self.asked for item in same]
 
 
-def batches(plan: Plan) -> Iterator[Batch]:
+def batches(plan: Plan, only: Mapping[str, Sequence[Item]] | None = None) -> Iterator[Batch]:
     """Batches of items that are of one part, each with all that ask the same of the same picture.
 
     They are the same however often a run is interrupted, so the answers are too: padding and the shape of a batch can
     change the last bits of a logit.
+
+    Parameters
+    ----------
+    plan
+        Of the run.
+    only
+        By label, the items that it is asked; by default all are asked all.
     """
+    for label, method in plan.methods.items():
+        for part in _alike(plan, plan.task.items if only is None else only.get(label, ())):
+            for start in range(0, len(part), plan.batch_size):
+                yield Batch(label=label, method=method, asked=tuple(part[start : start + plan.batch_size]))
+
+
+def _alike(plan: Plan, items: Sequence[Item]) -> Iterable[list[tuple[Item, ...]]]:
+    """Items of each part, those together that ask the same of the same picture."""
     alike: dict[tuple[object, ...], list[Item]] = {}
-    for item in plan.task.items:
+    for item in items:
         own = item.item_id if plan.generation.get("do_sample") else None
         alike.setdefault((item.path, item.prompt, item.max_new_tokens, own), []).append(item)
     parts: dict[str, list[tuple[Item, ...]]] = {}
-    for items in alike.values():
-        parts.setdefault(items[0].part, []).append(tuple(items))
-    for label, method in plan.methods.items():
-        for part in parts.values():
-            for start in range(0, len(part), plan.batch_size):
-                yield Batch(label=label, method=method, asked=tuple(part[start : start + plan.batch_size]))
+    for same in alike.values():
+        parts.setdefault(same[0].part, []).append(tuple(same))
+    return parts.values()
 
 
 def versions() -> dict[str, str]:

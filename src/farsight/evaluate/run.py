@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -17,7 +17,14 @@ Progress = Callable[[int], None]
 """Told how many answers have been added."""
 
 
-def run(plan: Plan, folder: RunFolder, engine: Engine, progress: Progress = lambda _: None) -> None:
+def run(
+    plan: Plan,
+    folder: RunFolder,
+    engine: Engine,
+    progress: Progress = lambda _: None,
+    *,
+    only: Mapping[str, Sequence[Item]] | None = None,
+) -> None:
     """Answer what has no answer yet.
 
     What is asked twice of one picture, as POPE's questions about what is there are, is answered once.
@@ -32,6 +39,8 @@ def run(plan: Plan, folder: RunFolder, engine: Engine, progress: Progress = lamb
         What answers; it loads no model if nothing is left to do.
     progress
         Told of every answer, also of those that are there already.
+    only
+        By label, the items that it is asked now; by default all are asked all.
 
     Raises
     ------
@@ -43,10 +52,10 @@ def run(plan: Plan, folder: RunFolder, engine: Engine, progress: Progress = lamb
     asked: dict[int, Batch] = {}
 
     def requests() -> Iterator[Request]:
-        for number, batch in enumerate(batches(plan)):
+        for number, batch in enumerate(batches(plan, only)):
             if _missing(batch, folder):
                 asked[number] = batch
-                yield _request(plan, number, batch)
+                yield request_of(plan, number, batch)
             else:
                 progress(len(batch.items))
 
@@ -76,7 +85,8 @@ def _missing(batch: Batch, folder: RunFolder) -> set[str]:
     return {item.item_id for item in batch.items if (batch.label, item.item_id) not in folder.rows}
 
 
-def _request(plan: Plan, number: int, batch: Batch) -> Request:
+def request_of(plan: Plan, number: int, batch: Batch) -> Request:
+    """Give a batch as an engine is asked it."""
     first = [same[0] for same in batch.asked]
     return Request(
         number=number,

@@ -66,7 +66,7 @@ def as_tokens(methods: Mapping[str, Method], count: Counted) -> dict[Method, dic
     SettingError
         If one of them cannot be asked for, or the prompt does not grow by as many tokens.
     """
-    wanted = {method: _tokens(label, method) for label, method in methods.items()}
+    wanted = {method: tokens_of(label, method) for label, method in methods.items()}
     usual, none = count({}), count(_registers(0))
     if not any(wanted.values()) and none in (None, usual):
         return {method: {} for method in wanted}
@@ -87,7 +87,7 @@ def _registers(tokens: int) -> dict[str, Any]:
     return {"chat_template_kwargs": {"registers": tokens}}
 
 
-def _tokens(label: str, method: Method) -> int:
+def tokens_of(label: str, method: Method) -> int:
     """How many tokens a method is; 0 for greedy decoding."""
     if type(method) is Plain:
         return 0

@@ -1,0 +1,268 @@
+"""``farsight tune``: which method to turn on, for this model and these pictures."""
+
+from __future__ import annotations
+
+import json as json_format
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from farsight.cli import engines, options
+from farsight.cli.evaluate import stopping
+from farsight.cli.terminal import note, say
+from farsight.cli.tune_progress import TuneProgress
+from farsight.errors import SettingError
+
+if TYPE_CHECKING:
+    from farsight.cli.engine_choices import LocalChoice
+    from farsight.method import Method
+    from farsight.tune.agreement import Agreement
+    from farsight.tune.forecast import Forecast
+    from farsight.tune.tuning import Tuning
+    from farsight.tune.verdict import Verdict
+
+_TASK, _RUN = "Task", "Run"
+VERDICT = "verdict.json"
+
+
+def tune(
+    out: Annotated[Path, typer.Option(metavar="TUNED", help="Folder of all that is found. The same command goes on.")],
+    model: options.Model = options.EMBEDDED,
+    images: Annotated[Path | None, typer.Option(metavar="DIR", help="Your pictures.", rich_help_panel=_TASK)] = None,
+    objects: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="What is in them: rows, or COCO's annotations.", rich_help_panel=_TASK),
+    ] = None,
+    synonyms: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="A vocabulary; 'scenes' for the drawn objects.", rich_help_panel=_TASK),
+    ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Instead of --images: scenes:test, scenes:shifted, videos:test, lists, ...",
+            rich_help_panel=_TASK,
+        ),
+    ] = None,
+    prompt: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--prompt", "-p", metavar="TEXT", help="What asks for a caption; may be several.", rich_help_panel=_TASK
+        ),
+    ] = None,
+    count: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Only so many pictures.", rich_help_panel=_TASK)
+    ] = None,
+    question_count: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Only so many questions of each kind.", rich_help_panel=_TASK),
+    ] = None,
+    max_new_tokens: Annotated[
+        int | None,
+        typer.Option(
+            "--max-new-tokens",
+            "-n",
+            metavar="N",
+            help="Of a caption.",
+            rich_help_panel=_TASK,
+            callback=options.check_new_tokens,
+        ),
+    ] = None,
+    methods: Annotated[
+        str | None,
+        typer.Option(metavar="LIST", help="What races, or @FILE; by default all that docs/tune.md lists."),
+    ] = None,
+    budget: Annotated[
+        float | None,
+        typer.Option(metavar="X", help="Most time per token over plain decoding's, such as 1.1; any without."),
+    ] = None,
+    guard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST",
+            help="What may change: recall=1, words=10, repetition=1, answers=1 unless said otherwise; NAME=off.",
+        ),
+    ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Say what it would ask and how long it takes; write nothing.")
+    ] = False,
+    batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Prompts at once.", rich_help_panel=_RUN)] = 16,
+    seed: Annotated[int, typer.Option(min=0, help="Of the split and the bootstrap.", rich_help_panel=_RUN)] = 0,
+    engine: engines.EngineName = engines.LOCAL,
+    address: engines.Address = None,
+    workers: engines.Workers = None,
+    gpus_per_worker: engines.GpusPerWorker = None,
+    tensor_parallel_size: engines.TensorParallelSize = None,
+    gpu_memory_utilization: engines.GpuMemoryUtilization = None,
+    max_model_len: engines.MaxModelLen = None,
+    enforce_eager: engines.EnforceEager = False,
+    base_url: engines.BaseUrl = None,
+    timeout: engines.Timeout = None,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
+    attn_implementation: options.AttnImplementation = None,
+    json: options.Json = False,
+) -> None:
+    """Find the method to turn on for a model and pictures: a race, a verdict with intervals, a file to use it by.
+
+    Examples: farsight tune --task scenes:test --count 100 --out tuned
+
+    farsight tune -m llava-hf/llava-1.5-7b-hf --images photos --objects objects.jsonl --budget 1.1 --out tuned
+    """
+    from farsight.cli.truth import vocabulary_file
+    from farsight.evaluate.named_tasks import TaskOptions
+    from farsight.evaluate.plan import Plan
+    from farsight.evaluate.run_folder import PICTURES, claimed
+    from farsight.method import Plain
+    from farsight.setting_checks import check_positive
+    from farsight.tune.asked import PICTURES_ALONE, annotated, by_picture, choose, make
+    from farsight.tune.candidates import BASELINE, contenders
+    from farsight.tune.forecast import Forecast
+    from farsight.tune.guards import parse_guards
+    from farsight.tune.tuning import Tuning
+
+    if budget is not None:
+        check_positive("--budget", budget)
+    guards, racing = parse_guards(guard), contenders(methods)
+    choice = engines.choose(
+        engine,
+        device,
+        address=address,
+        workers=workers,
+        gpus_per_worker=gpus_per_worker,
+        tensor_parallel_size=tensor_parallel_size,
+        gpu_memory_utilization=gpu_memory_utilization,
+        max_model_len=max_model_len,
+        enforce_eager=enforce_eager,
+        base_url=base_url,
+        timeout=timeout,
+    )
+    if budget is not None and not choice.timed:
+        raise SettingError(f"--budget: methods cannot be timed one by one with --engine {engine}; leave --budget out")
+    asked = TaskOptions(
+        images=images,
+        objects=tuple(objects or ()),
+        synonyms=vocabulary_file(synonyms),
+        prompt=prompt[0] if prompt and len(prompt) == 1 else None,
+        max_new_tokens=max_new_tokens,
+        count=count,
+        question_count=question_count,
+    )
+    name = choose(task, asked, prompt or [])
+    refused = _refused(choice, name, model, racing, dtype, attn_implementation)
+    raced = {BASELINE: Plain()} | {label: method for label, method in racing.items() if label not in refused}
+    with _place(out, plan) as place, claimed(place) as folder:
+        made = make(name, asked, prompt or [], place / PICTURES)
+        by_picture(made)  # refuses a task that has nothing to choose by, before anything is timed
+        videos = any(item.medium == "video" for item in made.items)
+        whole = Plan(
+            model=model,
+            task=made,
+            methods=raced,
+            batch_size=batch_size,
+            weights=choice.weights(model, videos=videos),
+            device=choice.device_type,
+            dtype=dtype,
+            attn_implementation=attn_implementation,
+            engine=choice.record(),
+        )
+        with TuneProgress() as progress:
+            tuning = Tuning(
+                plan=whole,
+                folder=folder,
+                engine=choice.make(whole, videos=videos),
+                truth=annotated(made),
+                guards=guards,
+                budget=budget,
+                timed=choice.timed,
+                seed=seed,
+                refused=refused,
+                progress=progress,
+            )
+            found = tuning.forecast() if plan else _found(tuning, unknown=name == PICTURES_ALONE)
+        written = {} if isinstance(found, Forecast) else _write(tuning, found)
+    if json:
+        say(json_format.dumps(found.record() | written, indent=2, allow_nan=False))
+    else:
+        _print(tuning, found, written)
+
+
+def _found(tuning: Tuning, *, unknown: bool) -> Verdict | Agreement:
+    """Ask, and say what came out."""
+    tuning.folder.begin(tuning.plan.held_to() | {"tune": {"seed": tuning.seed}})
+    tuning.measure_costs()
+    return tuning.agreement() if unknown else tuning.verdict()
+
+
+@contextmanager
+def _place(out: Path, plan: bool) -> Iterator[Path]:
+    """Where things are written: nowhere that stays, if there is only a plan."""
+    if not plan:
+        with stopping(out):
+            yield out
+        return
+    with TemporaryDirectory() as nowhere:
+        yield Path(nowhere)
+
+
+def _refused(
+    choice: LocalChoice, task: str, model: str, racing: Mapping[str, Method], *how: str | None
+) -> dict[str, str]:
+    """What the engine does not take, with its reasons; what it does is then known to it."""
+    from farsight.method import Plain
+    from farsight.tune.asked import PICTURES_ALONE
+    from farsight.tune.candidates import BASELINE
+
+    known = "chair" if task == PICTURES_ALONE else task
+    plain = {BASELINE: Plain()}
+    choice.check(model, known, plain, *how)
+    refused = {}
+    for label, method in racing.items():
+        try:
+            choice.check(model, known, plain | {label: method}, *how)
+        except SettingError as error:
+            refused[label] = str(error)
+    choice.check(model, known, plain | {label: one for label, one in racing.items() if label not in refused}, *how)
+    return refused
+
+
+def _write(tuning: Tuning, found: Verdict | Agreement) -> dict[str, Any]:
+    """Write what came out, and give what the file says beside it."""
+    from farsight.files import write
+    from farsight.tune.method_file import NAME, forms, write_method
+    from farsight.tune.verdict import Verdict
+
+    out = tuning.folder.path
+    more: dict[str, Any] = {"seed": tuning.seed, "config": tuning.plan.record()}
+    if isinstance(found, Verdict):
+        method = tuning.plan.methods[found.chosen]
+        more["forms"] = forms(method)
+        write_method(out / NAME, method, comments=[found.sentence, f"farsight tune on {tuning.plan.task.name}"])
+    write(out / VERDICT, [json_format.dumps(found.record() | more, indent=2, allow_nan=False).encode()])
+    return more
+
+
+def _print(tuning: Tuning, found: Verdict | Agreement | Forecast, written: Mapping[str, Any]) -> None:
+    from farsight.cli.tables import print_table
+    from farsight.tune.agreement import Agreement
+    from farsight.tune.forecast import Forecast
+    from farsight.tune.method_file import NAME
+
+    out = tuning.folder.path
+    if isinstance(found, Forecast):
+        rows = [[stage.name, str(stage.methods), str(stage.pictures), str(stage.answers)] for stage in found.stages]
+        print_table(["", "methods", "pictures", "answers at most"], rows)
+        for label, reason in tuning.refused.items():
+            note(f"{label} is out: {reason}")
+    say(found.sentence)
+    if isinstance(found, Agreement):
+        say(f"next: farsight judge {out}, then the same command again")
+    for engine, form in written.get("forms", {}).items():
+        say(f"{engine}: {json_format.dumps(form)}")
+    if written:
+        say(f"wrote {out / (VERDICT if isinstance(found, Agreement) else NAME)}")

@@ -1,0 +1,136 @@
+"""What is asked: everything about one picture stands together, on one side of the split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from farsight.errors import InputError, SettingError
+from farsight.evaluate.named_tasks import TaskOptions, choose_task, find_task
+from farsight.evaluate.tasks import CAPTION_TOKENS, DESCRIBE, Item, Task
+from farsight.images import find_images
+from farsight.judging.annotated import Annotated
+from farsight.metrics.vocabulary import coco
+
+About = tuple[Item, ...]
+"""All that is asked about one picture, or with one prompt where there is none: what lots are drawn of."""
+PICTURES_ALONE = "pictures"
+"""The task of a folder of pictures of which nothing is known."""
+LEAST = 8
+"""Pictures without which there is nothing to choose by."""
+
+
+def by_picture(task: Task) -> list[About]:
+    """Put the items of a task together that show the same picture, or say the same without one.
+
+    Raises
+    ------
+    InputError
+        If it asks for no captions, or is about too few pictures.
+    """
+    if not any(item.kind == "caption" for item in task.items):
+        raise InputError(f"task '{task.name}' asks for no captions, and CHAIR_I is of captions: choose one that does")
+    found: dict[object, list[Item]] = {}
+    for item in task.items:
+        found.setdefault(item.path or item.prompt, []).append(item)
+    if len(found) < LEAST:
+        raise InputError(
+            f"task '{task.name}' is about {len(found)} pictures, and half of them have to choose a method: give at "
+            f"least {LEAST}, better a hundred (--count, --images)"
+        )
+    return [tuple(items) for items in found.values()]
+
+
+def make(name: str, options: TaskOptions, prompts: Sequence[str], folder: Path) -> Task:
+    """Make the task that is asked about.
+
+    Parameters
+    ----------
+    name
+        As `choose` gave it.
+    options
+        Where the pictures are.
+    prompts
+        What asks for a caption.
+    folder
+        Where a task puts pictures of its own.
+    """
+    if name == PICTURES_ALONE:
+        assert options.images is not None
+        made = folder_task(options.images, max_new_tokens=options.max_new_tokens, limit=options.count)
+    else:
+        made = find_task(name).make(name, options, folder)
+    return with_prompts(made, prompts) if options.images is not None else made
+
+
+def choose(name: str | None, options: TaskOptions, prompts: Sequence[str]) -> str:
+    """Give the name of the task: `PICTURES_ALONE` for pictures of which nothing is known.
+
+    Raises
+    ------
+    SettingError
+        As `farsight.evaluate.named_tasks.choose_task`; if nothing says what to ask about; or if there are several
+        prompts for a task that has its own.
+    """
+    if len(prompts) > 1 and options.images is None:
+        raise SettingError("several --prompt are for --images, and this task has prompts of its own: pass one")
+    if name is not None or options.objects:
+        return choose_task(name, options)
+    if options.images is None:
+        raise SettingError("what is to be asked about? Pass --images DIR, or a task that is there: --task scenes:test")
+    if unused := sorted(options.given - {"images", "synonyms", "max_new_tokens", "count", "prompt"}):
+        raise SettingError(f"--{unused[0].replace('_', '-')} is of no use with --images alone: leave it out")
+    return PICTURES_ALONE
+
+
+def annotated(task: Task) -> Annotated:
+    """Give what the task itself says of its pictures; nothing of pictures alone."""
+    objects = {item.image_id: frozenset(item.truth["objects"]) for item in task.items if "objects" in item.truth}
+    return Annotated(objects=objects, vocabulary=task.vocabulary)
+
+
+def folder_items(images: Path, *, max_new_tokens: int | None = None, limit: int | None = None) -> list[Item]:
+    """Ask for a caption of every picture of a folder of which nothing is known, in the order of their names.
+
+    Raises
+    ------
+    InputError
+        If there is no such folder, or no picture in it.
+    """
+    paths = sorted(set(find_images(images).values()))[:limit]
+    return [
+        Item(
+            item_id=f"captions/{path.name}",
+            part="captions",
+            kind="caption",
+            image_id=path.name,
+            path=path,
+            prompt=DESCRIBE,
+            max_new_tokens=max_new_tokens or CAPTION_TOKENS,
+        )
+        for path in paths
+    ]
+
+
+def folder_task(images: Path, *, max_new_tokens: int | None = None, limit: int | None = None) -> Task:
+    """Make a task of `folder_items`."""
+    items = folder_items(images, max_new_tokens=max_new_tokens, limit=limit)
+    return Task(name=PICTURES_ALONE, items=tuple(items), vocabulary=coco(), sources={"count": str(len(items))})
+
+
+def with_prompts(task: Task, prompts: Sequence[str]) -> Task:
+    """Ask for each caption with each of several prompts, each a part of its own; questions stay as they are.
+
+    Without prompts the task stays as it is.
+    """
+    if not prompts:
+        return task
+    captions = [item for item in task.items if item.kind == "caption"]
+    others = [item for item in task.items if item.kind != "caption"]
+    asked = [
+        replace(item, prompt=prompt, part=f"{item.part} {number}", item_id=f"{item.part} {number}/{item.image_id}")
+        for number, prompt in enumerate(prompts, start=1)
+        for item in captions
+    ]
+    return replace(task, items=(*asked, *others), sources={**task.sources, "prompts": list(prompts)})

@@ -1,0 +1,59 @@
+"""What races: FarSight in some settings, its controls, and other methods as their papers or our searches have them.
+
+The list is made for models of which nothing is known. Whoever knows more passes ``--methods``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from farsight.method import Method, Plain
+from farsight.methods import METHODS
+from farsight.methods.grammar import label_of, parse_method, parse_methods
+from farsight.register_tokens import sigma_of
+
+BASELINE = "plain"
+REGISTER_TOKENS = (1, 10, 30)
+"""FarSight as so many tokens in front of the prompt, which vLLM and llama.cpp take too."""
+CANDIDATES = (
+    "farsight",
+    "farsight(sigma=0.1, rows=generated)",
+    "farsight(sigma=0.05, rows=generated)",
+    "farsight(sigma=0.02, rows=generated)",
+    "farsight(profile=0)",
+    *(f"farsight(sigma={sigma_of(count):.6g}, horizon=infinite)" for count in REGISTER_TOKENS),
+    "constant(value=0.9)",
+    "constant(value=0.9, rows=generated)",
+    "constant(value=1.1)",
+    "flb",
+    "plausible",
+    "deco(alpha=0.1)",
+    "dola(relative_top=0.3)",
+    "fixvpe",
+    "edvt(strength=0.5)",
+    "m3id",
+    "pai",
+    "vcd(alpha=0.5, beta=0.3)",
+    "icd(alpha=0.5, beta=0.3)",
+    "beam(num_beams=2)",
+    "beam",
+)
+"""The cheap ones first. Settings other than the defaults are those that `docs/comparison.md` chose."""
+
+
+def usual_candidates() -> dict[str, Method]:
+    """Give those of `CANDIDATES` whose method is there, by label."""
+    made = [parse_method(text) for text in CANDIDATES if text.partition("(")[0] in METHODS]
+    return {label_of(method): method for method in made}
+
+
+def contenders(text: str | None) -> dict[str, Method]:
+    """Give what is to race against plain decoding: a list as `farsight eval` takes it, or the usual candidates.
+
+    Raises
+    ------
+    SettingError
+        As `farsight.methods.grammar.parse_methods`.
+    """
+    chosen: Mapping[str, Method] = usual_candidates() if text is None else parse_methods(text)
+    return {label: method for label, method in chosen.items() if type(method) is not Plain}

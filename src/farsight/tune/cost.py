@@ -1,0 +1,101 @@
+"""What a method costs here: the time of its tokens over that of plain decoding's, on the same pictures in turn."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import cycle, islice
+from typing import Any
+
+from farsight.errors import SettingError, UnsupportedModelError
+from farsight.evaluate.engine import Answer, Engine, Request
+from farsight.evaluate.plan import Batch, Plan
+from farsight.evaluate.run import request_of
+from farsight.evaluate.tasks import Item
+
+ROUNDS, MOST_ROUNDS = 5, 15
+"""Pairs that are timed, and as many as are needed while the budget is among their ratios."""
+TOKENS = 32
+"""Of an answer that is timed: enough that the prompt is not most of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """Time per new token over plain decoding's, prompt included; or why the model does not take the method."""
+
+    ratio: float | None = None
+    """Median of the rounds. None if it is refused, or no picture could be read."""
+    least: float | None = None
+    most: float | None = None
+    refused: str | None = None
+
+    def record(self) -> dict[str, Any]:
+        """Give the figures for a JSON file."""
+        return asdict(self)
+
+    def over(self, budget: float | None) -> bool:
+        """Whether it is known to be over a budget."""
+        return budget is not None and self.ratio is not None and self.ratio > budget
+
+    def told(self) -> str:
+        """Say it in a table."""
+        return "-" if self.ratio is None else f"x{self.ratio:.2f}"
+
+
+def measure(
+    plan: Plan,
+    label: str,
+    items: Sequence[Item],
+    engine: Engine,
+    *,
+    budget: float | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Cost:
+    """Time a method against plain decoding, the first of the plan: A, B, A, B, an item a round.
+
+    Parameters
+    ----------
+    plan
+        What is run.
+    label
+        Of the method.
+    items
+        Captions; each round takes the next.
+    engine
+        What answers. It should have its model at hand, or its loading is timed.
+    budget
+        What is to be told: whether the ratio is above it.
+    clock
+        Gives seconds.
+    """
+    baseline = next(iter(plan.methods))
+
+    def timed(which: str, item: Item) -> float | None:
+        batch = Batch(label=which, method=plan.methods[which], asked=((item,),))
+        request = request_of(plan, 0, batch)
+        short = replace(request, max_new_tokens=min(request.max_new_tokens, TOKENS), watched=False)
+        return seconds_per_token(engine, short, clock)
+
+    try:
+        for which in (baseline, label):  # the first call of each makes what later ones find ready
+            timed(which, items[0])
+        ratios: list[float] = []
+        for done, item in enumerate(islice(cycle(items), MOST_ROUNDS)):
+            if done >= ROUNDS and not (budget and ratios and min(ratios) < budget < max(ratios)):
+                break
+            plain, other = timed(baseline, item), timed(label, item)
+            ratios += [other / plain] if plain and other else []
+    except (SettingError, UnsupportedModelError) as error:
+        return Cost(refused=str(error))
+    return Cost(ratio=statistics.median(ratios), least=min(ratios), most=max(ratios)) if ratios else Cost()
+
+
+def seconds_per_token(engine: Engine, request: Request, clock: Callable[[], float]) -> float | None:
+    """Time the answers to a request, over the tokens of the longest; None if nothing could be asked."""
+    start = clock()
+    [(_, said)] = list(engine.answers([request]))
+    taken = clock() - start
+    answered = [one.tokens for one in said if isinstance(one, Answer)]
+    return taken / max(1, *answered) if answered else None

@@ -1,0 +1,112 @@
+"""What an answer adds to each figure, and the figures of two methods compared on the same pictures.
+
+Every figure here is a ratio of sums over pictures: CHAIR_I is the sum of false mentions over that of mentions. So a
+picture is a row of numbers, whatever was asked about it and however often, and all figures are resampled at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from farsight.evaluate.tasks import Item
+from farsight.judging.truth import Truth
+from farsight.metrics.paired import RESAMPLES, Difference, interval, ratio, resampled_sums, two_sided
+from farsight.metrics.pope.answers import read_official
+from farsight.metrics.text_quality import repetition, spoken
+
+Counts = NDArray[np.float64]
+"""``(pictures, terms)``, or ``(terms,)`` of one answer."""
+
+TERMS = ("false", "known", "found", "present", "mentions", "words", "repetition", "captions", "right", "questions")
+FIGURES = {
+    "chair_i": ("false", "known"),
+    "recall": ("found", "present"),
+    "words": ("words", "captions"),
+    "repetition": ("repetition", "captions"),
+    "answers": ("right", "questions"),
+    "mentions": ("mentions", "captions"),
+}
+"""By name, what is divided by what. "answers" is the share of yes/no questions that are answered rightly."""
+SHARES = {"chair_i", "recall", "repetition", "answers"}
+"""Figures between 0 and 1; the others are numbers of a caption."""
+
+
+def counts_of(item: Item, row: Mapping[str, Any], truth: Truth) -> Counts:
+    """Give what an answer adds to each of `TERMS`: nothing, if there is none.
+
+    Parameters
+    ----------
+    item
+        What was asked.
+    row
+        The answer's row in a run folder.
+    truth
+        What is known of the picture; a mention of which nothing is known is neither true nor false.
+    """
+    found = dict.fromkeys(TERMS, 0.0)
+    if row["failed"] is not None:
+        pass
+    elif item.kind == "question":
+        found |= {"questions": 1, "right": read_official(row["text"]) == item.truth["label"]}
+    elif item.kind == "caption":
+        named = truth.mentions(row["text"])
+        verdicts = [truth.verdict(item.image_id, name) for name in named]
+        present, words = truth.present(item.image_id), spoken(row["text"])
+        found |= {
+            "false": verdicts.count(False),
+            "known": len(verdicts) - verdicts.count(None),
+            "found": len(present.intersection(named)),
+            "present": len(present),
+            "mentions": len(named),
+            "words": len(words),
+            "repetition": repetition(words),
+            "captions": 1,
+        }
+    return np.array([found[term] for term in TERMS], dtype=np.float64)
+
+
+def compare(baseline: Counts, other: Counts, *, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Difference]:
+    """Compare the figures of two methods on the same pictures, resampled in pairs; see `farsight.metrics.paired`.
+
+    Parameters
+    ----------
+    baseline, other
+        ``(pictures, terms)`` each, picture by picture in the same order.
+    resamples, seed
+        Of the bootstrap.
+
+    Returns
+    -------
+    Of each figure that there is something to divide by for.
+    """
+    columns = np.stack([baseline, other], axis=1)
+    whole, sums = columns.sum(axis=0), resampled_sums(columns, resamples=resamples, seed=seed)
+    found = {}
+    for name, terms in FIGURES.items():
+        above, below = (TERMS.index(term) for term in terms)
+        if not whole[:, below].any():
+            continue
+        before, after = _ratio(whole, above, below)
+        both = _ratio(sums, above, below)
+        distribution = both[:, 1] - both[:, 0]
+        low, high = interval(distribution)
+        pair = columns[:, :, [above, below]]
+        found[name] = Difference(
+            name=name,
+            baseline=float(before),
+            other=float(after),
+            low=low,
+            high=high,
+            p=two_sided(distribution, differing=int((pair[:, 0] != pair[:, 1]).any(axis=1).sum())),
+            items=len(columns),
+        )
+    return found
+
+
+def _ratio(sums: NDArray[np.float64], above: int, below: int) -> NDArray[np.float64]:
+    """Divide one term of sums ``(..., terms)`` by another."""
+    return ratio(sums[..., [above]], sums[..., [below]])

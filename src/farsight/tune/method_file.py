@@ -1,0 +1,59 @@
+"""The method as a file that every face takes, ``@method.yaml``, and in the forms that other engines take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from farsight.errors import SettingError
+from farsight.files import write
+from farsight.method import Method, parts
+from farsight.methods.grammar import label_of, parse_method
+from farsight.methods.in_requests import tokens_of
+from farsight.methods.in_vllm import additional_config
+from farsight.methods.registry import settings_of
+
+NAME = "method.yaml"
+
+
+def write_method(path: Path, method: Method, *, comments: Sequence[str] = ()) -> None:
+    """Write one method as `farsight.methods.grammar.read_methods` reads it, without settings that are the defaults.
+
+    Raises
+    ------
+    SettingError
+        If it would be read back as another: a composed method whose parts have tables of numbers.
+    """
+    heading = "".join(f"# {' '.join(line.split())}\n" for line in comments)
+    write(path, [heading, yaml.safe_dump(_entry(method), sort_keys=False, allow_unicode=True)])
+    if parse_method(f"@{path}") != method:
+        raise SettingError(f"{path}: '{label_of(method)}' cannot be written in one line; write its parts by hand")
+
+
+def _entry(method: Method) -> dict[str, Any]:
+    if len(parts(method)) > 1:
+        return {"method": label_of(method)}
+    changed = {field.name for field in fields(method) if getattr(method, field.name) != field.default}
+    settings = settings_of(method)
+    return {"method": settings["name"]} | {name: value for name, value in settings.items() if name in changed}
+
+
+def forms(method: Method) -> dict[str, Any]:
+    """Give the forms in which other engines take a method, where it has them.
+
+    Returns
+    -------
+    ``vllm``: the ``additional_config`` of vLLM's plugin. ``register_tokens``: how many tokens in front of the prompt it
+    is, for a model that ``farsight export`` has written.
+    """
+    found: dict[str, Any] = {}
+    with suppress(SettingError):
+        found["vllm"] = additional_config(method)
+    with suppress(SettingError):
+        found["register_tokens"] = tokens_of(label_of(method), method)
+    return {name: form for name, form in found.items() if form}

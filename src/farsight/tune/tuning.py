@@ -1,0 +1,177 @@
+"""All of it in order: what each method costs, the race, and the winner against plain decoding. Resumed at any point."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from farsight.evaluate.engine import Engine
+from farsight.evaluate.plan import Plan
+from farsight.evaluate.run import run
+from farsight.evaluate.run_folder import RunFolder
+from farsight.evaluate.shapes import check
+from farsight.evaluate.tasks import Item
+from farsight.files import read_json, reading, write
+from farsight.judging.truth import Truth
+from farsight.tune.agreement import Agreement, agreement
+from farsight.tune.asked import About, by_picture
+from farsight.tune.cost import Cost, measure
+from farsight.tune.counts import TERMS, Counts, counts_of
+from farsight.tune.forecast import Forecast, forecast
+from farsight.tune.guards import Guard
+from farsight.tune.race import Outcome, Rung, halves, run_race, settle
+from farsight.tune.verdict import Verdict
+
+COSTS = "costs.json"
+COST = {str: {"ratio": (float, None), "least": (float, None), "most": (float, None), "refused": (str, None)}}
+"""What it has to have."""
+
+
+class Progress(Protocol):
+    """Hears how far it is."""
+
+    def stage(self, name: str, answers: int) -> None:
+        """A stage of at most so many answers begins."""
+
+    def add(self, answers: int) -> None:
+        """So many more are there."""
+
+    def rung(self, rung: Rung) -> None:
+        """A rung is over."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """One choice of a method.
+
+    Parameters
+    ----------
+    plan
+        The model, the task, and plain decoding before all that may race.
+    folder
+        Where the answers go.
+    engine
+        What answers.
+    truth
+        What is known of the pictures.
+    guards
+        What a lower CHAIR_I must not cost.
+    budget
+        Most time per token over plain decoding's; None for any.
+    timed
+        Whether methods can be timed one by one with this engine.
+    seed
+        Of the split and the bootstrap.
+    progress
+        Hears how far it is.
+    """
+
+    plan: Plan
+    folder: RunFolder
+    engine: Engine
+    truth: Truth
+    guards: Sequence[Guard]
+    progress: Progress
+    budget: float | None = None
+    timed: bool = True
+    seed: int = 0
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """Methods that the engine does not take, with the reason; they are not in the plan."""
+    costs: dict[str, Cost] = field(default_factory=dict, init=False)
+    """Of each method that may race."""
+
+    @property
+    def baseline(self) -> str:
+        """Plain decoding."""
+        return next(iter(self.plan.methods))
+
+    @property
+    def halves(self) -> tuple[list[About], list[About]]:
+        """Pictures of the race and of the winner."""
+        return halves(by_picture(self.plan.task), self.seed)
+
+    @property
+    def contenders(self) -> list[str]:
+        """Methods that the model takes and that are within the budget."""
+        costs = self.costs
+        return [label for label, cost in costs.items() if not cost.refused and not cost.over(self.budget)]
+
+    def measure_costs(self) -> None:
+        """Time each method, or find out that the model does not take it; what is known from before is kept."""
+        path = self.folder.path / COSTS
+        known = _read_costs(path) if path.exists() else {}
+        labels = list(self.plan.methods)[1:]
+        if not self.timed:
+            self.costs.update({label: Cost() for label in labels})
+            return
+        captions = [item for about in self.halves[0] for item in about if item.kind == "caption"]
+        self.progress.stage("timing", len(labels))
+        for label in labels:
+            self.costs[label] = known.get(label) or measure(self.plan, label, captions, self.engine, budget=self.budget)
+            found = {one: cost.record() for one, cost in self.costs.items()}
+            write(path, [json.dumps(found, indent=2, allow_nan=False).encode()])
+            self.progress.add(1)
+
+    def verdict(self) -> Verdict:
+        """Race, and put everything together."""
+        refused = {label: Cost(refused=reason) for label, reason in self.refused.items()}
+        return Verdict(outcome=self.race(), costs=self.costs | refused, guards=self.guards, budget=self.budget)
+
+    def forecast(self) -> Forecast:
+        """Say what it would ask."""
+        return forecast(self.plan, self.engine if self.timed else None, self.halves)
+
+    def agreement(self) -> Agreement:
+        """Ask all contenders about the pictures of the race, of which nothing is known."""
+        first, _ = self.halves
+        self.ask([self.baseline, *self.contenders], first)
+        items = [item for about in first for item in about if item.kind == "caption"]
+        return agreement(self.baseline, self.contenders, items, self.folder.rows, self.truth)
+
+    def race(self) -> Outcome:
+        """Race the contenders, and settle what the winner is worth."""
+        first, second = self.halves
+        race = run_race(
+            self.baseline,
+            self.contenders,
+            first,
+            self._counted,
+            self.guards,
+            seed=self.seed,
+            told=self.progress.rung,
+        )
+        return settle(self.baseline, race, second, self._counted, self.guards, seed=self.seed)
+
+    def ask(self, labels: Sequence[str], units: Sequence[About]) -> None:
+        """Have the answers of some methods about some pictures, those that are not there yet."""
+        items = [item for about in units for item in about]
+        wanted = dict.fromkeys(labels, items)
+        self.progress.stage(f"{len(labels)} methods on {len(units)} pictures", len(labels) * len(items))
+        run(self.plan, self.folder, self.engine, self.progress.add, only=wanted)
+
+    def _counted(self, labels: Sequence[str], units: Sequence[About]) -> Mapping[str, Counts]:
+        self.ask(labels, units)
+        rows = self.folder.rows
+        answered = [
+            [item for item in about if not any(rows[label, item.item_id]["failed"] for label in labels)]
+            for about in units
+        ]
+        return {label: np.array([self._summed(label, items) for items in answered]) for label in labels}
+
+    def _summed(self, label: str, items: Sequence[Item]) -> Counts:
+        rows = self.folder.rows
+        nothing = np.zeros(len(TERMS))
+        return sum((counts_of(item, rows[label, item.item_id], self.truth) for item in items), start=nothing)
+
+
+def _read_costs(path: Path) -> dict[str, Cost]:
+    remedy = "delete it to have the methods timed again"
+    found = read_json(path, remedy)
+    with reading(path, "what methods cost", remedy):
+        check(found, COST)
+        return {label: Cost(**cost) for label, cost in found.items()}

@@ -1,0 +1,135 @@
+"""What came out, in one sentence and in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from farsight.metrics.paired import Difference
+from farsight.tune.cost import Cost
+from farsight.tune.counts import SHARES
+from farsight.tune.guards import Guard
+from farsight.tune.race import Outcome, Race, Standing
+
+NAMES = {
+    "chair_i": "CHAIR_I",
+    "recall": "recall",
+    "words": "words",
+    "repetition": "repetition",
+    "answers": "right answers",
+    "mentions": "objects named",
+}
+"""What figures are called in a sentence and a table."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """The outcome with all that was asked for.
+
+    Parameters
+    ----------
+    outcome
+        Of the race.
+    costs
+        Of each method that might have raced.
+    guards
+        That were to hold.
+    budget
+        Most time over plain decoding's, if there was one.
+    """
+
+    outcome: Outcome
+    costs: Mapping[str, Cost]
+    guards: Sequence[Guard]
+    budget: float | None
+
+    @property
+    def chosen(self) -> str:
+        """The method to use: the winner's label, or plain decoding's."""
+        return self.outcome.race.winner or "" if self.outcome.turn_on else self.outcome.baseline
+
+    @property
+    def sentence(self) -> str:
+        """What to do, and why."""
+        outcome, winner = self.outcome, self.outcome.race.winner
+        nothing = f"Nothing here beats {outcome.baseline} decoding on your pictures"
+        if winner is None:
+            return f"{nothing}: {self._nobody()}."
+        shown = f"{self._shown(outcome.final)}{self._time(winner)}"
+        if outcome.turn_on:
+            return f"Turn on {winner}: {shown}.{self._says_less()}"
+        if outcome.improves:
+            broken = ", ".join(f"{NAMES[guard.figure]} is not {guard.told()}" for guard in outcome.broken)
+            return f"{nothing} within the guards; the nearest was {winner}: {shown}, but {broken}.{self._says_less()}"
+        return f"{nothing}; the nearest was {winner}: {shown}, which may be chance."
+
+    def _nobody(self) -> str:
+        nearest, refused = self.outcome.race.nearest, all(cost.refused for cost in self.costs.values())
+        if nearest is None:
+            return "the model takes none of the methods" if refused else "no method is within the budget"
+        found = nearest.differences.get("chair_i")
+        if found is None:
+            return "no answer names anything that is known"
+        pictures = self.outcome.race.rungs[-1].pictures
+        return (
+            f"the nearest was {nearest.label} with CHAIR_I {points(found)} on {pictures} pictures of the race, and it "
+            f"is out: {nearest.left}"
+        )
+
+    def _shown(self, found: Mapping[str, Difference]) -> str:
+        chair = found["chair_i"]
+        said = [f"CHAIR_I {100 * chair.baseline:.1f} -> {100 * chair.other:.1f} % ({points(chair)})"]
+        said += [
+            f"{NAMES[name]} {points(one)}" for name, one in found.items() if name in ("recall", "words", "answers")
+        ]
+        return ", ".join(said)
+
+    def _time(self, winner: str) -> str:
+        cost = self.costs[winner]
+        return ", time not measured" if cost.ratio is None else f", time {cost.told()}"
+
+    def _says_less(self) -> str:
+        found = self.outcome.final
+        less = [name for name in ("words", "mentions") if name in found and found[name].high < 0]
+        if not less:
+            return ""
+        said = " and ".join(f"{NAMES[name]} {points(found[name])}" for name in less)
+        return f" It says less ({said}), which may be part of the fall."
+
+    def record(self) -> dict[str, Any]:
+        """Give everything for a JSON file."""
+        outcome = self.outcome
+        return {
+            "verdict": self.sentence,
+            "turn_on": outcome.turn_on,
+            "method": self.chosen,
+            "winner": outcome.race.winner,
+            "final": {name: one.record() for name, one in outcome.final.items()},
+            "guards": [
+                {"name": guard.name, "asked": guard.told(), "held": guard not in outcome.broken}
+                for guard in self.guards
+                if guard.figure in outcome.final
+            ],
+            "budget": self.budget,
+            "costs": {label: cost.record() for label, cost in self.costs.items()},
+            "race": race_record(outcome.race),
+        }
+
+
+def race_record(race: Race) -> list[dict[str, Any]]:
+    """Give the rungs for a JSON file."""
+    return [
+        {"pictures": rung.pictures, "methods": {one.label: _standing(one) for one in rung.standings}}
+        for rung in race.rungs
+    ]
+
+
+def _standing(one: Standing) -> dict[str, Any]:
+    return {"left": one.left or None, "differences": {name: it.record() for name, it in one.differences.items()}}
+
+
+def points(found: Difference) -> str:
+    """Give a difference with its interval: points of a share, percent of plain decoding's figure for a number."""
+    unit, scale = ("", 100.0) if found.name in SHARES else (" %", 100 / (found.baseline or 1))
+    return f"{scale * found.value:+.1f}{unit} [{scale * found.low:+.1f}, {scale * found.high:+.1f}]"

@@ -1,0 +1,96 @@
+"""What methods cost: alternating with plain decoding, in the time of a clock that the test moves."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from farsight.errors import SettingError
+from farsight.evaluate.engine import Answer, Failure, Request
+from farsight.evaluate.plan import Plan
+from farsight.evaluate.tasks import Item, Task
+from farsight.methods.grammar import parse_methods
+from farsight.metrics.vocabulary import coco
+from farsight.tune.cost import MOST_ROUNDS, ROUNDS, TOKENS, Cost, measure
+
+ITEMS = [
+    Item(item_id=f"{n}", part="p", kind="caption", image_id=f"{n}", path=None, prompt="?", max_new_tokens=200)
+    for n in range(3)
+]
+
+
+def plan() -> Plan:
+    task = Task(name="t", items=tuple(ITEMS), vocabulary=coco(), sources={})
+    return Plan(model="m", task=task, methods=parse_methods("plain,dola"))
+
+
+@dataclass
+class Engine:
+    """Takes as many seconds for a token as it is told, in turn."""
+
+    seconds: dict[str, list[float]]
+    now: float = 0.0
+    asked: list[Request] = field(default_factory=list)
+
+    def clock(self) -> float:
+        return self.now
+
+    def answers(self, requests: Iterable[Request]) -> Generator[tuple[int, Any], None, None]:
+        for request in requests:
+            self.asked.append(request)
+            taken = self.seconds[request.method.name]
+            tokens = 10 if request.method.name == "plain" else 20
+            self.now += tokens * taken[len(self.asked) // 2 % len(taken)]
+            yield request.number, [Answer(text="a", tokens=tokens, ended=True, absorbed=None)]
+
+
+def test_the_ratio_is_that_of_a_token_and_the_median_of_pairs() -> None:
+    engine = Engine({"plain": [1.0], "dola": [1.5, 2.0, 1.0]})
+    cost = measure(plan(), "dola", ITEMS, engine, clock=engine.clock)
+    assert (cost.ratio, cost.least, cost.most) == (1.5, 1.0, 2.0)
+    assert cost.told() == "x1.50"
+    assert [request.method.name for request in engine.asked] == ["plain", "dola"] * (ROUNDS + 1)
+    assert {request.max_new_tokens for request in engine.asked} == {TOKENS}
+    assert not any(request.watched for request in engine.asked)
+
+
+@pytest.mark.parametrize(("budget", "rounds"), [(None, ROUNDS), (1.1, MOST_ROUNDS), (3.0, ROUNDS)])
+def test_a_budget_that_is_among_the_ratios_is_measured_longer(budget: float | None, rounds: int) -> None:
+    engine = Engine({"plain": [1.0], "dola": [1.0, 1.2]})
+    measure(plan(), "dola", ITEMS, engine, budget=budget, clock=engine.clock)
+    assert len(engine.asked) == 2 * (rounds + 1)
+
+
+def test_a_method_that_the_model_does_not_take_is_refused_with_the_reason() -> None:
+    class Refusing(Engine):
+        def answers(self, requests: Iterable[Request]) -> Generator[tuple[int, Any], None, None]:
+            for request in requests:
+                if request.method.name == "dola":
+                    raise SettingError("no such layer")
+                yield from super().answers([request])
+
+    engine = Refusing({"plain": [1.0], "dola": [1.0]})
+    cost = measure(plan(), "dola", ITEMS, engine, clock=engine.clock)
+    assert cost == Cost(refused="no such layer")
+    assert not cost.over(1.0)
+
+
+def test_pictures_that_cannot_be_read_leave_the_cost_unknown() -> None:
+    class Blind(Engine):
+        def answers(self, requests: Iterable[Request]) -> Generator[tuple[int, Any], None, None]:
+            for request in requests:
+                yield request.number, [Failure(reason="damaged")]
+
+    engine = Blind({})
+    cost = measure(plan(), "dola", ITEMS, engine, clock=engine.clock)
+    assert cost == Cost()
+    assert cost.told() == "-"
+
+
+def test_a_method_is_over_a_budget_that_it_exceeds() -> None:
+    assert Cost(ratio=1.2).over(1.1)
+    assert not Cost(ratio=1.1).over(1.1)
+    assert not Cost(ratio=9.0).over(None)

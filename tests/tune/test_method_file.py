@@ -1,0 +1,57 @@
+"""The file that every face takes, and what other engines are told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from farsight import BeamSearch, DeCo, FarSight, Method, Plain
+from farsight.methods.constant_gate import ConstantGate
+from farsight.methods.grammar import parse_method, parse_methods, read_methods
+from farsight.register_tokens import sigma_of
+from farsight.tune.candidates import usual_candidates
+from farsight.tune.method_file import forms, write_method
+
+METHODS = {
+    "plain": Plain(),
+    "farsight": FarSight(sigma=0.1, rows="generated"),
+    "layers": FarSight(layers=(0, 2)),
+    "heads": ConstantGate(value=((0.9, 1.0), (0.8, 1.1)), rows="generated"),
+    "composed": FarSight(sigma=0.05) + BeamSearch(num_beams=3),
+    "logits": DeCo(alpha=0.1),
+}
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_the_file_is_read_back_as_the_same_method(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "method.yaml"
+    write_method(path, METHODS[name], comments=["Turn on: x", "two\nlines # and: more"])
+    assert parse_method(f"@{path}") == METHODS[name]
+    assert list(parse_methods(f"@{path}").values()) == [METHODS[name]]
+    assert path.read_text().startswith("# Turn on: x\n# two lines # and: more\nmethod: ")
+
+
+@pytest.mark.parametrize("label", sorted(usual_candidates()))
+def test_every_candidate_can_be_written(tmp_path: Path, label: str) -> None:
+    method = usual_candidates()[label]
+    write_method(tmp_path / "method.yaml", method)
+    assert list(read_methods(tmp_path / "method.yaml").values()) == [method]
+
+
+@pytest.mark.parametrize(
+    ("method", "found"),
+    [
+        (Plain(), {}),
+        (DeCo(), {}),
+        (FarSight(), {}),
+        (FarSight(sigma=sigma_of(10), horizon="infinite"), {"vllm", "register_tokens"}),
+        (FarSight(sigma=sigma_of(10), horizon="infinite", rows="generated"), {"vllm"}),
+    ],
+    ids=["plain", "deco", "farsight", "tokens", "generated"],
+)
+def test_other_engines_are_told_in_their_forms_where_they_have_one(method: Method, found: set[str]) -> None:
+    made = forms(method)
+    assert set(made) == set(found)
+    if "register_tokens" in found:
+        assert made["register_tokens"] == 10
