@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from farsight.methods.farsight_released import FarSightReleased
     from farsight.methods.fixvpe import FixVPE
     from farsight.methods.flb import FLB
-    from farsight.methods.grammar import parse_method
+    from farsight.methods.grammar import load_method, parse_method
     from farsight.methods.icd import ICD
     from farsight.methods.m3id import M3ID
     from farsight.methods.opera import OPERA
@@ -61,6 +61,7 @@ __all__ = [
     "active_method",
     "disable",
     "enable",
+    "load_method",
     "parse_method",
 ]
 
@@ -88,6 +89,7 @@ _HOMES = {
     "active_method": "method",
     "disable": "method",
     "enable": "method",
+    "load_method": "methods.grammar",
     "parse_method": "methods.grammar",
 }
 

@@ -10,7 +10,7 @@ from test_grid import ROWS
 import farsight
 from farsight import ICD, DeCo, DoLa, FarSight, InputError, Method, Plain, SettingError
 from farsight.methods.beam_search import BeamSearch
-from farsight.methods.grammar import label_of, parse_method, parse_methods, read_methods
+from farsight.methods.grammar import label_of, load_method, parse_method, parse_methods, read_methods
 
 
 def test_names_and_parameters_make_methods_by_label() -> None:
@@ -195,3 +195,14 @@ def test_parameters_beside_a_composed_method_are_refused(tmp_path: Path) -> None
     file.write_text("- {method: farsight+beam, sigma: 0.1}")
     with pytest.raises(SettingError, match="in brackets"):
         read_methods(file)
+
+
+def test_a_method_is_loaded_from_the_file_that_commands_take_with_an_at_sign(tmp_path: Path) -> None:
+    file = tmp_path / "method.yaml"
+    file.write_text("method: farsight\nsigma: 0.1\nrows: generated\n")
+    assert (
+        load_method(file) == load_method(str(file)) == parse_method(f"@{file}") == FarSight(sigma=0.1, rows="generated")
+    )
+    file.write_text("- greedy\n- farsight\n")
+    with pytest.raises(SettingError, match="has 2 methods, and one is asked for"):
+        load_method(file)

@@ -151,13 +151,13 @@ def _as_tokens(loaded: LoadedModel, layout: Layout) -> dict[str, Any]:
 
 def _methods(model: nn.Module) -> list[dict[str, Any]]:
     """Every method with its cost, and why it does not run on this model: each is asked, by being switched on."""
-    from farsight.methods import METHODS
+    from farsight.methods import all_methods, make_method
 
     rows = []
-    for name, kind in METHODS.items():
+    for name, kind in all_methods().items():
         reason = None
         try:
-            with kind()(model):
+            with make_method(name, {})(model):
                 pass
         except FarSightError as error:
             reason = str(error)

@@ -95,6 +95,20 @@ class RayChoice(LocalChoice):
         if self.device is not None and gpus is not None and (self.device == "cuda") != bool(gpus):
             raise SettingError(f"--gpus-per-worker {gpus:g} with --device {self.device}: leave one of them out")
 
+    def check(
+        self, model: str, task: str, methods: Mapping[str, Method], dtype: str | None, attn_implementation: str | None
+    ) -> None:
+        """Refuse classes of files, which the workers do not have."""
+        from farsight.method import parts
+        from farsight.methods.foreign import source_of
+
+        for label, method in methods.items():
+            if any(source_of(type(part)) for part in parts(method)):
+                raise SettingError(
+                    f"'{label}' is read from a file, which the workers do not have: install it there as a package with "
+                    "an entry point of farsight.methods, or leave out --engine ray"
+                )
+
     @property
     def device_type(self) -> str:
         """What the workers' models are on: GPUs if they have some, or if there is one here."""

@@ -20,9 +20,9 @@ def methods(json: options.Json = False) -> None:
 
     Examples: farsight methods --json
     """
-    from farsight.methods import METHODS
+    from farsight.methods import all_methods
 
-    rows = [_row(kind) for kind in METHODS.values()]
+    rows = [_row(kind) for kind in all_methods().values()]
     if json:
         say(json_format.dumps(rows, indent=2, ensure_ascii=False, allow_nan=False))
     else:

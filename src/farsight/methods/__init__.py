@@ -2,10 +2,11 @@
 
 from farsight.methods.registry import (
     METHODS,
+    all_methods,
     defaults_of,
     make_method,
     name_of,
     settings_of,
 )
 
-__all__ = ["METHODS", "defaults_of", "make_method", "name_of", "settings_of"]
+__all__ = ["METHODS", "all_methods", "defaults_of", "make_method", "name_of", "settings_of"]

@@ -12,7 +12,7 @@ from typing import Any
 from farsight.errors import FarSightError, InputError, SettingError
 from farsight.files import parse_literal, read_yaml, reading, told
 from farsight.method import Composed, Method, parts
-from farsight.methods.registry import METHODS, make_method
+from farsight.methods.registry import find_method, make_method
 from farsight.setting_checks import shown
 
 GREEDY = "greedy"
@@ -21,7 +21,7 @@ FILE = "@"
 """In front of the name of a YAML file that has the methods."""
 MOST_INDICES = 10_000
 """Layers or heads that a model could have."""
-_NAME = re.compile(r"[\w-]+")
+_NAME = re.compile(r"[\w-]+|[^()=,+]+\.py:\w+")
 _INDICES = re.compile(r"\[?\s*\d+(\s*-\s*\d+)?(\s*,\s*\d+(\s*-\s*\d+)?)*\s*\]?", re.ASCII)
 _BARE = re.compile(r"[\w./-][\w./' -]*(?<! )")
 """Texts that are read back without quotes."""
@@ -47,12 +47,25 @@ def parse_methods(text: str) -> dict[str, Method]:
 def parse_method(text: str) -> Method:
     """Make one method, such as ``farsight(sigma=0.1)+beam``, or of a file with one; raises as `parse_methods` does."""
     if path := _file(text):
-        made = list(read_methods(path).values())
-        if len(made) != 1:
-            raise SettingError(f"{path}: has {len(made)} methods, and one is asked for; leave one in it")
-        return made[0]
+        return load_method(path)
     with _understood(text):
         return _parse_one(text)[1]
+
+
+def load_method(path: str | Path) -> Method:
+    """Make the one method of a YAML file, such as the ``method.yaml`` that ``farsight tune`` writes.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read or has no method.
+    SettingError
+        If it has several, or as `parse_methods`.
+    """
+    made = list(read_methods(Path(path)).values())
+    if len(made) != 1:
+        raise SettingError(f"{path}: has {len(made)} methods, and one is asked for; leave one in it")
+    return made[0]
 
 
 def read_methods(path: Path) -> dict[str, Method]:
@@ -124,8 +137,9 @@ def _file(text: str) -> Path | None:
 def _made(name: str, settings: dict[str, Any]) -> tuple[str, Method]:
     if name == GREEDY:
         return name, make_method("plain", settings)
-    known = fields(METHODS[name]) if name in METHODS else ()
-    lists = {field.name for field in known if "tuple[int, ...]" in str(field.type)} & settings.keys()
+    lists = {
+        field.name for field in fields(find_method(name)) if "tuple[int, ...]" in str(field.type)
+    } & settings.keys()
     method = make_method(name, settings | {setting: _indices(setting, settings[setting]) for setting in lists})
     return label_of(method), method
 

@@ -21,6 +21,7 @@ from farsight.methods.edvt import EDVT
 from farsight.methods.farsight_released import FarSightReleased
 from farsight.methods.fixvpe import FixVPE
 from farsight.methods.flb import FLB
+from farsight.methods.foreign import foreign_method, packaged_methods, source_of
 from farsight.methods.icd import ICD
 from farsight.methods.m3id import M3ID
 from farsight.methods.opera import OPERA
@@ -52,6 +53,26 @@ METHODS: dict[str, type[Method]] = {
 }
 
 
+def all_methods() -> dict[str, type[Method]]:
+    """Every method by name: `METHODS`, and those that other packages add as entry points of ``farsight.methods``."""
+    return packaged_methods() | METHODS
+
+
+def find_method(name: str) -> type[Method]:
+    """Give the method called ``name``, of this or of another package, or that of a file, ``file.py:Class``.
+
+    Raises
+    ------
+    SettingError
+        If there is none, with the nearest that there is.
+    """
+    kind = METHODS.get(name) or foreign_method(name)
+    if kind is None:
+        known = list(all_methods())
+        raise SettingError(f"unknown method '{name}'{_nearest(name, known)}; choose one of {', '.join(known)}")
+    return kind
+
+
 def make_method(name: str, settings: Mapping[str, Any]) -> Method:
     """Make the method called ``name`` with these settings.
 
@@ -60,22 +81,21 @@ def make_method(name: str, settings: Mapping[str, Any]) -> Method:
     SettingError
         If there is no such method or setting, with the nearest that there is; or if a value has no meaning.
     """
-    if name not in METHODS:
-        raise SettingError(
-            f"unknown method '{name}'{_nearest(name, list(METHODS))}; choose one of {', '.join(METHODS)}"
-        )
+    kind = find_method(name)
     if LOAD in settings:
         return _loaded(name, settings)
-    known = [field.name for field in fields(METHODS[name])]
+    known = [field.name for field in fields(kind)]
     for setting in settings:
         if setting not in known:
             has = f"it has {', '.join(known)}" if known else "it has none"
             raise SettingError(f"method '{name}' has no setting '{setting}'{_nearest(setting, known)}; {has}")
-    return METHODS[name](**settings)
+    if missing := [field.name for field in fields(kind) if field.default is MISSING and field.name not in settings]:
+        raise SettingError(f"method '{name}' needs a value of {missing[0]}: write {name}({missing[0]}=...)")
+    return kind(**settings)
 
 
 def _loaded(name: str, settings: Mapping[str, Any]) -> Method:
-    kind: Any = METHODS[name]
+    kind: Any = find_method(name)
     if not hasattr(kind, LOAD):
         raise SettingError(f"method '{name}' reads no file of settings; leave out {LOAD}")
     if len(settings) > 1:
@@ -93,7 +113,12 @@ def settings_of(method: Method) -> dict[str, Any]:
     if isinstance(method, Composed):
         return {"name": name_of(method), "methods": [settings_of(part) for part in method.methods]}
 
-    return {"name": method.name} | {field.name: _as_json(getattr(method, field.name)) for field in fields(method)}
+    source = source_of(type(method))
+    return {
+        "name": method.name,
+        **({} if source is None else {"source": source}),
+        **{field.name: _as_json(getattr(method, field.name)) for field in fields(method)},
+    }
 
 
 def defaults_of(kind: type[Method]) -> dict[str, Any]:
