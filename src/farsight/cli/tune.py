@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from farsight.tune.verdict import Verdict
 
 _TASK, _RUN = "Task", "Run"
-VERDICT = "verdict.json"
+VERDICT, PAGE = "verdict.json", "report.html"
 
 
 def tune(
@@ -235,15 +235,25 @@ def _write(tuning: Tuning, found: Verdict | Agreement) -> dict[str, Any]:
     """Write what came out, and give what the file says beside it."""
     from farsight.files import write
     from farsight.tune.method_file import NAME, forms, write_method
+    from farsight.tune.next_steps import after_agreement, after_verdict
+    from farsight.tune.page import agreement_page, verdict_page
     from farsight.tune.verdict import Verdict
 
-    out = tuning.folder.path
-    more: dict[str, Any] = {"seed": tuning.seed, "config": tuning.plan.record()}
+    out, plan = tuning.folder.path, tuning.plan
+    more: dict[str, Any] = {"seed": tuning.seed, "config": plan.record()}
+    title = f"Which method for {plan.model} on {plan.task.name}?"
+    footer = f"farsight {more['config']['farsight']}, seed {tuning.seed}, batches of {plan.batch_size}."
+    known = (plan.task.items, tuning.folder.rows, tuning.truth, footer)
     if isinstance(found, Verdict):
-        method = tuning.plan.methods[found.chosen]
+        method = plan.methods[found.chosen]
         more["forms"] = forms(method)
-        write_method(out / NAME, method, comments=[found.sentence, f"farsight tune on {tuning.plan.task.name}"])
+        write_method(out / NAME, method, comments=[found.sentence, f"farsight tune on {plan.task.name}"])
+        steps = after_verdict(out, plan.model, turn_on=found.outcome.turn_on, forms=more["forms"])
+        shown = verdict_page(title, found, steps, *known)
+    else:
+        shown = agreement_page(title, found, after_agreement(out), tuning.baseline, *known)
     write(out / VERDICT, [json_format.dumps(found.record() | more, indent=2, allow_nan=False).encode()])
+    write(out / PAGE, [shown])
     return more
 
 
@@ -265,4 +275,5 @@ def _print(tuning: Tuning, found: Verdict | Agreement | Forecast, written: Mappi
     for engine, form in written.get("forms", {}).items():
         say(f"{engine}: {json_format.dumps(form)}")
     if written:
-        say(f"wrote {out / (VERDICT if isinstance(found, Agreement) else NAME)}")
+        method = "" if isinstance(found, Agreement) else f"{NAME}, "
+        say(f"wrote {out / PAGE}, {method}{VERDICT} and answers.jsonl")

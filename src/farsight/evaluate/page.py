@@ -158,7 +158,7 @@ def _shown(part: PartScores, images: Mapping[str, Path], most: int) -> list[Sect
     return [
         Section(
             title=f"{part.part}, image {image_id}",
-            pictures=_thumbnail(image_id, images),
+            pictures=thumbnail(image_id, images),
             texts=[
                 Text(title=", ".join(labels), spans=marked(said[image_id][labels[0]]))
                 for labels in _alike(said[image_id])
@@ -177,7 +177,8 @@ def _alike(captions: Mapping[str, CaptionScore]) -> list[list[str]]:
     return list(groups.values())
 
 
-def _thumbnail(image_id: str, images: Mapping[str, Path]) -> list[Picture]:
+def thumbnail(image_id: str, images: Mapping[str, Path]) -> list[Picture]:
+    """Give a small picture, or the frames of a video side by side; nothing of what cannot be read."""
     try:
         path = images[image_id]
         seen = _film(open_frames(path)) if path.is_dir() else open_image(path)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
+
+from farsight.metrics.vocabulary import Mention
 
 
 class Truth(Protocol):
@@ -16,3 +18,11 @@ class Truth(Protocol):
 
     def present(self, image_id: str) -> frozenset[str]:
         """Objects that are known to be in a picture: what recall is counted against."""
+
+
+@runtime_checkable
+class Located(Protocol):
+    """A `Truth` that knows where in an answer objects are named, so that they can be marked."""
+
+    def located(self, answer: str) -> list[Mention]:
+        """Objects that an answer names, and where, in the order of the text."""

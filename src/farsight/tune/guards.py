@@ -51,10 +51,20 @@ class Guard:
 
     def told(self) -> str:
         """Say what it asks for."""
-        unit = "points" if self.figure in SHARES else "%"
-        if self.worse == 0:
-            return f"within {self.margin:g} {unit}"
-        return f"at most {self.margin:g} {unit} {'lower' if self.worse < 0 else 'higher'}"
+        return f"within {self._margin}" if self.worse == 0 else f"at most {self._margin} {self._way}"
+
+    def told_broken(self) -> str:
+        """Say what a figure is that is beyond it."""
+        return f"not {self.told()}" if self.worse == 0 else f"more than {self._margin} {self._way}"
+
+    @property
+    def _margin(self) -> str:
+        unit = "%" if self.figure not in SHARES else "point" if self.margin == 1 else "points"
+        return f"{self.margin:g} {unit}"
+
+    @property
+    def _way(self) -> str:
+        return "lower" if self.worse < 0 else "higher"
 
 
 GUARDS = (

@@ -60,7 +60,7 @@ class Verdict:
         if outcome.turn_on:
             return f"Turn on {winner}: {shown}.{self._says_less()}"
         if outcome.improves:
-            broken = ", ".join(f"{NAMES[guard.figure]} is not {guard.told()}" for guard in outcome.broken)
+            broken = ", ".join(f"{NAMES[guard.figure]}: {guard.told_broken()}" for guard in outcome.broken)
             return f"{nothing} within the guards; the nearest was {winner}: {shown}, but {broken}.{self._says_less()}"
         return f"{nothing}; the nearest was {winner}: {shown}, which may be chance."
 

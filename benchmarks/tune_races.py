@@ -1,0 +1,107 @@
+"""How often a race turns on what does nothing, and how often it finds what helps: the race of the product, many times.
+
+    for seed in 0 1 2 3 4 5 6 7 8 9; do
+      farsight eval --task scenes:test --count 300 --question-count 1 --batch-size 100 --methods greedy \
+        --temperature 0.7 --seed $seed --out pool/$seed
+    done
+    python benchmarks/tune_races.py pool/*
+
+Every run of the pool is plain decoding with other draws. A race gives each contender, and plain decoding, one of the
+drawn answers to each picture, so that all contenders are plain decoding under other names (A/A). To plant an effect,
+false mentions of one contender are taken out, each with the chance that lowers CHAIR_I by so many points.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import track
+from scipy import stats
+
+from farsight.evaluate.named_tasks import TaskOptions, make_task
+from farsight.evaluate.run_folder import PICTURES
+from farsight.files import json_lines, opened
+from farsight.tune.asked import annotated, by_picture
+from farsight.tune.counts import TERMS, Counts, counts_of
+from farsight.tune.guards import GUARDS
+from farsight.tune.race import Outcome, halves, run_race, settle
+
+PLAIN, PLANTED = "plain", "planted"
+FALSE, KNOWN, MENTIONS = (TERMS.index(name) for name in ("false", "known", "mentions"))
+
+
+def read_pool(runs: Sequence[Path]) -> NDArray[np.float64]:
+    """What each run counts of each picture, ``(runs, pictures, terms)``: its captions, no questions."""
+    task = make_task("scenes:test", TaskOptions(count=300, question_count=1), runs[0] / PICTURES)
+    truth = annotated(task)
+    pool = []
+    for run in runs:
+        with opened(run / "answers.jsonl") as file:
+            rows = {row["item"]: row for row in (json.loads(line) for _, line in json_lines(file))}
+        captions = [[item for item in about if item.kind == "caption"] for about in by_picture(task)]
+        pool.append([sum(counts_of(item, rows[item.item_id], truth) for item in about) for about in captions])
+    return np.array(pool)
+
+
+def chance_for(pool: NDArray[np.float64], points: float) -> float:
+    """With what chance a false mention has to go for CHAIR_I to fall by so many points."""
+    false, known = pool[..., FALSE].sum(), pool[..., KNOWN].sum()
+    wanted = false / known - points / 100
+    return float((false - wanted * known) / (false * (1 - wanted)))
+
+
+def race(pool: NDArray[np.float64], pictures: int, contenders: int, gone: float, seed: int) -> Outcome:
+    """Race contenders of whom one loses false mentions with the chance ``gone``, on pictures that are drawn."""
+    dice = np.random.default_rng(seed)
+    drawn = dice.choice(pool.shape[1], pictures, replace=False)
+    said = np.array([dice.permutation(pool.shape[0]) for _ in drawn])
+    labels = [PLAIN, PLANTED, *(f"other {number}" for number in range(contenders - 1))]
+    answers = {label: pool[said[:, place], drawn].copy() for place, label in enumerate(labels)}
+    lost = dice.binomial(answers[PLANTED][:, FALSE].astype(int), gone)
+    answers[PLANTED][:, [FALSE, KNOWN, MENTIONS]] -= lost[:, None]
+
+    def counted(asked: Sequence[str], units: Sequence[int]) -> dict[str, Counts]:
+        return {label: answers[label][list(units)] for label in asked}
+
+    first, second = halves(range(pictures), seed)
+    found = run_race(PLAIN, labels[1:], first, counted, GUARDS, seed=seed)
+    return settle(PLAIN, found, second, counted, GUARDS, seed=seed)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pool", nargs="+", type=Path)
+    parser.add_argument("--races", type=int, default=200)
+    parser.add_argument("--pictures", type=int, nargs="+", default=[100, 300])
+    parser.add_argument("--effects", type=float, nargs="+", default=[0, 1, 2, 4])
+    parser.add_argument("--contenders", type=int, default=8)
+    args = parser.parse_args()
+    pool = read_pool(args.pool)
+    totals = pool.sum(axis=(0, 1))
+    rate = 100 * totals[FALSE] / totals[KNOWN]
+    print(f"{len(args.pool)} sets of answers, CHAIR_I {rate:.1f} %, {args.contenders} contenders")
+    print("| pictures | effect, points | turned on | of these the planted one | chosen by the race |")
+    print("|---|---|---|---|---|")
+    for pictures in args.pictures:
+        for effect in args.effects:
+            gone = chance_for(pool, effect)
+            outcomes = [
+                race(pool, pictures, args.contenders, gone, seed)
+                for seed in track(range(args.races), description=f"{pictures}, {effect:g}", transient=True)
+            ]
+            on = [outcome.race.winner for outcome in outcomes if outcome.turn_on]
+            low, high = stats.binomtest(len(on), args.races).proportion_ci(method="exact")
+            chosen = sum(outcome.race.winner == PLANTED for outcome in outcomes)
+            print(
+                f"| {pictures} | {effect:g} | {100 * len(on) / args.races:.1f} % [{100 * low:.1f}, {100 * high:.1f}] "
+                f"| {on.count(PLANTED)} of {len(on)} | {100 * chosen / args.races:.0f} % |"
+            )
+
+
+if __name__ == "__main__":
+    main()

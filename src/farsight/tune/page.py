@@ -1,0 +1,215 @@
+"""The page of a race: the verdict, what to do next, the race as a picture, and the pictures that changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from farsight.evaluate.page import thumbnail
+from farsight.evaluate.run_folder import Key
+from farsight.evaluate.tasks import Item
+from farsight.judging.truth import Located, Truth
+from farsight.metrics.paired import Difference
+from farsight.report.page import Section, Span, Table, Text, page, picture
+from farsight.tune.agreement import Agreement
+from farsight.tune.cost import Cost
+from farsight.tune.counts import FIGURES, SHARES
+from farsight.tune.draw import draw_race, order
+from farsight.tune.race import Standing
+from farsight.tune.verdict import NAMES, Verdict, points
+
+MOST = 8
+"""Pictures that are shown."""
+
+
+def verdict_page(
+    title: str,
+    found: Verdict,
+    next_steps: Sequence[tuple[str, str]],
+    items: Sequence[Item],
+    rows: Mapping[Key, Mapping[str, Any]],
+    truth: Truth,
+    footer: str,
+) -> str:
+    """Write the page of a verdict.
+
+    Parameters
+    ----------
+    title
+        Its heading.
+    found
+        What came out.
+    next_steps
+        What one may want to do now, each with its command.
+    items
+        What plain decoding and the winner were both asked about.
+    rows
+        The answers.
+    truth
+        What is known of the pictures.
+    footer
+        How it was made.
+    """
+    sections = [_next(next_steps)]
+    if found.outcome.final:
+        sections.append(_final(found))
+    if found.outcome.race.rungs:
+        sections.append(_race(found))
+    if left := _left_out(found):
+        sections.append(left)
+    if winner := found.outcome.race.winner:
+        changed = [item for item in items if item.kind == "caption" and (winner, item.item_id) in rows]
+        sections += _changed(found.outcome.baseline, [winner], changed, rows, truth)
+    return page(title, [found.sentence], sections, footer=footer)
+
+
+def agreement_page(
+    title: str,
+    found: Agreement,
+    next_steps: Sequence[tuple[str, str]],
+    baseline: str,
+    items: Sequence[Item],
+    rows: Mapping[Key, Mapping[str, Any]],
+    truth: Truth,
+    footer: str,
+) -> str:
+    """Write the page of what methods say of pictures of which nothing is known; parameters as of `verdict_page`."""
+    table = Table(
+        columns=["method", "same answer", "objects more", "objects less"],
+        rows=[
+            [label, f"{100 * same:.0f} %", f"{found.added[label]:.2f}", f"{found.dropped[label]:.2f}"]
+            for label, same in found.same.items()
+        ],
+    )
+    words = (
+        "Share of answers that are plain decoding's to the letter; objects of an answer that plain decoding does not "
+        "name, and that only plain decoding names, on average. Which of them are right is not known."
+    )
+    asked = [item for item in items if (baseline, item.item_id) in rows]
+    sections = [_next(next_steps), Section(title="How much the methods disagree", words=words, tables=[table])]
+    sections += _changed(baseline, list(found.same), asked, rows, truth)
+    return page(title, [found.sentence], sections, footer=footer)
+
+
+def _next(steps: Sequence[tuple[str, str]]) -> Section:
+    return Section(
+        title="What to do next", tables=[Table(columns=["to", "command"], rows=[list(one) for one in steps])]
+    )
+
+
+def _final(found: Verdict) -> Section:
+    outcome = found.outcome
+    guards = {guard.figure: guard for guard in found.guards}
+    broken = {guard.figure for guard in outcome.broken}
+    rows = []
+    for name, one in outcome.final.items():
+        guard = guards.get(name)
+        held = "" if guard is None else f"{guard.told()}: {'no' if name in broken else 'yes'}"
+        rows.append([NAMES[name], _figure(one.baseline, name), _figure(one.other, name), points(one), held])
+    words = (
+        f"{outcome.race.winner} against {outcome.baseline} decoding on {outcome.final['chair_i'].items} pictures that "
+        "chose nothing, with paired 95 % bootstrap intervals: in points of a share, in percent of a number. A guard is "
+        "held if the figure is within it; its interval says how sure that is."
+    )
+    columns = ["figure", outcome.baseline, str(outcome.race.winner), "difference", "guard"]
+    return Section(title="The winner", words=words, tables=[Table(columns=columns, rows=rows)])
+
+
+def _race(found: Verdict) -> Section:
+    outcome = found.outcome
+    last: dict[str, tuple[int, Standing]] = {}
+    for rung in outcome.race.rungs:
+        last |= {one.label: (rung.pictures, one) for one in rung.standings}
+    names = [name for name in FIGURES if any(name in one.differences for _, one in last.values())]
+    rows = []
+    for label in order(outcome):
+        pictures, one = last[label]
+        figures = [_points(one.differences.get(name)) for name in names]
+        rows.append([label, str(pictures), found.costs[label].told(), *figures, one.left or "won"])
+    words = (
+        "After each rung the better half goes on (blue), and who is clearly worse or clearly beyond a guard leaves "
+        "(grey). The table has what was known of each method when it left, on the pictures that it was asked about: "
+        f"differences to {outcome.baseline} decoding, in points or percent. These figures chose the winner and are no "
+        "result."
+    )
+    alt = (
+        f"CHAIR_I of each method minus that of {outcome.baseline} decoding after each rung; the table has the figures."
+    )
+    columns = ["method", "pictures", "time", *(NAMES[name] for name in names), "left because"]
+    return Section(
+        title="The race",
+        words=words,
+        pictures=[picture(draw_race(outcome), alt)],
+        tables=[Table(columns=columns, rows=rows)],
+    )
+
+
+def _left_out(found: Verdict) -> Section | None:
+    rows = [[label, _why(cost, found.budget)] for label, cost in found.costs.items() if _why(cost, found.budget)]
+    if not rows:
+        return None
+    return Section(title="What did not race", tables=[Table(columns=["method", "because"], rows=rows)])
+
+
+def _why(cost: Cost, budget: float | None) -> str:
+    if cost.refused:
+        return cost.refused
+    return f"takes {cost.told()} the time, and the budget is x{budget:g}" if cost.over(budget) else ""
+
+
+def _changed(
+    baseline: str,
+    labels: Sequence[str],
+    items: Sequence[Item],
+    rows: Mapping[Key, Mapping[str, Any]],
+    truth: Truth,
+) -> list[Section]:
+    """Pictures in which methods name other things than plain decoding, most different ones first."""
+
+    def named(item: Item, label: str) -> set[str]:
+        return set(truth.mentions(rows[label, item.item_id]["text"]))
+
+    def difference(item: Item) -> int:
+        return max(len(named(item, baseline) ^ named(item, label)) for label in labels)
+
+    asked = [item for item in items if all((label, item.item_id) in rows for label in labels)]
+    changed = sorted((item for item in asked if labels and difference(item)), key=difference, reverse=True)
+    return [
+        Section(
+            title=f"{item.part}, {item.image_id}",
+            pictures=[] if item.path is None else thumbnail(item.image_id, {item.image_id: item.path}),
+            texts=[
+                Text(title=", ".join(alike), spans=_spans(text, item.image_id, truth))
+                for text, alike in _said(item, [baseline, *labels], rows).items()
+            ],
+            small=True,
+        )
+        for item in changed[:MOST]
+    ]
+
+
+def _said(item: Item, labels: Sequence[str], rows: Mapping[Key, Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Who says what, those together who say the same."""
+    said: dict[str, list[str]] = {}
+    for label in labels:
+        said.setdefault(rows[label, item.item_id]["text"], []).append(label)
+    return said
+
+
+def _spans(text: str, image_id: str, truth: Truth) -> list[Span]:
+    """Cut a text at what it names: true, false, or not known."""
+    spans, at = [], 0
+    kinds = {True: "true", False: "false", None: ""}
+    for mention in truth.located(text) if isinstance(truth, Located) else ():
+        kind = kinds[truth.verdict(image_id, mention.object)]
+        spans += [Span(text[at : mention.start]), Span(text[mention.start : mention.end], kind)]
+        at = mention.end
+    return [*spans, Span(text[at:])]
+
+
+def _points(found: Difference | None) -> str:
+    return "-" if found is None else points(found)
+
+
+def _figure(value: float, name: str) -> str:
+    return f"{100 * value:.1f} %" if name in SHARES else f"{value:.1f}"

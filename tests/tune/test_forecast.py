@@ -1,0 +1,59 @@
+"""What a race would ask, and how long it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from typing import Any
+
+import pytest
+
+from farsight.evaluate.engine import Answer, Request
+from farsight.evaluate.plan import Plan
+from farsight.evaluate.tasks import Item, Task
+from farsight.methods.grammar import parse_methods
+from farsight.metrics.vocabulary import coco
+from farsight.tune.asked import by_picture
+from farsight.tune.cost import ROUNDS, TOKENS
+from farsight.tune.forecast import forecast, seconds, stages
+from farsight.tune.race import halves
+
+
+class Engine:
+    """A second for every prompt, and ten tokens of each."""
+
+    now = 0.0
+
+    def clock(self) -> float:
+        return self.now
+
+    def answers(self, requests: Iterable[Request]) -> Generator[tuple[int, Any], None, None]:
+        for request in requests:
+            self.now += len(request.prompts)
+            yield request.number, [Answer(text="", tokens=10, ended=True, absorbed=None) for _ in request.prompts]
+
+
+def plan(methods: str) -> Plan:
+    items = tuple(
+        Item(item_id=f"{n}", part="p", kind="caption", image_id=f"{n}", path=None, prompt=f"{n}?", max_new_tokens=9)
+        for n in range(64)
+    )
+    return Plan(
+        model="m", task=Task(name="t", items=items, vocabulary=coco(), sources={}), methods=parse_methods(methods)
+    )
+
+
+def test_it_counts_what_every_rung_and_the_winner_are_asked() -> None:
+    made = plan("plain,beam,deco,dola,farsight")
+    found = forecast(made, None, halves(by_picture(made.task), 0))
+    assert [(stage.methods, stage.pictures, stage.answers) for stage in found.stages] == [
+        (5, 16, 80), (3, 16, 48), (2, 32, 64),
+    ]  # fmt: skip
+    assert found.sentence == "At most 192 answers."
+
+
+def test_the_time_is_that_of_plain_answers_times_what_methods_take() -> None:
+    engine, made = Engine(), plan("plain,farsight")
+    both = halves(by_picture(made.task), 0)
+    taken = seconds(made, engine, both, stages(both, 1), clock=engine.clock)
+    timing = (ROUNDS + 1) * TOKENS * (1 / 10) * 2
+    assert taken == pytest.approx(timing + 2 * 64)

@@ -1,0 +1,138 @@
+"""What came out, in a sentence, in a file and on a page."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from racing import Asked, tuned
+
+from farsight.evaluate.tasks import Item
+from farsight.judging.annotated import Annotated
+from farsight.metrics.paired import Difference
+from farsight.metrics.vocabulary import coco
+from farsight.tune.cost import Cost
+from farsight.tune.draw import draw_race, order
+from farsight.tune.guards import GUARDS
+from farsight.tune.next_steps import after_verdict
+from farsight.tune.page import verdict_page
+from farsight.tune.verdict import Verdict
+
+COSTS = {"better": Cost(ratio=1.02, least=1.0, most=1.1), "same": Cost(ratio=1.5), "gone": Cost(refused="no layers")}
+
+
+def verdict(better: float = 0.1, pictures: int = 80, **changed: object) -> Verdict:
+    outcome = tuned(Asked({"plain": 0.3, "better": better, "same": 0.3}), pictures)
+    found = Verdict(outcome=outcome, costs=COSTS, guards=GUARDS, budget=2.0)
+    return replace(found, outcome=replace(outcome, **changed)) if changed else found  # type: ignore[arg-type]
+
+
+def test_a_winner_is_to_be_turned_on_with_its_figures_and_intervals() -> None:
+    found = verdict()
+    chair = found.outcome.final["chair_i"]
+    assert found.sentence.startswith(
+        f"Turn on better: CHAIR_I {100 * chair.baseline:.1f} -> {100 * chair.other:.1f} % "
+        f"({100 * chair.value:+.1f} [{100 * chair.low:+.1f}, {100 * chair.high:+.1f}]), recall +0.0 [+0.0, +0.0]"
+    )
+    assert found.sentence.endswith(", time x1.02.")
+    assert found.chosen == "better"
+
+
+def test_a_winner_that_may_be_luck_is_not_turned_on() -> None:
+    found = verdict(better=0.26, pictures=60)
+    assert found.outcome.race.winner is not None
+    assert found.sentence.startswith("Nothing here beats plain decoding on your pictures; the nearest was ")
+    assert found.sentence.endswith("which may be chance.")
+    assert found.chosen == "plain"
+
+
+def test_a_guard_that_does_not_hold_is_named() -> None:
+    found = verdict(broken=(GUARDS[0],))
+    assert found.sentence.startswith(
+        "Nothing here beats plain decoding on your pictures within the guards; the nearest"
+    )
+    assert "but recall: more than 1 point lower." in found.sentence
+
+
+def test_a_winner_that_says_less_is_said_to() -> None:
+    usual = verdict()
+    less = Difference(name="words", baseline=50, other=47, low=-4, high=-2, p=0.01, items=40)
+    found = replace(usual, outcome=replace(usual.outcome, final={**usual.outcome.final, "words": less}))
+    assert "It says less (words -6.0 % [-8.0, -4.0]), which may be part of the fall." in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("costs", "because"),
+    [
+        ({"a": Cost(refused="no")}, "the model takes none of the methods"),
+        ({"a": Cost(refused="no"), "b": Cost(ratio=9)}, "no method is within the budget"),
+    ],
+)
+def test_without_a_race_it_is_said_why(costs: dict[str, Cost], because: str) -> None:
+    outcome = tuned(Asked({"plain": 0.3}), 20)
+    found = Verdict(outcome=outcome, costs=costs, guards=GUARDS, budget=2.0)
+    assert found.sentence == f"Nothing here beats plain decoding on your pictures: {because}."
+
+
+def test_where_nobody_is_better_in_the_race_the_nearest_is_named_with_why_it_left() -> None:
+    found = Verdict(outcome=tuned(Asked({"plain": 0.1, "bad": 0.6}), 60), costs=COSTS, guards=GUARDS, budget=None)
+    assert "the nearest was bad with CHAIR_I +" in found.sentence
+    assert found.sentence.endswith("pictures of the race, and it is out: clearly worse than plain decoding.")
+
+
+def test_the_record_is_json_and_has_every_rung() -> None:
+    found = json.loads(json.dumps(verdict().record(), allow_nan=False))
+    assert found["turn_on"] is True
+    assert found["guards"][0] == {"name": "recall", "asked": "at most 1 point lower", "held": True}
+    assert [rung["pictures"] for rung in found["race"]] == [40]
+    assert found["race"][0]["methods"]["better"]["left"] is None
+
+
+def test_the_race_is_drawn_with_a_row_for_each_method_and_a_column_for_each_rung() -> None:
+    outcome = tuned(Asked({"plain": 0.3} | {f"m{number}": 0.1 + number / 50 for number in range(9)}), 100)
+    drawn = draw_race(outcome)
+    titles = [axes.get_title(loc="left") for axes in drawn.axes]
+    assert titles == ["12 pictures", "25 pictures", "50 pictures", "50 others"]
+    assert [label.get_text() for label in drawn.axes[0].get_yticklabels()] == order(outcome)
+    assert order(outcome)[0] == outcome.race.winner
+    assert len(order(outcome)) == 9
+
+
+def test_the_page_has_the_verdict_the_race_the_costs_and_the_pictures_that_changed(tmp_path: Path) -> None:
+    found = verdict()
+    Image.new("RGB", (30, 20), "red").save(tmp_path / "a.png")
+    items = [
+        Item(
+            item_id=f"p/{name}", part="p", kind="caption", image_id=name, path=tmp_path / name, prompt="?",
+            max_new_tokens=9,
+        )
+        for name in ("a.png", "b.png", "c.png")
+    ]  # fmt: skip
+    said = {
+        ("plain", "p/a.png"): "A dog and a cat.",
+        ("better", "p/a.png"): "A dog.",
+        ("plain", "p/b.png"): "A <b>dog</b>.",
+        ("better", "p/b.png"): "A <b>dog</b>.",
+        ("plain", "p/c.png"): "A dog.",
+    }
+    rows = {key: {"text": text} for key, text in said.items()}
+    truth = Annotated(objects={"a.png": frozenset({"dog"})}, vocabulary=coco())
+    steps = after_verdict(tmp_path, "my model", turn_on=True, forms={"vllm": {}, "register_tokens": 10})
+    shown = verdict_page("Which?", found, steps, items, rows, truth, "made today")
+    assert found.sentence.replace(">", "&gt;") in shown
+    assert "--model &#39;my model&#39;" in shown
+    assert "--registers 10" in shown
+    assert 'class="false" title="false">cat<' in shown
+    assert "p, a.png" in shown
+    assert "p, b.png" not in shown  # nothing changed
+    assert "no layers" in shown
+    assert "&lt;b&gt;" not in shown
+
+
+def test_there_is_something_to_do_next_where_nothing_helps(tmp_path: Path) -> None:
+    steps = after_verdict(tmp_path, "m", turn_on=False, forms={})
+    assert any("more pictures" in what for what, _ in steps)
+    assert not any("method.yaml" in command for _, command in steps)
