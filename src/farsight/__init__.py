@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from farsight.methods.m3id import M3ID
     from farsight.methods.opera import OPERA
     from farsight.methods.pai import PAI
+    from farsight.methods.plausible import Plausible
+    from farsight.methods.shift import Shift
     from farsight.methods.vcd import VCD
 
 __version__ = "0.1.0"
@@ -56,7 +58,9 @@ __all__ = [
     "InputError",
     "Method",
     "Plain",
+    "Plausible",
     "SettingError",
+    "Shift",
     "UnsupportedModelError",
     "active_method",
     "disable",
@@ -85,6 +89,8 @@ _HOMES = {
     "OPERA": "methods.opera",
     "PAI": "methods.pai",
     "Plain": "method",
+    "Plausible": "methods.plausible",
+    "Shift": "methods.shift",
     "VCD": "methods.vcd",
     "active_method": "method",
     "disable": "method",

@@ -51,6 +51,9 @@ class Method(ABC):
     cache: ClassVar[str] = "any"
     """Whether generation needs a cache ("needed") or goes without one ("none")"""
 
+    greedy_alike: ClassVar[bool] = False
+    """Whether greedy decoding says the same without it, so that it is refused there"""
+
     def __post_init__(self) -> None:
         check_settings(self)
 
@@ -149,6 +152,11 @@ def parts(method: Method) -> tuple[Method, ...]:
 def searches(method: Method) -> bool:
     """Whether a method searches, so that no token is final, or streamed, before all are."""
     return any("search" in part.changed for part in parts(method))
+
+
+def needs_drawing(method: Method) -> bool:
+    """Whether greedy decoding would say the same without a part of a method: tokens must be drawn, or searched for."""
+    return not searches(method) and any(part.greedy_alike for part in parts(method))
 
 
 def _check_pair(one: Method, other: Method) -> None:

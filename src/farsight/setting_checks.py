@@ -88,6 +88,7 @@ check_switch = Check("True or False", lambda value: isinstance(value, bool))
 check_indices = Check("whole numbers >= 0", are_indices)
 check_chosen = Check("None", lambda value: value is None) | check_indices
 """All layers, or all heads, or those with these indices"""
+check_token_ids = Check("token ids", lambda value: isinstance(value, tuple) and all(map(is_whole, value)))
 check_by_head = Check("finite and >= 0, one number, one per layer or one per layer and head", is_by_head)
 
 

@@ -291,6 +291,13 @@ def test_a_run_killed_ten_times_gives_the_same_answers(files: dict[str, Path], m
     assert len(answers(cut)) == 120
 
 
+@pytest.mark.parametrize("method", ["plausible", "farsight+plausible(beta=0.5)"])
+def test_a_method_that_changes_no_greedy_answer_needs_a_temperature(
+    run: Any, files: dict[str, Path], model: Path, method: str
+) -> None:
+    refused(run(*chair(files, model), "--methods", f"greedy,{method}"), "changes no greedy answer", "--temperature 1")
+
+
 @pytest.mark.parametrize("method", ["beam", "farsight+beam", "opera"])
 def test_a_temperature_is_refused_for_what_searches(run: Any, files: dict[str, Path], model: Path, method: str) -> None:
     refused(

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 
 import farsight
 from farsight import METHODS, FarSight, Method, Plain, SettingError, UnsupportedModelError
+from farsight.method import parts
 from farsight.methods.avisc import AvisC
 from farsight.methods.beam_search import BeamSearch
 from farsight.methods.constant_gate import ConstantGate
@@ -26,6 +27,8 @@ from farsight.methods.icd import ICD
 from farsight.methods.m3id import M3ID
 from farsight.methods.opera import OPERA
 from farsight.methods.pai import PAI
+from farsight.methods.plausible import Plausible
+from farsight.methods.shift import Shift
 from farsight.methods.vcd import VCD
 
 ROWS: dict[str, Method] = {
@@ -44,6 +47,8 @@ ROWS: dict[str, Method] = {
     "opera": OPERA(num_beams=2, num_attn_candidates=3, threshold=2, image_tokens_first=1),
     "constant gate": ConstantGate(value=0.7),
     "constant gate on generated rows": ConstantGate(value=0.7, rows="generated"),
+    "plausible, which greedy decoding does not need": Plausible(beta=0.5) + BeamSearch(num_beams=2),
+    "shift": Shift(token_ids=(11, 30), value=3),
     "vcd": VCD(),
     "icd": ICD(prefix_ids=(33, 34, 35)),
     "m3id": M3ID(alpha=1.0),
@@ -77,7 +82,7 @@ def serves(method: Method, model: PreTrainedModel) -> bool:
 
 
 def test_every_method_has_a_row_here() -> None:
-    assert set(METHODS) == {method.name for method in ROWS.values()}
+    assert set(METHODS) == {part.name for method in ROWS.values() for part in parts(method)}
 
 
 @grid

@@ -10,23 +10,27 @@ import pytest
 import torch
 from test_grid import greedy
 
-from farsight import METHODS, SettingError
+from farsight import METHODS, BeamSearch, SettingError
+from farsight.method import needs_drawing
 
 VALUES: list[Any] = [
     0, -1, 1, 5, 800, 10**9, 10**400, -(10**400), 1e-300, 5e-324, 1e-9, 1e30, 1e300, float("inf"), float("nan"),
     True, None, "", "x", "\0", (), (0,), (10**400,), ((1.0,),), [1e300], {}, b"x", object(),
 ]  # fmt: skip
+TOKENS: dict[str, dict[str, Any]] = {"icd": {"prefix_ids": (33, 34)}, "shift": {"token_ids": (33, 34)}}
+"""What a model without a tokenizer needs"""
 SETTINGS = [(name, field.name) for name, kind in METHODS.items() for field in fields(kind)]
 
 
 @pytest.mark.parametrize(("name", "setting"), SETTINGS)
 def test_a_setting_of_any_size_or_kind_is_refused_in_one_line_or_gives_numbers(name: str, setting: str) -> None:
     model = models.llava()
-    given = {"prefix_ids": (33, 34)} if name == "icd" and setting not in ("prefix_ids", "prefix") else {}
+    given = {} if setting in (*TOKENS.get(name, {}), "prefix", "word") else TOKENS.get(name, {})
     refusals: list[str] = []
     for value in VALUES:
         try:
-            with METHODS[name](**{**given, setting: value})(model):
+            method = METHODS[name](**{**given, setting: value})
+            with (method + BeamSearch(num_beams=2) if needs_drawing(method) else method)(model):
                 logits = torch.cat(greedy(model).logits) if name != "opera" or value in (1, 5) else torch.zeros(1)
         except SettingError as error:
             refusals.append(str(error))

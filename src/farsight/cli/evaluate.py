@@ -132,7 +132,7 @@ def evaluate(
     from farsight.evaluate.plan import Plan
     from farsight.evaluate.run_folder import PICTURES, claimed
     from farsight.evaluate.scores import score_run
-    from farsight.method import searches
+    from farsight.method import needs_drawing, searches
     from farsight.methods.grammar import parse_methods, read_methods
 
     choice = engines.choose(
@@ -165,6 +165,11 @@ def evaluate(
     )
     if temperature is not None and (searching := [label for label, one in chosen.items() if searches(one)]):
         raise SettingError(f"'{searching[0]}' searches and draws nothing: leave it out, or --temperature")
+    if temperature is None and (idle := [label for label, one in chosen.items() if needs_drawing(one)]):
+        raise SettingError(
+            f"'{idle[0]}' changes no greedy answer, since it keeps the best token of every step: pass --temperature 1, "
+            "which draws all answers, or leave it out"
+        )
     task = choose_task(task, asked)
     choice.check(model, task, chosen, dtype, attn_implementation)
     with stopping(out), claimed(out) as folder:

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from farsight.attention import LayerCall, Tap, locate, tapped
 from farsight.errors import UnsupportedModelError
+from farsight.logit_rules import contrast, plausible
 from farsight.methods.contrast import ContrastiveMethod, OwnForward, Passes, contrasted
-from farsight.methods.plausibility import contrast, plausible
 from farsight.methods.prompt import Prompt
 from farsight.setting_checks import check_share, check_strength, setting
 

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from farsight.attention import locate
 from farsight.call import Calls, calls_of, forwards
 from farsight.errors import SettingError
+from farsight.logit_rules import boosted
 from farsight.method import Method
 from farsight.methods.logits import logits_changed
-from farsight.methods.plausibility import plausible
 from farsight.setting_checks import check_share, check_strength, setting
 
 _FIRST = "first logits"
@@ -74,10 +74,6 @@ class FLB(Method):
             if int(newest) < 0:  # a part of a prompt that comes in chunks
                 return logits
             call.memory[_FIRST] = logits[:, -1 - int(newest)]
-        boosted = self.boosted(logits, call.memory[_FIRST].unsqueeze(1), steps.unsqueeze(-1))
-        return torch.where(steps.unsqueeze(-1) < 0, logits, boosted)
-
-    def boosted(self, logits: Tensor, first: Tensor, steps: Tensor) -> Tensor:
-        """Logits to draw from: ``logits`` and ``first`` are ``(..., vocabulary)``, ``steps`` are ``(..., 1)``."""
-        weight = -self.gamma * torch.expm1(-self.rate * steps.to(logits.dtype))
-        return plausible(logits + weight * first, logits, self.beta)
+        steps = steps.unsqueeze(-1)
+        changed = boosted(logits, call.memory[_FIRST].unsqueeze(1), steps, self.gamma, self.rate, self.beta)
+        return torch.where(steps < 0, logits, changed)

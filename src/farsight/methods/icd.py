@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoTokenizer
 
 from farsight.errors import SettingError
+from farsight.logit_rules import contrast, plausible
 from farsight.methods.contrast import ContrastiveMethod, Passes, contrasted
-from farsight.methods.plausibility import contrast, plausible
+from farsight.methods.own_tokenizer import own_tokenizer
 from farsight.methods.prompt import Prompt, with_text
-from farsight.setting_checks import Check, check_share, check_strength, is_whole, setting
-
-_token_ids = Check("token ids", lambda value: isinstance(value, tuple) and all(map(is_whole, value)))
+from farsight.setting_checks import check_share, check_strength, check_token_ids, setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +51,7 @@ class ICD(ContrastiveMethod):
     alpha: float = setting(1.0, check_strength)
     beta: float = setting(0.1, check_share)
     prefix: str = "You are a confused objects detector to provide a fuzzy overview or impression of the image."
-    prefix_ids: tuple[int, ...] = setting((), _token_ids)
+    prefix_ids: tuple[int, ...] = setting((), check_token_ids)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -77,13 +75,8 @@ class ICD(ContrastiveMethod):
         return plausible(contrast(own, branch, self.alpha), own, self.beta)
 
 
-def _tokenised(model: Any, text: str) -> tuple[int, ...]:
-    folder = getattr(getattr(model, "config", None), "_name_or_path", "")
-    try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise SettingError(
-            f"icd found no tokenizer in {folder!r}: pass prefix_ids=tuple(tokenizer(prefix, "
-            "add_special_tokens=False).input_ids) with the model's tokenizer"
-        ) from error
-    return tuple(tokenizer(text, add_special_tokens=False).input_ids)
+def _tokenised(model: nn.Module, text: str) -> tuple[int, ...]:
+    otherwise = (
+        "pass prefix_ids=tuple(tokenizer(prefix, add_special_tokens=False).input_ids) with the model's tokenizer"
+    )
+    return tuple(own_tokenizer(model, "icd", otherwise)(text, add_special_tokens=False)["input_ids"])

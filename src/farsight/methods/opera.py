@@ -19,6 +19,7 @@ from farsight.call import Calls, calls_of
 from farsight.errors import SettingError, UnsupportedModelError
 from farsight.instances import replaced
 from farsight.method import Method
+from farsight.methods.asked import asked_of
 from farsight.methods.beam_cache import BeamCache, prompt_layers
 from farsight.methods.beam_search import with_beams
 from farsight.methods.finished import Finished
@@ -129,11 +130,7 @@ def _stop_at_strings(how: dict[str, Any], default: Any) -> None:
 
 def _refuse(model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """Refuse what contradicts the search."""
-    config = kwargs.get("generation_config", args[1] if len(args) > 1 else None) or model.generation_config
-
-    def asked(name: str) -> Any:
-        return kwargs[name] if name in kwargs else getattr(config, name, None)
-
+    asked = asked_of(model, args, kwargs)
     if asked("do_sample"):
         raise SettingError("OPERA searches with beams and samples nothing: pass do_sample=False to generate")
     if asked("guidance_scale") not in (None, 1, 1.0):

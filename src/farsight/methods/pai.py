@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from farsight.attention import LayerCall, Tap, chosen_layers, locate, tapped
 from farsight.errors import SettingError
+from farsight.logit_rules import plausible
 from farsight.methods.contrast import ContrastiveMethod, OwnForward, Passes, contrasted
-from farsight.methods.plausibility import plausible
 from farsight.methods.prompt import Prompt, without_image
 from farsight.setting_checks import at_least, check_number, check_share, check_strength, setting, whole
 

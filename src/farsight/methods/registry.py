@@ -26,6 +26,8 @@ from farsight.methods.icd import ICD
 from farsight.methods.m3id import M3ID
 from farsight.methods.opera import OPERA
 from farsight.methods.pai import PAI
+from farsight.methods.plausible import Plausible
+from farsight.methods.shift import Shift
 from farsight.methods.vcd import VCD
 
 LOAD = "load"
@@ -49,6 +51,8 @@ METHODS: dict[str, type[Method]] = {
         FixVPE,
         EDVT,
         ConstantGate,
+        Plausible,
+        Shift,
     )
 }
 

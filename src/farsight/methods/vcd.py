@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from farsight.errors import SettingError
+from farsight.logit_rules import contrast, plausible
 from farsight.methods.contrast import ContrastiveMethod
-from farsight.methods.plausibility import contrast, plausible
 from farsight.methods.prompt import Prompt
 from farsight.setting_checks import check_share, check_strength, setting, whole
 

@@ -1,4 +1,4 @@
-"""The formula that contrastive methods share: move away from a second distribution, among plausible tokens only."""
+"""Formulas for logits that several places share: tensors in, tensors out."""
 
 from __future__ import annotations
 
@@ -22,3 +22,13 @@ def plausible(logits: Tensor, own: Tensor, beta: float) -> Tensor:
     if beta == 0.0:
         return logits
     return logits.masked_fill(own < math.log(beta) + own.max(dim=-1, keepdim=True).values, -torch.inf)
+
+
+def boosted(own: Tensor, first: Tensor, step: Tensor, gamma: float, rate: float, beta: float) -> Tensor:
+    """First Logit Boosting: ``own + gamma * (1 - exp(-rate * step)) * first``, among plausible tokens.
+
+    Ha et al., CVPR 2026. ``own`` and ``first`` are ``(..., vocabulary)``; ``step`` is ``(..., 1)``, the number of the
+    token that is predicted, from 0.
+    """
+    weight = -gamma * torch.expm1(-rate * step.to(own.dtype))
+    return plausible(own + weight * first, own, beta)
