@@ -55,3 +55,16 @@ def test_other_engines_are_told_in_their_forms_where_they_have_one(method: Metho
     assert set(made) == set(found)
     if "register_tokens" in found:
         assert made["register_tokens"] == 10
+
+
+def test_a_method_of_a_file_is_written_with_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from contextlib import nullcontext\nfrom dataclasses import dataclass\nfrom farsight import Method\n"
+        "@dataclass(frozen=True, kw_only=True)\nclass Mine(Method):\n"
+        "    name, paper, changes = 'mine', 'none', 'logits'\n    much: float = 1.0\n"
+        "    def applied(self, model):\n        return nullcontext()\n"
+    )
+    [(_, method)] = parse_methods(f"{file}:Mine(much=2.0)").items()
+    write_method(tmp_path / "method.yaml", method)
+    assert parse_method(f"@{tmp_path / 'method.yaml'}") == method

@@ -179,12 +179,13 @@ def tune(
                 truth=annotated(made),
                 guards=guards,
                 budget=budget,
+                judged=name == PICTURES_ALONE,
                 timed=choice.timed,
                 seed=seed,
                 refused=refused,
                 progress=progress,
             )
-            found = tuning.forecast() if plan else _found(tuning, unknown=name == PICTURES_ALONE)
+            found = tuning.forecast() if plan else _found(tuning)
         written = {} if isinstance(found, Forecast) else _write(tuning, found)
     if json:
         say(json_format.dumps(found.record() | written, indent=2, allow_nan=False))
@@ -192,11 +193,11 @@ def tune(
         _print(tuning, found, written)
 
 
-def _found(tuning: Tuning, *, unknown: bool) -> Verdict | Agreement:
+def _found(tuning: Tuning) -> Verdict | Agreement:
     """Ask, and say what came out."""
     tuning.folder.begin(tuning.plan.held_to() | {"tune": {"seed": tuning.seed}})
     tuning.measure_costs()
-    return tuning.agreement() if unknown else tuning.verdict()
+    return tuning.found()
 
 
 @contextmanager

@@ -24,10 +24,17 @@ class Agreement:
     """Objects that only plain decoding names."""
     unknown: int
     """Mentions, each object of a picture once, that somebody has to judge."""
+    winner: str | None = None
+    """Who won the race on what was judged, if there was one; these are the other pictures then."""
 
     @property
     def sentence(self) -> str:
         """What is known, which is not who is better."""
+        if self.winner is not None:
+            return (
+                f"The race chose {self.winner}. It and plain decoding were asked about {self.pictures} other pictures, "
+                f"and whether it is better is known when these are judged: {self.unknown} mentions."
+            )
         return (
             f"{len(self.same)} methods were asked about {self.pictures} pictures. What is in these is not known, so "
             f"nothing here says which method is better: {self.unknown} mentions are to be judged first."
@@ -48,6 +55,8 @@ def agreement(
     items: Sequence[Item],
     rows: Mapping[Key, Mapping[str, Any]],
     truth: Truth,
+    *,
+    winner: str | None = None,
 ) -> Agreement:
     """Compare what methods name with what plain decoding names.
 
@@ -61,6 +70,8 @@ def agreement(
         The answers.
     truth
         Says what an answer names.
+    winner
+        Who won a race on other pictures.
     """
     named = {
         (label, item.item_id): set(truth.mentions(rows[label, item.item_id]["text"]))
@@ -95,4 +106,5 @@ def agreement(
             for label in labels
         },
         unknown=len(unknown),
+        winner=winner,
     )

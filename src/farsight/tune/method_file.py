@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import fields
@@ -13,6 +14,7 @@ import yaml
 from farsight.errors import SettingError
 from farsight.files import write
 from farsight.method import Method, parts
+from farsight.methods.foreign import source_of
 from farsight.methods.grammar import label_of, parse_method
 from farsight.methods.in_requests import tokens_of
 from farsight.methods.in_vllm import additional_config
@@ -39,8 +41,17 @@ def _entry(method: Method) -> dict[str, Any]:
     if len(parts(method)) > 1:
         return {"method": label_of(method)}
     changed = {field.name for field in fields(method) if getattr(method, field.name) != field.default}
-    settings = settings_of(method)
-    return {"method": settings["name"]} | {name: value for name, value in settings.items() if name in changed}
+    settings = {name: value for name, value in settings_of(method).items() if name in changed}
+    return {"method": _name(type(method))} | settings
+
+
+def _name(kind: type[Method]) -> str:
+    """A method's name, or the file and the class where it is no method by name."""
+    if source_of(kind) is None:
+        return kind.name
+    file = sys.modules[kind.__module__].__file__
+    assert file is not None
+    return f"{Path(file).resolve()}:{kind.__name__}"
 
 
 def forms(method: Method) -> dict[str, Any]:

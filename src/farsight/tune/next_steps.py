@@ -34,6 +34,7 @@ def after_verdict(out: Path, model: str, *, turn_on: bool, forms: Mapping[str, A
     steps = [
         ("see it on a picture", f"farsight describe PICTURE --model {model} --method {method} --compare"),
         ("serve it behind OpenAI's API", f"farsight serve {model} --method {method}"),
+        ("use it in Python", f"with farsight.load_method({str(out / NAME)!r})(model): model.generate(...)"),
         ("measure it on other pictures", f"farsight eval --model {model} --methods {method} --task ... --out RUN"),
     ]
     if "vllm" in forms:

@@ -24,10 +24,12 @@ from farsight.tune.cost import Cost, measure
 from farsight.tune.counts import TERMS, Counts, counts_of
 from farsight.tune.forecast import Forecast, forecast
 from farsight.tune.guards import Guard
-from farsight.tune.race import Outcome, Rung, halves, run_race, settle
+from farsight.tune.race import Rung, halves, run_race, settle
 from farsight.tune.verdict import Verdict
 
 COSTS = "costs.json"
+LEAST_KNOWN = 0.5
+"""Of what is named, how much has to be judged before it is counted. What is not, is neither true nor false."""
 COST = {str: {"ratio": (float, None), "least": (float, None), "most": (float, None), "refused": (str, None)}}
 """What it has to have."""
 
@@ -65,8 +67,12 @@ class Tuning:
         Most time per token over plain decoding's; None for any.
     timed
         Whether methods can be timed one by one with this engine.
+    judged
+        Whether somebody judges what is named: all are asked about the whole first half, so that it is judged at once.
     seed
         Of the split and the bootstrap.
+    refused
+        Methods that the engine does not take, with the reason; they are not in the plan.
     progress
         Hears how far it is.
     """
@@ -78,10 +84,10 @@ class Tuning:
     guards: Sequence[Guard]
     progress: Progress
     budget: float | None = None
+    judged: bool = False
     timed: bool = True
     seed: int = 0
     refused: Mapping[str, str] = field(default_factory=dict)
-    """Methods that the engine does not take, with the reason; they are not in the plan."""
     costs: dict[str, Cost] = field(default_factory=dict, init=False)
     """Of each method that may race."""
 
@@ -117,35 +123,45 @@ class Tuning:
             write(path, [json.dumps(found, indent=2, allow_nan=False).encode()])
             self.progress.add(1)
 
-    def verdict(self) -> Verdict:
-        """Race, and put everything together."""
-        refused = {label: Cost(refused=reason) for label, reason in self.refused.items()}
-        return Verdict(outcome=self.race(), costs=self.costs | refused, guards=self.guards, budget=self.budget)
-
-    def forecast(self) -> Forecast:
-        """Say what it would ask."""
-        return forecast(self.plan, self.engine if self.timed else None, self.halves)
-
-    def agreement(self) -> Agreement:
-        """Ask all contenders about the pictures of the race, of which nothing is known."""
-        first, _ = self.halves
-        self.ask([self.baseline, *self.contenders], first)
-        items = [item for about in first for item in about if item.kind == "caption"]
-        return agreement(self.baseline, self.contenders, items, self.folder.rows, self.truth)
-
-    def race(self) -> Outcome:
-        """Race the contenders, and settle what the winner is worth."""
+    def found(self) -> Verdict | Agreement:
+        """Race, and settle what the winner is worth; or say what has to be judged before."""
         first, second = self.halves
+        everybody = [self.baseline, *self.contenders]
+        if self.judged:
+            self.ask(everybody, first)
+            if not self._known(everybody, first):
+                return self._agreement(self.contenders, first)
         race = run_race(
             self.baseline,
             self.contenders,
             first,
             self._counted,
             self.guards,
+            rungs=[len(first)] if self.judged else None,
             seed=self.seed,
             told=self.progress.rung,
         )
-        return settle(self.baseline, race, second, self._counted, self.guards, seed=self.seed)
+        if self.judged and race.winner is not None:
+            self.ask([self.baseline, race.winner], second)
+            if not self._known([self.baseline, race.winner], second):
+                return self._agreement([race.winner], second, winner=race.winner)
+        outcome = settle(self.baseline, race, second, self._counted, self.guards, seed=self.seed)
+        refused = {label: Cost(refused=reason) for label, reason in self.refused.items()}
+        return Verdict(outcome=outcome, costs=self.costs | refused, guards=self.guards, budget=self.budget)
+
+    def forecast(self) -> Forecast:
+        """Say what it would ask."""
+        return forecast(self.plan, self.engine if self.timed else None, self.halves)
+
+    def _known(self, labels: Sequence[str], units: Sequence[About]) -> bool:
+        """Whether enough is known of what these methods name in these pictures."""
+        counts = np.sum(list(self._counted(labels, units).values()), axis=(0, 1))
+        known, mentions = (counts[TERMS.index(term)] for term in ("known", "mentions"))
+        return bool(known and known >= LEAST_KNOWN * mentions)
+
+    def _agreement(self, labels: Sequence[str], units: Sequence[About], winner: str | None = None) -> Agreement:
+        items = [item for about in units for item in about if item.kind == "caption"]
+        return agreement(self.baseline, labels, items, self.folder.rows, self.truth, winner=winner)
 
     def ask(self, labels: Sequence[str], units: Sequence[About]) -> None:
         """Have the answers of some methods about some pictures, those that are not there yet."""

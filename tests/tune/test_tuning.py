@@ -1,0 +1,133 @@
+"""All of it in order, with an engine that says what it is told to: asked, judged, asked again."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from farsight.errors import InputError
+from farsight.evaluate.engine import Answer, Request
+from farsight.evaluate.plan import Plan
+from farsight.evaluate.run_folder import RunFolder, claimed
+from farsight.evaluate.tasks import Item, Task
+from farsight.judging.annotated import Annotated
+from farsight.judging.truth import Truth
+from farsight.methods.grammar import parse_methods
+from farsight.metrics.vocabulary import coco
+from farsight.tune.agreement import Agreement
+from farsight.tune.asked import by_picture
+from farsight.tune.guards import GUARDS
+from farsight.tune.race import Rung, halves
+from farsight.tune.tuning import COSTS, Tuning
+from farsight.tune.verdict import Verdict
+
+PICTURES = 40
+SAID = {
+    "plain": "A dog and a cat.",
+    "deco": "A dog and a boat.",
+    "beam": "A dog.",
+    "dola": "A dog, a cat and a car.",
+}  # fmt: skip
+ITEMS = tuple(
+    Item(item_id=f"p/{n}", part="p", kind="caption", image_id=f"{n}", path=None, prompt=f"{n}?", max_new_tokens=9)
+    for n in range(PICTURES)
+)
+
+
+@dataclass
+class Engine:
+    """Says the same of every picture."""
+
+    asked: list[Request] = field(default_factory=list)
+
+    def answers(self, requests: Iterable[Request]) -> Generator[tuple[int, Any], None, None]:
+        for request in requests:
+            self.asked.append(request)
+            text = SAID[request.method.name]
+            yield request.number, [Answer(text=text, tokens=5, ended=True, absorbed=None) for _ in request.prompts]
+
+
+class Silent:
+    def stage(self, name: str, answers: int) -> None: ...
+    def add(self, answers: int) -> None: ...
+    def rung(self, rung: Rung) -> None: ...
+
+
+def judged(pictures: Iterable[str]) -> Annotated:
+    """What somebody has judged: of these pictures all, of the others nothing."""
+    return Annotated(objects={name: frozenset({"dog"}) for name in pictures}, vocabulary=coco())
+
+
+def tuning(folder: RunFolder, truth: Truth, engine: Engine, **changed: Any) -> Tuning:
+    plan = Plan(
+        model="m",
+        task=Task(name="pictures", items=ITEMS, vocabulary=coco(), sources={}),
+        methods=parse_methods("plain,deco,beam,dola"),
+        batch_size=7,
+    )
+    folder.begin(plan.held_to())
+    settings = {"judged": True, "timed": False} | changed
+    made = Tuning(
+        plan=plan, folder=folder, engine=engine, truth=truth, guards=GUARDS[:1], progress=Silent(), **settings
+    )
+    made.measure_costs()
+    return made
+
+
+def test_it_goes_on_with_what_was_judged_and_asks_nothing_twice(tmp_path: Path) -> None:
+    engine = Engine()
+    first, second = ([about[0].image_id for about in half] for half in halves(by_picture_of_items(), 0))
+    with claimed(tmp_path / "tuned") as folder:
+        found = tuning(folder, judged([]), engine).found()
+        assert isinstance(found, Agreement)
+        assert (found.winner, found.pictures, set(found.same)) == (None, 20, {"deco", "beam", "dola"})
+        assert len(folder.rows) == 4 * 20
+
+    with claimed(tmp_path / "tuned") as folder:
+        found = tuning(folder, judged(first), engine).found()
+        assert isinstance(found, Agreement)
+        assert (found.winner, found.pictures, found.unknown) == ("beam", 20, 2 * 20)
+        assert len(folder.rows) == 4 * 20 + 2 * 20
+
+    with claimed(tmp_path / "tuned") as folder:
+        before = len(engine.asked)
+        found = tuning(folder, judged(first + second), engine).found()
+        assert isinstance(found, Verdict)
+        assert found.outcome.turn_on
+        assert found.sentence.startswith("Turn on beam: CHAIR_I 50.0 -> 0.0 % (-50.0 [-50.0, -50.0])")
+        assert "It says less (words -60.0 % [-60.0, -60.0] and objects named -50.0 %" in found.sentence
+        assert len(engine.asked) == before
+
+
+def by_picture_of_items() -> list[tuple[Item, ...]]:
+    return by_picture(Task(name="pictures", items=ITEMS, vocabulary=coco(), sources={}))
+
+
+def test_where_the_truth_is_known_the_race_has_rungs(tmp_path: Path) -> None:
+    with claimed(tmp_path / "tuned") as folder:
+        found = tuning(folder, judged(item.image_id for item in ITEMS), Engine(), judged=False).found()
+        assert isinstance(found, Verdict)
+        assert [rung.pictures for rung in found.outcome.race.rungs] == [10, 20]
+        assert len(folder.rows) == 4 * 10 + 2 * 10 + 2 * 20  # one is as plain, one clearly worse
+
+
+def test_what_the_engine_refused_is_told_with_the_costs(tmp_path: Path) -> None:
+    with claimed(tmp_path / "tuned") as folder:
+        known = judged(item.image_id for item in ITEMS)
+        found = tuning(folder, known, Engine(), judged=False, refused={"opera": "no beams here"}).found()
+        assert isinstance(found, Verdict)
+        assert found.costs["opera"].refused == "no beams here"
+
+
+def test_damaged_costs_are_named_with_what_to_do(tmp_path: Path) -> None:
+    with claimed(tmp_path / "tuned") as folder:
+        made = tuning(folder, judged([]), Engine())
+        (folder.path / COSTS).write_text('{"deco": {"ratio": "fast"}}')
+        with pytest.raises(InputError, match=r"costs.json.*delete it to have the methods timed again"):
+            Tuning(
+                plan=made.plan, folder=folder, engine=Engine(), truth=judged([]), guards=(), progress=Silent()
+            ).measure_costs()
