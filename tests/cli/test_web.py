@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from farsight import FarSight
+
 WITH_GRADIO = pytest.mark.skipif(importlib.util.find_spec("gradio") is None, reason="make test-web installs it")
 
 
@@ -74,3 +76,20 @@ def test_a_port_that_is_taken_is_named(run: Any) -> None:
         result = run("web", "--port", port)
     assert result.exit_code == 2
     assert f"port {port} cannot be used" in result.stderr
+
+
+@WITH_GRADIO
+def test_the_page_offers_the_method_of_a_file(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from farsight.web import server
+
+    class EnoughError(Exception):
+        pass
+
+    def serving(models: Any, **more: Any) -> None:
+        assert models.methods == {"farsight(sigma=0.3)": FarSight(sigma=0.3)}
+        raise EnoughError
+
+    monkeypatch.setattr(server, "serving", serving)
+    (tmp_path / "method.yaml").write_text("method: farsight\nsigma: 0.3\n")
+    result = run("web", "--method", f"@{tmp_path / 'method.yaml'}")
+    assert isinstance(result.exception, EnoughError)

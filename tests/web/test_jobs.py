@@ -46,6 +46,13 @@ def test_every_method_that_is_offered_can_be_made() -> None:
         chosen_method(name, 0.5, 0)
 
 
+def test_a_method_of_whoever_started_the_page_is_taken_as_it_is() -> None:
+    given = {"farsight(sigma=0.3)": FarSight(sigma=0.3)}
+    assert chosen_method("farsight(sigma=0.3)", 0.05, 64, given) == FarSight(sigma=0.3)
+    with pytest.raises(SettingError, match="unknown method"):
+        chosen_method("farsight(sigma=0.4)", 0.05, 64, given)
+
+
 @pytest.mark.parametrize("name", ["farsight(load='/etc/passwd')", "load", "", "farsight+vcd+icd"])
 def test_nothing_else_can_be_chosen(name: str) -> None:
     with pytest.raises(SettingError, match="unknown method"):

@@ -21,6 +21,12 @@ def web(
         list[Path] | None,
         typer.Option(metavar="RUN", help="A folder of 'farsight eval' for the second tab; one option for each."),
     ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            metavar="METHOD", help="One more that can be chosen, such as @tuned/method.yaml; first on the right."
+        ),
+    ] = None,
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="Where to listen; this machine alone.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(metavar="N", help="Port; 0 is any that is free.")] = 7860,
     allow_name: Annotated[
@@ -56,12 +62,14 @@ def web(
             "farsight web needs Gradio, which is not installed: pip install '.[web]' in a clone of farsight"
         )
 
+    from farsight.methods.grammar import label_of, parse_method
     from farsight.web.limits import Limits
     from farsight.web.models import Models
     from farsight.web.server import run_names, serving
 
+    given = {} if method is None else {label_of(made := parse_method(method)): made}
     limits = Limits(megabytes=max_megabytes, megapixels=max_megapixels)
-    models = Models(name=model, device=device, dtype=dtype, attn_implementation=attn_implementation)
+    models = Models(name=model, device=device, dtype=dtype, attn_implementation=attn_implementation, methods=given)
     runs = run_names(run or [])
     with serving(models, host=host, port=port, runs=runs, limits=limits, names=allow_name or []) as server:
         say(f"FarSight is at {server.address} (Ctrl+C ends it)")

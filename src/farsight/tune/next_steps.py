@@ -33,6 +33,7 @@ def after_verdict(out: Path, model: str, *, turn_on: bool, forms: Mapping[str, A
         ]
     steps = [
         ("see it on a picture", f"farsight describe PICTURE --model {model} --method {method} --compare"),
+        ("try it in the browser", f"farsight web --model {model} --method {method}"),
         ("serve it behind OpenAI's API", f"farsight serve {model} --method {method}"),
         ("use it in Python", f"with farsight.load_method({str(out / NAME)!r})(model): model.generate(...)"),
         ("measure it on other pictures", f"farsight eval --model {model} --methods {method} --task ... --out RUN"),

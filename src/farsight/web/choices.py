@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
@@ -34,16 +35,27 @@ def number(name: str, value: Any, low: float, high: float) -> float:
     return float(value)
 
 
-def chosen_method(name: Any, sigma: Any, horizon: Any) -> Method:
+def chosen_method(name: Any, sigma: Any, horizon: Any, more: Mapping[str, Method] | None = None) -> Method:
     """Make a method by its name, with the sliders' settings where it has them.
+
+    Parameters
+    ----------
+    name
+        One of `METHOD_NAMES`, or a label of ``more``.
+    sigma, horizon
+        Of the sliders.
+    more
+        Methods that are taken as they are, whatever the sliders say.
 
     Raises
     ------
     SettingError
         If there is no such method, or a value has no meaning.
     """
+    if isinstance(name, str) and more and name in more:
+        return more[name]
     if name not in METHOD_NAMES:
-        raise SettingError(f"unknown method '{name}'; choose one of {', '.join(METHOD_NAMES)}")
+        raise SettingError(f"unknown method '{name}'; choose one of {', '.join((*METHOD_NAMES, *(more or ())))}")
     sigma, horizon = number("sigma", sigma, 0, MOST_SIGMA), number("horizon", horizon, WHOLE_CALL, MOST_HORIZON)
     made = [_set(make_method(part, {}), sigma, horizon) for part in name.split("+")]
     return made[0] if len(made) == 1 else Composed(methods=tuple(made))

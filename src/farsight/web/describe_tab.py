@@ -131,7 +131,7 @@ class DescribeTab:
             raise InputError(f"the prompt is longer than the limit of {self.limits.prompt_letters} letters; shorten it")
         most = number("the length in tokens", tokens, 1, self.limits.new_tokens)
         asked = VIDEO_PROMPT if shown.is_video and prompt == PROMPT else prompt
-        methods = [chosen_method(name, sigma, horizon) for name in (left, right)]
+        methods = [chosen_method(name, sigma, horizon, self.models.methods) for name in (left, right)]
         return Question(shown=shown, prompt=asked, methods=methods, max_new_tokens=int(most))
 
 
@@ -174,8 +174,10 @@ def describe_tab(does: DescribeTab, *, private: dict[str, Any]) -> list[gr.HTML]
             chosen = gr.HTML(chosen_html(first), js_on_load=None, elem_id="chosen")
             gr.HTML("<h2>Methods</h2>", js_on_load=None)
             with gr.Row():
-                left = gr.Dropdown(list(METHOD_NAMES), value="plain", label="Left", min_width=120, elem_id="left")
-                right = gr.Dropdown(list(METHOD_NAMES), value="farsight", label="Right", min_width=120, elem_id="right")
+                names = [*does.models.methods, *METHOD_NAMES]
+                other = next(iter(does.models.methods), "farsight")
+                left = gr.Dropdown(names, value="plain", label="Left", min_width=120, elem_id="left")
+                right = gr.Dropdown(names, value=other, label="Right", min_width=120, elem_id="right")
             usual = EMBEDDED_SIGMA if does.models.name == EMBEDDED else round(PAPER_SIGMA, 2)
             sigma = _slider(
                 0.01, MOST_SIGMA, value=usual, step=0.01, label="sigma", elem_id="sigma",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from threading import Lock
 
 from farsight.errors import InputError
 from farsight.inputs.checkpoints import LoadedModel
 from farsight.inputs.named_models import EMBEDDED, load, source_of, vocabulary_of
+from farsight.method import Method
 from farsight.metrics.vocabulary import Vocabulary, read_vocabulary
 
 
@@ -20,12 +21,15 @@ class Models:
     ----------
     name, device, dtype, attn_implementation
         As `farsight.inputs.named_models.load` takes them.
+    methods
+        More methods that may be chosen, by label: those of whoever started the page.
     """
 
     name: str = EMBEDDED
     device: str | None = None
     dtype: str | None = None
     attn_implementation: str | None = None
+    methods: Mapping[str, Method] = field(default_factory=dict)
     busy: Lock = field(default_factory=Lock)
     """Held while a model works: a method changes the model, so no two can run on it at once."""
     _loaded: dict[str, LoadedModel] = field(default_factory=dict)
