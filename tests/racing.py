@@ -10,7 +10,7 @@ from farsight.tune.counts import TERMS, Counts
 from farsight.tune.guards import GUARDS
 from farsight.tune.race import Outcome, halves, run_race, settle
 
-FALSE, KNOWN, FOUND, PRESENT, MENTIONS = (TERMS.index(name) for name in TERMS[:5])
+FALSE, KNOWN, FOUND, PRESENT, MENTIONS, TRUE = (TERMS.index(name) for name in TERMS[:6])
 PLAIN = "plain"
 Answering = Callable[[str, np.ndarray], Counts]
 """What a method counts on pictures, by their numbers."""
@@ -22,7 +22,7 @@ def answers(seed: int, pictures: np.ndarray, chance: float) -> Counts:
     for place, number in enumerate(pictures):
         hard = np.random.default_rng([7, number]).beta(2, 2 * (1 - chance) / chance)
         false = np.random.default_rng([seed, number]).binomial(10, hard)
-        found[place, [FALSE, KNOWN, MENTIONS]] = false, 10, 10
+        found[place, [FALSE, KNOWN, MENTIONS, TRUE]] = false, 10, 10, 10 - false
         found[place, [FOUND, PRESENT]] = 4, 6
     found[:, TERMS.index("words")], found[:, TERMS.index("captions")] = 50, 1
     return found

@@ -21,16 +21,19 @@ from farsight.metrics.text_quality import repetition, spoken
 Counts = NDArray[np.float64]
 """``(pictures, terms)``, or ``(terms,)`` of one answer."""
 
-TERMS = ("false", "known", "found", "present", "mentions", "words", "repetition", "captions", "right", "questions")
+TERMS = (
+    "false", "known", "found", "present", "mentions", "true", "words", "repetition", "captions", "right", "questions"
+)  # fmt: skip
 FIGURES = {
     "chair_i": ("false", "known"),
     "recall": ("found", "present"),
     "words": ("words", "captions"),
     "repetition": ("repetition", "captions"),
     "answers": ("right", "questions"),
-    "mentions": ("mentions", "captions"),
+    "true": ("true", "captions"),
 }
-"""By name, what is divided by what. "answers" is the share of yes/no questions that are answered rightly."""
+"""By name, what is divided by what. "answers" is the share of yes/no questions that are answered rightly, "true" the
+mentions of a caption that are: fewer false ones are the aim, fewer true ones are saying less."""
 SHARES = {"chair_i", "recall", "repetition", "answers"}
 """Figures between 0 and 1; the others are numbers of a caption."""
 
@@ -62,6 +65,7 @@ def counts_of(item: Item, row: Mapping[str, Any], truth: Truth) -> Counts:
             "found": len(present.intersection(named)),
             "present": len(present),
             "mentions": len(named),
+            "true": verdicts.count(True),
             "words": len(words),
             "repetition": repetition(words),
             "captions": 1,

@@ -18,7 +18,7 @@ NAMES = {
     "words": "words",
     "repetition": "repetition",
     "answers": "right answers",
-    "mentions": "objects named",
+    "true": "true objects named",
 }
 """What figures are called in a sentence and a table."""
 
@@ -91,7 +91,7 @@ class Verdict:
 
     def _says_less(self) -> str:
         found = self.outcome.final
-        less = [name for name in ("words", "mentions") if name in found and found[name].high < 0]
+        less = [name for name in ("words", "true") if name in found and found[name].high < 0]
         if not less:
             return ""
         said = " and ".join(f"{NAMES[name]} {points(found[name])}" for name in less)

@@ -1,0 +1,73 @@
+"""``farsight tune --engine openai``: a server on which one method helps, and what becomes of the others."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from troubled_server import answer, troubled
+
+from farsight.methods.grammar import parse_method
+
+pytest.importorskip("openai", reason="pip install openai")
+
+PICTURES = 24
+TOKENS = "farsight(sigma=0.0953102, horizon=infinite)"
+
+
+def saying(true: str) -> Any:
+    """A server that makes up a cat, unless there are registers in front."""
+
+    def knowing(asked: dict[str, Any], _: int) -> Any:
+        tokens = asked.get("chat_template_kwargs", {}).get("registers", 0)
+        return answer(true if tokens else "A dog and a cat.", prompt=10 + tokens)
+
+    return knowing
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    images = tmp_path / "images"
+    images.mkdir()
+    for number in range(PICTURES):
+        Image.new("RGB", (30, 20), (10 * number, 0, 0)).save(images / f"{number}.png")
+    objects = tmp_path / "objects.jsonl"
+    objects.write_text("".join(json.dumps({"image_id": n, "objects": ["dog"]}) + "\n" for n in range(PICTURES)))
+    return [
+        "tune", "--engine", "openai", "-m", "m", "--images", images, "--objects", objects, "--out", tmp_path / "tuned",
+        "--methods", f"{TOKENS},beam,farsight",
+    ]  # fmt: skip
+
+
+def test_the_method_that_helps_is_found_and_the_others_are_listed_with_the_reason(
+    run: Any, command: list[object], tmp_path: Path
+) -> None:
+    with troubled(saying("A dog in the garden.")) as server:
+        result = run(*command, "--base-url", server.url)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.startswith(f"Turn on {TOKENS}: CHAIR_I 50.0 -> 0.0 % (-50.0 [-50.0, -50.0]), recall +0.0")
+    assert "It says less" not in result.stdout
+    assert "register_tokens: 10\n" in result.stdout
+    assert parse_method(f"@{tmp_path / 'tuned' / 'method.yaml'}") == parse_method(TOKENS)
+    verdict = json.loads((tmp_path / "tuned" / "verdict.json").read_text())
+    assert "cannot be asked of a server" in verdict["costs"]["beam"]["refused"]
+    assert verdict["costs"][TOKENS]["ratio"] > 0
+    page = (tmp_path / "tuned" / "report.html").read_text()
+    assert 'title="false">cat<' in page
+    assert "farsight export m --registers 10" in page
+
+
+def test_words_beyond_the_guard_keep_it_off_unless_the_user_says_otherwise(
+    run: Any, command: list[object], tmp_path: Path
+) -> None:
+    with troubled(saying("A dog.")) as server:
+        kept = run(*command, "--base-url", server.url)
+        freed = run(*command, "--base-url", server.url, "--guard", "words=off")
+    assert kept.stdout.startswith("Nothing here beats plain decoding on your pictures: the nearest was")
+    assert "clearly beyond the guard of words" in kept.stdout
+    assert freed.stdout.startswith(f"Turn on {TOKENS}")
+    assert "It says less (words -60.0 % [-60.0, -60.0]), which may be part of the fall." in freed.stdout
