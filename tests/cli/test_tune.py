@@ -105,6 +105,8 @@ def test_without_any_truth_nothing_is_called_better(run: Any, files: dict[str, P
         (["--guard", "recal=1"], "there is no such guard"),
         (["--budget", "1.1", "--engine", "ray"], "leave --budget out"),
         (["--question-count", "3"], "--question-count is of no use"),
+        (["--methods", "greedy"], "add what is to race"),
+        (["--prompt", " "], "--prompt is empty"),
         (["--task", "pope"], "'pope'"),
     ],
 )

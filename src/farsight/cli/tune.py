@@ -263,6 +263,8 @@ def _print(tuning: Tuning, found: Verdict | Agreement | Forecast, written: Mappi
     from farsight.tune.agreement import Agreement
     from farsight.tune.forecast import Forecast
     from farsight.tune.method_file import NAME
+    from farsight.tune.page import final_table
+    from farsight.tune.verdict import Verdict
 
     out = tuning.folder.path
     if isinstance(found, Forecast):
@@ -271,6 +273,12 @@ def _print(tuning: Tuning, found: Verdict | Agreement | Forecast, written: Mappi
         for label, reason in tuning.refused.items():
             note(f"{label} is out: {reason}")
     say(found.sentence)
+    if isinstance(found, Verdict):
+        for label, reason in found.left_out.items():
+            note(f"{label} did not race: {reason}")
+        if found.outcome.final:
+            table = final_table(found)
+            print_table(table.columns, table.rows)
     if isinstance(found, Agreement):
         say(f"next: farsight judge {out}, then the same command again")
     for engine, form in written.get("forms", {}).items():

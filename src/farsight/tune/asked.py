@@ -7,11 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from farsight.errors import InputError, SettingError
+from farsight.evaluate.fingerprints import fingerprint
 from farsight.evaluate.named_tasks import TaskOptions, choose_task, find_task
 from farsight.evaluate.tasks import CAPTION_TOKENS, DESCRIBE, Item, Task
 from farsight.images import find_images
 from farsight.judging.annotated import Annotated
-from farsight.metrics.vocabulary import coco
+from farsight.metrics.vocabulary import read_vocabulary
 
 About = tuple[Item, ...]
 """All that is asked about one picture, or with one prompt where there is none: what lots are drawn of."""
@@ -56,12 +57,8 @@ def make(name: str, options: TaskOptions, prompts: Sequence[str], folder: Path) 
     folder
         Where a task puts pictures of its own.
     """
-    if name == PICTURES_ALONE:
-        assert options.images is not None
-        made = folder_task(options.images, max_new_tokens=options.max_new_tokens, limit=options.count)
-    else:
-        made = find_task(name).make(name, options, folder)
-    return with_prompts(made, prompts) if options.images is not None else made
+    made = _pictures(options) if name == PICTURES_ALONE else find_task(name).make(name, options, folder)
+    return _with_prompts(made, prompts) if len(prompts) > 1 else made
 
 
 def choose(name: str | None, options: TaskOptions, prompts: Sequence[str]) -> str:
@@ -73,6 +70,8 @@ def choose(name: str | None, options: TaskOptions, prompts: Sequence[str]) -> st
         As `farsight.evaluate.named_tasks.choose_task`; if nothing says what to ask about; or if there are several
         prompts for a task that has its own.
     """
+    if not all(map(str.strip, prompts)):
+        raise SettingError("--prompt is empty; say what to ask about the pictures")
     if len(prompts) > 1 and options.images is None:
         raise SettingError("several --prompt are for --images, and this task has prompts of its own: pass one")
     if name is not None or options.objects:
@@ -90,47 +89,31 @@ def annotated(task: Task) -> Annotated:
     return Annotated(objects=objects, vocabulary=task.vocabulary)
 
 
-def folder_items(images: Path, *, max_new_tokens: int | None = None, limit: int | None = None) -> list[Item]:
-    """Ask for a caption of every picture of a folder of which nothing is known, in the order of their names.
-
-    Raises
-    ------
-    InputError
-        If there is no such folder, or no picture in it.
-    """
-    paths = sorted(set(find_images(images).values()))[:limit]
-    return [
+def _pictures(options: TaskOptions) -> Task:
+    """Ask for a caption of every picture of a folder of which nothing is known, in the order of their names."""
+    assert options.images is not None
+    paths = sorted(set(find_images(options.images).values()))[: options.count]
+    items = tuple(
         Item(
             item_id=f"captions/{path.name}",
             part="captions",
             kind="caption",
             image_id=path.name,
             path=path,
-            prompt=DESCRIBE,
-            max_new_tokens=max_new_tokens or CAPTION_TOKENS,
+            prompt=options.prompt or DESCRIBE,
+            max_new_tokens=options.max_new_tokens or CAPTION_TOKENS,
         )
         for path in paths
-    ]
+    )
+    sources = options.asked | ({} if options.synonyms is None else {"synonyms": fingerprint(options.synonyms)})
+    return Task(name=PICTURES_ALONE, items=items, vocabulary=read_vocabulary(options.synonyms), sources=sources)
 
 
-def folder_task(images: Path, *, max_new_tokens: int | None = None, limit: int | None = None) -> Task:
-    """Make a task of `folder_items`."""
-    items = folder_items(images, max_new_tokens=max_new_tokens, limit=limit)
-    return Task(name=PICTURES_ALONE, items=tuple(items), vocabulary=coco(), sources={"count": str(len(items))})
-
-
-def with_prompts(task: Task, prompts: Sequence[str]) -> Task:
-    """Ask for each caption with each of several prompts, each a part of its own; questions stay as they are.
-
-    Without prompts the task stays as it is.
-    """
-    if not prompts:
-        return task
-    captions = [item for item in task.items if item.kind == "caption"]
-    others = [item for item in task.items if item.kind != "caption"]
+def _with_prompts(task: Task, prompts: Sequence[str]) -> Task:
+    """Ask for each caption with each of several prompts, each a part of its own."""
     asked = [
         replace(item, prompt=prompt, part=f"{item.part} {number}", item_id=f"{item.part} {number}/{item.image_id}")
         for number, prompt in enumerate(prompts, start=1)
-        for item in captions
+        for item in task.items
     ]
-    return replace(task, items=(*asked, *others), sources={**task.sources, "prompts": list(prompts)})
+    return replace(task, items=tuple(asked), sources={**task.sources, "prompts": list(prompts)})

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from farsight.errors import SettingError
 from farsight.method import Method, Plain
 from farsight.methods import METHODS
 from farsight.methods.grammar import label_of, parse_method, parse_methods
@@ -55,7 +56,12 @@ def contenders(text: str | None) -> dict[str, Method]:
     Raises
     ------
     SettingError
-        As `farsight.methods.grammar.parse_methods`.
+        As `farsight.methods.grammar.parse_methods`; if nothing is left, or one is called as plain decoding is.
     """
     chosen: Mapping[str, Method] = usual_candidates() if text is None else parse_methods(text)
-    return {label: method for label, method in chosen.items() if type(method) is not Plain}
+    racing = {label: method for label, method in chosen.items() if type(method) is not Plain}
+    if not racing:
+        raise SettingError("--methods has plain decoding alone; add what is to race against it")
+    if BASELINE in racing:
+        raise SettingError(f"--methods: '{BASELINE}' is what the others race against; give its method another label")
+    return racing

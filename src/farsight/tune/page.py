@@ -12,7 +12,6 @@ from farsight.judging.truth import Located, Truth
 from farsight.metrics.paired import Difference
 from farsight.report.page import Section, Span, Table, Text, page, picture
 from farsight.tune.agreement import Agreement
-from farsight.tune.cost import Cost
 from farsight.tune.counts import FIGURES, SHARES
 from farsight.tune.draw import draw_race, order
 from farsight.tune.race import Standing
@@ -55,8 +54,9 @@ def verdict_page(
         sections.append(_final(found))
     if found.outcome.race.rungs:
         sections.append(_race(found))
-    if left := _left_out(found):
-        sections.append(left)
+    if found.left_out:
+        left = Table(columns=["method", "because"], rows=[list(one) for one in found.left_out.items()])
+        sections.append(Section(title="What did not race", tables=[left]))
     if winner := found.outcome.race.winner:
         changed = [item for item in items if item.kind == "caption" and (winner, item.item_id) in rows]
         sections += _changed(found.outcome.baseline, [winner], changed, rows, truth)
@@ -97,22 +97,26 @@ def _next(steps: Sequence[tuple[str, str]]) -> Section:
     )
 
 
-def _final(found: Verdict) -> Section:
+def final_table(found: Verdict) -> Table:
+    """Put the figures of the winner beside plain decoding's, with the guards that are on them."""
     outcome = found.outcome
     guards = {guard.figure: guard for guard in found.guards}
     broken = {guard.figure for guard in outcome.broken}
     rows = []
     for name, one in outcome.final.items():
-        guard = guards.get(name)
-        held = "" if guard is None else f"{guard.told()}: {'no' if name in broken else 'yes'}"
+        held = f"{guards[name].told()}: {'no' if name in broken else 'yes'}" if name in guards else ""
         rows.append([NAMES[name], _figure(one.baseline, name), _figure(one.other, name), points(one), held])
+    return Table(columns=["", outcome.baseline, str(outcome.race.winner), "difference", "guard"], rows=rows)
+
+
+def _final(found: Verdict) -> Section:
+    outcome = found.outcome
     words = (
         f"{outcome.race.winner} against {outcome.baseline} decoding on {outcome.final['chair_i'].items} pictures that "
         "chose nothing, with paired 95 % bootstrap intervals: in points of a share, in percent of a number. A guard is "
         "held if the figure is within it; its interval says how sure that is."
     )
-    columns = ["figure", outcome.baseline, str(outcome.race.winner), "difference", "guard"]
-    return Section(title="The winner", words=words, tables=[Table(columns=columns, rows=rows)])
+    return Section(title="The winner", words=words, tables=[final_table(found)])
 
 
 def _race(found: Verdict) -> Section:
@@ -142,19 +146,6 @@ def _race(found: Verdict) -> Section:
         pictures=[picture(draw_race(outcome), alt)],
         tables=[Table(columns=columns, rows=rows)],
     )
-
-
-def _left_out(found: Verdict) -> Section | None:
-    rows = [[label, _why(cost, found.budget)] for label, cost in found.costs.items() if _why(cost, found.budget)]
-    if not rows:
-        return None
-    return Section(title="What did not race", tables=[Table(columns=["method", "because"], rows=rows)])
-
-
-def _why(cost: Cost, budget: float | None) -> str:
-    if cost.refused:
-        return cost.refused
-    return f"takes {cost.told()} the time, and the budget is x{budget:g}" if cost.over(budget) else ""
 
 
 def _changed(

@@ -64,6 +64,15 @@ class Verdict:
             return f"{nothing} within the guards; the nearest was {winner}: {shown}, but {broken}.{self._says_less()}"
         return f"{nothing}; the nearest was {winner}: {shown}, which may be chance."
 
+    @property
+    def left_out(self) -> dict[str, str]:
+        """Methods that did not race, with the reason."""
+        return {
+            label: cost.refused or f"takes {cost.told()} the time, and the budget is x{self.budget:g}"
+            for label, cost in self.costs.items()
+            if cost.refused or cost.over(self.budget)
+        }
+
     def _nobody(self) -> str:
         nearest, refused = self.outcome.race.nearest, all(cost.refused for cost in self.costs.values())
         if nearest is None:
