@@ -1,4 +1,4 @@
-"""Methods that are not of this distribution: those of other packages by name, and classes of files, ``file.py:Class``."""
+"""Methods that are not of this distribution: those of other packages by name, and those of files, ``file.py:Class``."""
 
 from __future__ import annotations
 
