@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from farsight.evaluate.verdicts import direction
 from farsight.files import write
 from farsight.metrics import chair, snowball
 from farsight.metrics.chair import ChairScore
@@ -117,7 +118,9 @@ def draw(found: dict[str, dict[str, Difference]], below: str) -> bytes:
         axes = drawn.subplots(1, len(DRAWN), sharey=True)
         for one, name in zip(axes, DRAWN, strict=True):
             numbers = [each[name] for each in found.values()]
-            charts.differences(one, [(100 * it.low, 100 * it.value, 100 * it.high) for it in numbers])
+            charts.differences(
+                one, [(100 * it.low, 100 * it.value, 100 * it.high) for it in numbers], better=direction(name)
+            )
             one.set_title(FIGURES[name])
         axes[0].set_yticklabels(list(found))
         drawn.supxlabel(below)

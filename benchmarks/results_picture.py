@@ -11,6 +11,7 @@ from pathlib import Path
 
 from results_table import CAPTIONS
 
+from farsight.evaluate.verdicts import direction
 from farsight.files import write
 from farsight.report import charts
 
@@ -29,7 +30,11 @@ def main() -> None:
         axes = drawn.subplots(1, len(options.methods), sharex=True, sharey=True, squeeze=False).flat
         for one, label in zip(axes, options.methods, strict=True):
             found = [parts[options.form]["differences"][label][options.figure] for parts in runs.values()]
-            charts.differences(one, [tuple(scale * it[name] for name in ("low", "difference", "high")) for it in found])
+            charts.differences(
+                one,
+                [tuple(scale * it[name] for name in ("low", "difference", "high")) for it in found],
+                better=direction(options.figure),
+            )
             one.set_title(label.replace("(", "\n(").replace(", ", ",\n"))
         first = axes[0]
         first.set_yticklabels(list(runs))

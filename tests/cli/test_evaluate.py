@@ -303,3 +303,16 @@ def test_a_temperature_is_refused_for_what_searches(run: Any, files: dict[str, P
     refused(
         run(*chair(files, model), "--methods", f"greedy,{method}", "--temperature", 0.7), "searches and draws nothing"
     )
+
+
+def test_the_verdict_comes_first_with_the_time_of_each_method(run: Any, files: dict[str, Path], model: Path) -> None:
+    result = run(*chair(files, model), "--methods", "greedy,constant(value=1)")
+    assert result.exit_code == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("captions: CHAIR_I ")
+    assert lines[0].endswith(" with greedy (lower is better).")
+    assert lines[1] == "  Nothing changes: constant(value=1)."
+    assert lines[2].startswith("Time per token over greedy: constant(value=1) x")
+    page = (files["run"] / "report.html").read_text(encoding="utf-8")
+    assert lines[1].strip() in page
+    assert lines[2] in page

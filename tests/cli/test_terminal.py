@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from rich.console import Console
 
 import farsight.cli
+from farsight.cli.tables import print_table
 from farsight.cli.terminal import MOST_LETTERS, new_console, note, visible
 
 HOSTILE = "\x1b]0;owned\x07\x1b[31m\x1b[2J\x9b31m\x7f\r\x08[/bold]\ud800"
@@ -175,3 +178,28 @@ def test_rows_may_go_where_the_table_goes_if_that_is_no_file(command: str, tmp_p
 def test_a_terminal_that_knows_only_ascii_gets_escapes(command: str) -> None:
     code, _, errors = done(f"{command} --synonyms é", PYTHONIOENCODING="ascii")
     assert (code, errors.split(":")[1]) == (2, " \\xe9")
+
+
+def test_a_terminal_that_is_too_narrow_has_the_rest_of_a_table_below(monkeypatch: pytest.MonkeyPatch) -> None:
+    columns, rows = ["method", "CHAIR_S", "CHAIR_I", "recall"], [["farsight(sigma=0.1)", "48.01", "13.02", "80.03"]]
+    wide = printed(monkeypatch, columns, rows, width=80, terminal=True)
+    assert wide.count("farsight(sigma=0.1)") == 1
+    narrow = printed(monkeypatch, columns, rows, width=40, terminal=True)
+    assert narrow.count("farsight(sigma=0.1)") > 1
+    assert max(map(len, narrow.splitlines())) <= 40
+    assert all(cell in narrow for cell in (*columns, *rows[0]))
+    piped = printed(monkeypatch, columns, rows, width=20, terminal=False)
+    assert piped.count("farsight(sigma=0.1)") == 1
+
+
+def printed(
+    monkeypatch: pytest.MonkeyPatch, columns: list[str], rows: list[list[str]], *, width: int, terminal: bool
+) -> str:
+    out = StringIO()
+
+    def console(width: int = width) -> Console:
+        return Console(file=out, force_terminal=terminal, width=width, no_color=True, highlight=False)
+
+    monkeypatch.setattr("farsight.cli.terminal.new_console", console)
+    print_table(columns, rows)
+    return re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue())

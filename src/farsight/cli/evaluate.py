@@ -195,13 +195,7 @@ def evaluate(
     if json:
         say(json_format.dumps(results, indent=2, allow_nan=False))
         return
-    if summary:
-        from farsight.evaluate.page import headline
-
-        say("\n".join(headline(part) for part in parts))
-        say(f"wrote {out / 'report.html'}")
-        return
-    _print(plan, parts, out)
+    _print(plan, parts, out, tables=not summary)
 
 
 def _generation(temperature: float | None, repetition_penalty: float | None, seed: int) -> dict[str, Any]:
@@ -269,22 +263,35 @@ def _write_page(plan: Plan, parts: list[PartScores], out: Path) -> None:
     pictures = {item.image_id: item.path for item in plan.task.items if item.path is not None}
     version = plan.record()["farsight"]
     footer = f"Task {plan.task.name}, model {plan.model}, farsight {version}, batches of {plan.batch_size}."
-    write(out / "report.html", [run_page(f"{plan.task.name}: {plan.model}", parts, pictures, footer)])
+    title, times = f"{plan.task.name}: {plan.model}", _times(plan, out)
+    write(out / "report.html", [run_page(title, parts, pictures, footer, times=times)])
     for part in parts:
         if part.differences:
             name = part.part.replace("%", "%25").replace("/", "%2F")
             write(out / f"{name}.png", [image(draw_differences(part))])
 
 
-def _print(plan: Plan, parts: list[PartScores], out: Path) -> None:
+def _times(plan: Plan, out: Path) -> dict[str, float]:
+    """Time of each method over the first; empty if there is but one, or an engine takes no times."""
+    from farsight.evaluate.times import over_first, seconds_per_token
+
+    labels = list(plan.methods)
+    return over_first(seconds_per_token(out, labels), labels) if len(labels) > 1 else {}
+
+
+def _print(plan: Plan, parts: list[PartScores], out: Path, *, tables: bool) -> None:
     from farsight.cli.tables import print_table
-    from farsight.evaluate.page import differences_table, figures_table
+    from farsight.evaluate.page import differences_table, figures_table, told_times
+    from farsight.evaluate.verdicts import told
 
     baseline = next(iter(plan.methods))
     for part in parts:
-        tables = [figures_table(part)] + ([differences_table(part, baseline)] if part.differences else [])
-        for table in tables:
-            print_table(table.columns, table.rows)
+        say("\n  ".join(told(part)))
+    if times := _times(plan, out):
+        say(told_times(times))
+    for part in parts:
+        for table in [figures_table(part), differences_table(part, baseline)][: 1 + bool(part.differences)] * tables:
+            print_table(table.columns, table.rows, marks=table.marks)
         if part.failed:
             item, reason = next(iter(part.failed.items()))
             note(f"{part.part}: {len(part.failed)} items could not be asked and are left out: {item}: {reason}")

@@ -12,23 +12,54 @@ WIDEST = 10_000
 """Columns of a terminal that any table fits in."""
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "") -> None:
-    """Print a table on stdout, at full width also in a pipe. The first column is text, the others are figures."""
+MARKS = {"better": "green", "worse": "red"}
+"""How a terminal shows what a cell means."""
+
+
+def print_table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    title: str = "",
+    marks: Sequence[Sequence[str]] | None = None,
+) -> None:
+    """Print a table on stdout. The first column is text, the others are figures.
+
+    In a terminal that is too narrow the figures that do not fit follow below, beside the first column again; in a pipe
+    a table has its full width.
+    """
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     from farsight.cli.terminal import new_console, visible
 
-    table = Table(box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
-    table.title = visible(title) or None
-    for number, column in enumerate(columns):
-        table.add_column(Text(visible(column)), justify="right" if number else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*(Text(visible(cell)) for cell in row))
-    needed = new_console(width=WIDEST).measure(table).maximum
-    wide = new_console()
-    (wide if needed <= wide.width else new_console(width=needed)).print(table)
+    def made(chosen: Sequence[int]) -> Table:
+        table = Table(box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
+        table.title = visible(title) or None
+        for number in chosen:
+            table.add_column(Text(visible(columns[number])), justify="right" if number else "left", no_wrap=number > 0)
+        for place, row in enumerate(rows):
+            table.add_row(
+                *(Text(visible(row[at]), style=MARKS.get(marks[place][at], "") if marks else "") for at in chosen)
+            )
+        return table
+
+    console, measuring = new_console(), new_console(width=WIDEST)
+    left = list(range(1, len(columns)))
+    while True:
+        fitting = len(left)
+        while (
+            console.is_terminal
+            and fitting > 1
+            and measuring.measure(made([0, *left[:fitting]])).maximum > console.width
+        ):
+            fitting -= 1
+        table = made([0, *left[:fitting]])
+        needed = measuring.measure(table).maximum
+        (console if needed <= console.width else new_console(width=needed)).print(table)
+        if not (left := left[fitting:]):
+            return
 
 
 def percent(share: float) -> str:

@@ -34,6 +34,8 @@ class Answer:
     """False if it was cut off at ``max_new_tokens``."""
     absorbed: float | None
     """Share of attention that the gates took away, mean over layers, heads and generated rows; None without gates."""
+    seconds: float | None = None
+    """Its share of the time that its batch took; None where batches do not have the machine to themselves."""
 
     @classmethod
     def of(
@@ -44,6 +46,7 @@ class Answer:
         tokenizer: Any,
         absorbed: Callable[[int], float | None],
         stop: str | None = None,
+        seconds: float | None = None,
     ) -> Answer:
         """Read an answer from the tokens of a sequence, of which those after the first end do not count.
 
@@ -59,6 +62,8 @@ class Answer:
             Gives the share that was absorbed while the first so many tokens were read.
         stop
             Text that ends an answer too, and is not part of it.
+        seconds
+            Its share of the time of its batch.
         """
         end = next((place for place, token in enumerate(generated) if token in ends), None)
         kept = generated if end is None else generated[: end + 1]
@@ -67,7 +72,13 @@ class Answer:
             text, end = text.split(stop)[0], 0
             counts = range(1, len(kept) + 1)
             kept = next(kept[:n] for n in counts if stop in tokenizer.decode(kept[:n], skip_special_tokens=True))
-        return cls(text=text.strip(), tokens=len(kept), ended=end is not None, absorbed=absorbed(len(kept)))
+        return cls(
+            text=text.strip(),
+            tokens=len(kept),
+            ended=end is not None,
+            absorbed=absorbed(len(kept)),
+            seconds=seconds,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from farsight.errors import InputError
-from farsight.evaluate.page import COLUMNS, DIFFERENCES, HEADLINES
+from farsight.evaluate.page import COLUMNS, DIFFERENCES
 from farsight.evaluate.scores import PartScores
 from farsight.evaluate.shapes import check
 from farsight.evaluate.tasks import Task
+from farsight.evaluate.verdicts import HEADLINES
 from farsight.files import decode_json, json_lines, opened, read_json, reading, real_path
 from farsight.metrics.paired import Difference
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -174,8 +175,11 @@ def answer(
         inputs = read_prefix(loaded.model, inputs)
     length = inputs["input_ids"].shape[1]
     absorbed = _Absorbed()
+    started = perf_counter()
     with method(loaded.model), absorbed.watching(loaded.model, method) if watch else nullcontext():
         output: Tensor = loaded.model.generate(**inputs, max_new_tokens=max_new_tokens, **how)  # type: ignore[operator]
+    generated = output[:, length:].tolist()
+    seconds = (perf_counter() - started) / len(generated)
     ends = end_tokens(loaded.model.generation_config)
     return [
         Answer.of(
@@ -184,8 +188,9 @@ def answer(
             tokenizer=loaded.tokenizer,
             absorbed=partial(absorbed.mean, number),
             stop=LINE_END if medium == "completion" else None,
+            seconds=seconds,
         )
-        for number, row in enumerate(output[:, length:].tolist())
+        for number, row in enumerate(generated)
     ]
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from farsight.errors import InputError
 from farsight.evaluate.scores import PartScores
+from farsight.evaluate.verdicts import benefit, direction, in_points, is_nothing, told
 from farsight.images import open_frames, open_image
 from farsight.metrics.chair import CaptionScore
 from farsight.metrics.paired import Difference
@@ -57,8 +58,10 @@ CAPTION_DIFFERENCES = {
 QUESTION_DIFFERENCES = {"accuracy": "accuracy", "f1": "F1", "yes_ratio": "yes"}
 EXACT_DIFFERENCES = {"accuracy": "accuracy"}
 DIFFERENCES = {"caption": CAPTION_DIFFERENCES, "question": QUESTION_DIFFERENCES, "exact": EXACT_DIFFERENCES}
-HEADLINES = {"caption": ("chair_s", "CHAIR_S"), "question": ("accuracy", "accuracy"), "exact": ("accuracy", "accuracy")}
-"""The main figure of each kind of part, and what it is called."""
+ARROWS = {-1: "↓", 0: "", 1: "↑"}
+"""Beside the name of a figure: which way is better."""
+MARKS = {-1: "worse", 0: "", 1: "better"}
+LEGEND = "↓ lower is better, ↑ higher is better; green is better, orange worse, and grey cannot be told from nothing."
 THUMBNAIL = 320
 FRAME = 96
 """Side of a frame of a video in pixels."""
@@ -74,8 +77,16 @@ def figures_table(part: PartScores) -> Table:
 def differences_table(part: PartScores, baseline: str) -> Table:
     """Put the differences to the first method in a table, in percentage points, with their 95 % intervals."""
     columns = DIFFERENCES[part.kind]
-    rows = [[label, *(_difference(name, found[name]) for name in columns)] for label, found in part.differences.items()]
-    return Table(columns=[f"minus {baseline}", *columns.values()], rows=rows)
+    rows, marks = [], []
+    for label, found in part.differences.items():
+        if all(is_nothing(found[name]) for name in columns):
+            rows.append([label, "nothing changes", *[""] * (len(columns) - 1)])
+            marks.append([""] * (1 + len(columns)))
+        else:
+            rows.append([label, *(_difference(name, found[name]) for name in columns)])
+            marks.append(["", *(MARKS[benefit(name, found[name])] for name in columns)])
+    headings = [f"{shown} {ARROWS[direction(name)]}".strip() for name, shown in columns.items()]
+    return Table(columns=[f"minus {baseline}", *headings], rows=rows, marks=marks)
 
 
 def draw_differences(part: PartScores) -> Figure:
@@ -87,13 +98,22 @@ def draw_differences(part: PartScores) -> Figure:
         for one, (name, shown) in zip(axes.flat, names.items(), strict=True):
             scale = 1 if name in PLAIN else 100
             found = [part.differences[label][name] for label in labels]
-            charts.differences(one, [(scale * it.low, scale * it.value, scale * it.high) for it in found])
-            one.set_title(shown)
+            numbers = [(scale * it.low, scale * it.value, scale * it.high) for it in found]
+            charts.differences(one, numbers, better=direction(name))
+            one.set_title(f"{shown} {ARROWS[direction(name)]}".strip())
         axes.flat[0].set_yticklabels(labels)
     return drawn
 
 
-def run_page(title: str, parts: Sequence[PartScores], images: Mapping[str, Path], footer: str, most: int = 12) -> str:
+def run_page(
+    title: str,
+    parts: Sequence[PartScores],
+    images: Mapping[str, Path],
+    footer: str,
+    *,
+    times: Mapping[str, float] | None = None,
+    most: int = 12,
+) -> str:
     """Write the page of a run.
 
     Parameters
@@ -106,6 +126,8 @@ def run_page(title: str, parts: Sequence[PartScores], images: Mapping[str, Path]
         Picture of each ``image_id``, for the captions that are shown.
     footer
         How the run was made.
+    times
+        Of each method over the first, if they were taken.
     most
         How many pictures to show of those on which the methods' captions differ.
     """
@@ -117,7 +139,7 @@ def run_page(title: str, parts: Sequence[PartScores], images: Mapping[str, Path]
             tables.append(differences_table(part, baseline))
             alt = f"Differences of each method to {baseline} on {part.part}, with intervals; the table has the figures."
             pictures.append(picture(draw_differences(part), alt))
-        words = "Shares in percent; differences in percentage points with 95 % paired bootstrap intervals."
+        words = f"Shares in percent; differences in percentage points with 95 % paired bootstrap intervals. {LEGEND}"
         if part.failed:
             item, reason = next(iter(part.failed.items()))
             words += f" {len(part.failed)} items could not be asked and are left out; the first: {item} ({reason})."
@@ -129,17 +151,19 @@ def run_page(title: str, parts: Sequence[PartScores], images: Mapping[str, Path]
                 else (" The methods say the same of every picture.")
             )
         sections += [Section(title=part.part, words=words, tables=tables, pictures=pictures), *shown]
-    return page(title, [headline(part) for part in parts], sections, footer=footer)
+    summary = [headline(part) for part in parts]
+    return page(title, [*summary, told_times(times)] if times else summary, sections, footer=footer)
 
 
-def headline(part: PartScores, most: int = 3) -> str:
-    """Say in a sentence what a part showed: its main figure with the first methods."""
-    (first, figures), *others = part.figures.items()
-    name, shown = HEADLINES[part.kind]
-    said = [f"{part.part}: {shown} {_cell(name, figures[name])} with {first}"]
-    for label, found in others[: most - 1]:
-        said.append(f"{_cell(name, found[name])} with {label} ({_difference(name, part.differences[label][name])})")
-    return ", ".join(said) + "."
+def headline(part: PartScores) -> str:
+    """Say in a paragraph what a part shows: `farsight.evaluate.verdicts.told`."""
+    return " ".join(told(part))
+
+
+def told_times(times: Mapping[str, float]) -> str:
+    """Say what each method took, over the first."""
+    baseline, *others = times
+    return f"Time per token over {baseline}: " + ", ".join(f"{label} x{times[label]:.2f}" for label in others) + "."
 
 
 def _shown(part: PartScores, images: Mapping[str, Path], most: int) -> list[Section]:
@@ -208,6 +232,8 @@ def _cell(name: str, value: float | None) -> str:
 
 
 def _difference(name: str, found: Difference) -> str:
+    if is_nothing(found):
+        return "same"
     if name in PLAIN:
         return f"{found.value:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"
-    return f"{100 * found.value:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
+    return in_points(found)

@@ -11,6 +11,7 @@ from farsight.evaluate.engine import Answer, Engine, Failure, Request
 from farsight.evaluate.plan import Batch, Plan, batches
 from farsight.evaluate.run_folder import RunFolder
 from farsight.evaluate.tasks import Item
+from farsight.evaluate.times import keep_time
 from farsight.methods import settings_of
 
 Progress = Callable[[int], None]
@@ -63,6 +64,7 @@ def run(
         for number, said in answers:
             batch = asked.pop(number)
             missing = _missing(batch, folder)
+            keep_time(folder.path, batch.label, said)
             folder.append(
                 _row(plan, batch, item, one)
                 for same, one in zip(batch.asked, said, strict=True)

@@ -67,10 +67,25 @@ def line(number: int) -> str:
     return STROKES[number % len(STROKES)]
 
 
-def differences(axes: Axes, found: Sequence[tuple[float, float, float]]) -> None:
-    """Draw differences with their intervals (low, value, high), one below the other; blue where 0 is left out."""
+BETTER, WORSE = COLOURS[2], COLOURS[1]
+
+
+def differences(axes: Axes, found: Sequence[tuple[float, float, float]], *, better: int) -> None:
+    """Draw differences with their intervals (low, value, high), one below the other.
+
+    Parameters
+    ----------
+    axes
+        Where.
+    found
+        The differences.
+    better
+        1 if more is better, -1 if less is, 0 if neither: by it intervals that leave out 0 have their colour.
+    """
+    colours = {-1: WORSE, 0: INK, 1: BETTER}
     for number, (low, value, high) in enumerate(found):
-        sure = COLOURS[0] if low > 0 or high < 0 else QUIET
+        side = (low > 0) - (high < 0)
+        sure = colours[better * side] if side else QUIET
         axes.plot([low, high], [number, number], color=sure, linewidth=2)
         axes.plot(value, number, "o", color=sure, markersize=4)
     axes.axvline(0, color=INK, linewidth=0.8)

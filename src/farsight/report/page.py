@@ -27,6 +27,8 @@ class Table:
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
+    marks: Sequence[Sequence[str]] | None = None
+    """Of each cell: "better", "worse" or nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from farsight.errors import InputError
 from farsight.evaluate.finished import Caption, FinishedRun, Shown
-from farsight.evaluate.page import differences_table, draw_differences, figures_table, headline
+from farsight.evaluate.page import LEGEND, differences_table, draw_differences, figures_table, headline
 from farsight.images import open_frames, open_image
 from farsight.metrics.vocabulary import Mention
 from farsight.report.page import picture
@@ -29,7 +29,7 @@ def figures_html(run: FinishedRun, name: str) -> str:
         tables.append(differences_table(part, run.methods[0]))
         alt = f"Differences of each method to {run.methods[0]} on {part.part}; the table above has the figures."
         plots.append(picture(draw_differences(part), alt))
-    words = "Shares in percent; differences in percentage points with 95 % paired bootstrap intervals."
+    words = f"Shares in percent; differences in percentage points with 95 % paired bootstrap intervals. {LEGEND}"
     if part.failed:
         words += f" {len(part.failed)} items could not be asked and are left out."
     return fragment("section", summary=[headline(part)], sections=[("Figures", words, tables, plots)])
