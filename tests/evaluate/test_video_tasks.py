@@ -104,7 +104,7 @@ def test_a_run_cut_off_ends_with_the_same_bytes_and_is_scored(task: Task, loaded
     order = parts[PARTS.index("order")]
     assert order.figures["greedy"]["questions"] == 2
     assert figures_table(order).columns == ["order", "n", "accuracy", "ended", "absorbed"]
-    assert differences_table(order, "greedy").columns == ["minus greedy", "accuracy"]
+    assert differences_table(order, "greedy").columns == ["minus greedy", "accuracy ↑"]
     pictures = {item.image_id: item.path for item in task.items}
     html = run_page("videos", parts, pictures, "")
     assert html.count("The picture validation-000000-video") >= 1
