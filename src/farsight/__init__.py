@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from farsight.methods.fixvpe import FixVPE
     from farsight.methods.flb import FLB
     from farsight.methods.grammar import load_method, parse_method
+    from farsight.methods.iat import IAT
     from farsight.methods.icd import ICD
     from farsight.methods.m3id import M3ID
     from farsight.methods.opera import OPERA
@@ -39,6 +40,7 @@ __version__ = "0.1.0"
 __all__ = [
     "EDVT",
     "FLB",
+    "IAT",
     "ICD",
     "M3ID",
     "METHODS",
@@ -82,6 +84,7 @@ _HOMES = {
     "FarSight": "farsight",
     "FarSightReleased": "methods.farsight_released",
     "FixVPE": "methods.fixvpe",
+    "IAT": "methods.iat",
     "ICD": "methods.icd",
     "M3ID": "methods.m3id",
     "METHODS": "methods",

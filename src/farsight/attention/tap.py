@@ -8,7 +8,7 @@ the softmax denominator (every kernel here gives it), a look nothing. A layer wi
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
@@ -26,6 +26,9 @@ from farsight.errors import UnsupportedModelError
 
 ATTRIBUTE = "farsight_taps"
 
+Edit = Callable[[Tensor, LayerCall], Tensor]
+Gate = Callable[[Tensor, LayerCall], Tensor]
+
 
 class Tap:
     """Something done to the attention of the layers that carry it; a subclass overrides what it does."""
@@ -36,6 +39,10 @@ class Tap:
         The mask is added afterwards, so nothing that is masked can be made readable.
         """
         return scores
+
+    def edits(self, call: LayerCall) -> bool:
+        """Whether it edits this call at all; where no tap does, the layer's own kernel runs."""
+        return True
 
     def gate(self, lse: Tensor, call: LayerCall) -> Tensor:
         """Give the factor on each row, the shape of ``lse``.
@@ -54,7 +61,7 @@ class Taps:
 
     def __init__(self, index: int, taps: tuple[Tap, ...] = (), ran: bool = False) -> None:
         self.index, self.taps, self.ran = index, taps, ran
-        self.edits = [tap.edit for tap in taps if type(tap).edit is not Tap.edit]
+        self.editing = [tap for tap in taps if type(tap).edit is not Tap.edit]
         self.gates = [tap.gate for tap in taps if type(tap).gate is not Tap.gate]
         self.looks = [tap.see for tap in taps if type(tap).see is not Tap.see]
 
@@ -73,7 +80,7 @@ def tapped(language_model: LanguageModel, taps: Sequence[tuple[AttentionLayer, T
     """
     decoder = language_model.module
     kinds = Taps(0, tuple(tap for _, tap in taps))
-    check_implementations(language_model, kinds.edits, kinds.gates)
+    check_implementations(language_model, kinds.editing, kinds.gates)
 
     def after_the_first(module: nn.Module, args: Any, output: Any) -> None:
         """Taps that no attention function has met do nothing."""
@@ -142,10 +149,11 @@ def _attention(
         value=value,
         mask=attention_mask,
         options=options,
-        edited=bool(carried.edits),
     )
-    if carried.edits or carried.gates:
-        output = _changed(carried, kernel, call)
+    edits = [tap.edit for tap in carried.editing if tap.edits(call)]
+    call.edited = bool(edits)
+    if edits or carried.gates:
+        output = _changed(edits, carried.gates, kernel, call)
     else:
         output, call.weights = own()
     for look in carried.looks:
@@ -153,7 +161,7 @@ def _attention(
     return output, call.weights
 
 
-def _changed(carried: Taps, kernel: Kernel | None, call: LayerCall) -> Tensor:
+def _changed(edits: Sequence[Edit], gates: Sequence[Gate], kernel: Kernel | None, call: LayerCall) -> Tensor:
     """Attention with edited scores and gated rows; the model's own sink is one more gate, which the others see."""
     if call.options.get("dropout"):
         raise UnsupportedModelError(
@@ -162,12 +170,12 @@ def _changed(carried: Taps, kernel: Kernel | None, call: LayerCall) -> Tensor:
     if call.options.get("cache") is not None:
         raise UnsupportedModelError("continuous batching (a paged cache) is not supported: use generate")
     assert kernel is not None
-    output, lse, weights = eager_attention(call, carried.edits) if carried.edits else kernel(call)
+    output, lse, weights = eager_attention(call, edits) if edits else kernel(call)
     factor: Tensor | None = None
     if call.sink is not None:
         own = sink_of_rows(call.sink, lse)
         lse, factor = torch.logaddexp(lse, own), torch.sigmoid(lse - own)
-    for gate in carried.gates:
+    for gate in gates:
         kept = gate(lse, call)
         factor = kept if factor is None else factor * kept
     if factor is not None:

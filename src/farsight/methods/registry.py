@@ -22,6 +22,7 @@ from farsight.methods.farsight_released import FarSightReleased
 from farsight.methods.fixvpe import FixVPE
 from farsight.methods.flb import FLB
 from farsight.methods.foreign import foreign_method, packaged_methods, source_of
+from farsight.methods.iat import IAT
 from farsight.methods.icd import ICD
 from farsight.methods.m3id import M3ID
 from farsight.methods.opera import OPERA
@@ -50,6 +51,7 @@ METHODS: dict[str, type[Method]] = {
         FLB,
         FixVPE,
         EDVT,
+        IAT,
         ConstantGate,
         Plausible,
         Shift,
