@@ -14,9 +14,13 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 
 @dataclass
 class Literal:
-    """``change(layer, scores)`` gives the scores that go into the softmax; ``weights`` has what comes out, by layer."""
+    """``change(layer, scores)`` gives the scores that go into the softmax, ``reweigh(layer, weights)`` what comes out.
+
+    ``weights`` has that, by layer.
+    """
 
     change: Callable[[int, Tensor], Tensor] = lambda _, scores: scores
+    reweigh: Callable[[int, Tensor], Tensor] = lambda _, weights: weights
     weights: dict[int, Tensor] = field(default_factory=dict)
 
 
@@ -30,6 +34,7 @@ def _attention(
     key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
     scores = _now[-1].change(module.layer_idx, torch.einsum("bhid,bhjd->bhij", query, key) * scaling)
     weights = torch.softmax(torch.where(attention_mask == 0, scores, -torch.inf), dim=-1)
+    weights = _now[-1].reweigh(module.layer_idx, weights)
     _now[-1].weights[module.layer_idx] = weights
     return torch.einsum("bhij,bhjd->bihd", weights, value).contiguous(), None
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from farsight.farsight import FarSight
     from farsight.method import Composed, Method, Plain, active_method, disable, enable
     from farsight.methods import METHODS
+    from farsight.methods.adaiat import AdaIAT
     from farsight.methods.avisc import AvisC
     from farsight.methods.beam_search import BeamSearch
     from farsight.methods.constant_gate import ConstantGate
@@ -47,6 +48,7 @@ __all__ = [
     "OPERA",
     "PAI",
     "VCD",
+    "AdaIAT",
     "AvisC",
     "BeamSearch",
     "Composed",
@@ -73,6 +75,7 @@ __all__ = [
 
 # PyTorch and Transformers take seconds to import, which `farsight --help` must not wait for.
 _HOMES = {
+    "AdaIAT": "methods.adaiat",
     "AvisC": "methods.avisc",
     "BeamSearch": "methods.beam_search",
     "Composed": "method",

@@ -1,4 +1,4 @@
-"""Strengths that were measured on pictures, as a small JSON file that says what they are for."""
+"""What was measured on pictures for a method, as a small JSON file that says what it is for."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from farsight.errors import InputError, SettingError
 from farsight.files import read_json, reading, write
 from farsight.setting_checks import is_number
 
-FORMAT, VERSION = "farsight calibration", 1
-_REMEDY = "write it with 'farsight calibrate'"
+FORMAT, TEXT_FORMAT, VERSION = "farsight calibration", "farsight text attention", 1
+_REMEDY = "write it with farsight calibrate"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +55,36 @@ class Calibration:
         write(path, [json.dumps(record, indent=1, allow_nan=False).encode()])
 
 
+@dataclass(frozen=True, kw_only=True)
+class TextAttention:
+    """How much the rows that name true and false objects read of the text before them, as IAT's paper counts it.
+
+    Parameters
+    ----------
+    true_rows, false_rows
+        Mean attention weight of a generated token, ``[layer][head]``, of rows that name objects that are in the picture
+        and of rows that name others.
+    true_count, false_count
+        How many such rows there were.
+    model, pictures, prompt, max_new_tokens
+        What it was measured on.
+    """
+
+    true_rows: tuple[tuple[float, ...], ...]
+    false_rows: tuple[tuple[float, ...], ...]
+    true_count: int
+    false_count: int
+    model: str
+    pictures: int
+    prompt: str
+    max_new_tokens: int
+
+    def save(self, path: Path) -> None:
+        """Write the file whole or not at all; see `Calibration.save`."""
+        record = {"format": TEXT_FORMAT, "version": VERSION} | vars(self)
+        write(path, [json.dumps(record, indent=1, allow_nan=False).encode()])
+
+
 def read_calibration(path: str | Path) -> Calibration:
     """Read what `Calibration.save` wrote.
 
@@ -63,20 +93,32 @@ def read_calibration(path: str | Path) -> Calibration:
     InputError
         If the file is missing, damaged, something else, or of a newer version.
     """
-    record: Any = read_json(path, _REMEDY)
-    if not isinstance(record, dict) or record.get("format") != FORMAT:
-        raise InputError(f"'{path}' is no calibration of registers; {_REMEDY}")
+    return Calibration(**_read(path, Calibration, FORMAT, "registers", _REMEDY, ("strength",)))
+
+
+def read_text_attention(path: str | Path) -> TextAttention:
+    """Read what `TextAttention.save` wrote; raises as `read_calibration` does."""
+    tables = ("true_rows", "false_rows")
+    remedy = f"{_REMEDY} --for adaiat"
+    return TextAttention(**_read(path, TextAttention, TEXT_FORMAT, "attention to text", remedy, tables))
+
+
+def _read(path: str | Path, kind: Any, form: str, what: str, remedy: str, tables: tuple[str, ...]) -> dict[str, Any]:
+    record: Any = read_json(path, remedy)
+    if not isinstance(record, dict) or record.get("format") != form:
+        raise InputError(f"'{path}' is no calibration of {what}; {remedy}")
     if record.get("version") != VERSION:
         raise InputError(
             f"calibration '{path}' has version {record.get('version')!r}, this farsight reads version {VERSION}: "
-            "upgrade farsight, or write it again with 'farsight calibrate'"
+            f"upgrade farsight, or {remedy} again"
         )
-    fields = {name: record[name] for name in Calibration.__dataclass_fields__ if name in record}
-    if lacking := sorted(set(Calibration.__dataclass_fields__) - set(fields)):
-        raise InputError(f"calibration '{path}' lacks '{lacking[0]}'; {_REMEDY} again")
-    with reading(f"calibration '{path}': 'strength'", "a table of numbers", f"{_REMEDY} again"):
-        fields["strength"] = tuple(tuple(float(one) for one in layer) for layer in fields["strength"])
-    return Calibration(**fields)
+    fields = {name: record[name] for name in kind.__dataclass_fields__ if name in record}
+    if lacking := sorted(set(kind.__dataclass_fields__) - set(fields)):
+        raise InputError(f"calibration '{path}' lacks '{lacking[0]}'; {remedy} again")
+    for name in tables:
+        with reading(f"calibration '{path}': '{name}'", "a table of numbers", f"{remedy} again"):
+            fields[name] = tuple(tuple(float(one) for one in layer) for layer in fields[name])
+    return fields
 
 
 def check_share(absorb: object) -> None:

@@ -133,6 +133,41 @@ def test_calibrated_registers_absorb_the_wanted_share(run: Any, model: Path, pic
 
 
 @pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--for", "vcd"], "nothing is measured for it; choose farsight or adaiat"),
+        (["--for", "adaiat"], "pass --objects FILE"),
+        (["--for", "adaiat", "--objects", "o.jsonl", "--absorb", "0.1"], "--absorb says nothing of 'adaiat'"),
+        (["--objects", "o.jsonl"], "--objects says nothing of 'farsight'"),
+    ],
+)
+def test_an_option_that_says_nothing_of_what_is_measured_is_refused(
+    run: Any, picture: Path, tmp_path: Path, options: list[str], message: str
+) -> None:
+    result = run("calibrate", "--images", picture.parent, "--out", tmp_path / "f.json", *options)
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.split())
+    assert result.stderr.count("\n") == 1
+
+
+def test_what_an_answer_reads_of_itself_is_measured_on_ones_own_captions(run: Any, tmp_path: Path) -> None:
+    """The embedded model on its own pictures, for `adaiat(load=FILE)`."""
+    drawn = run("scenes", "draw", "--split", "calibration", "--count", 12, "--out", tmp_path / "scenes")
+    assert drawn.exit_code == 0, drawn.stderr
+    out = tmp_path / "rows.json"
+    result = run(
+        "calibrate", "--for", "adaiat", "--images", tmp_path / "scenes", "--objects",
+        tmp_path / "scenes" / "objects.jsonl", "--synonyms", "scenes", "--out", out, "--json",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    record = json.loads(result.stdout)
+    assert record["true_count"] > record["false_count"] > 0
+    assert [len(layer) for layer in record["true_rows"]] == [6] * 4
+    described = run("describe", next((tmp_path / "scenes").glob("*.png")), "--method", f"adaiat(load={out})")
+    assert described.exit_code == 0, described.stderr
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
         ("{", "is not JSON"),

@@ -14,7 +14,7 @@ import models
 import pytest
 import torch
 from model_state import state
-from test_grid import ROWS, greedy, grid
+from test_grid import LEAVE_THE_FIRST_TOKEN, ROWS, greedy, grid
 
 import farsight
 from farsight import ConstantGate, FarSight, FarSightError, Method, Plain, SettingError
@@ -25,6 +25,8 @@ PARTS = {
     "the multimodal model without its head": lambda model: model.model,
     "the language model": lambda model: model.model.language_model,
 }
+FIRST_TURN = {"pai", "avisc", *LEAVE_THE_FIRST_TOKEN}
+"""Methods that change the rows of an answer, which a next turn finds in its cache"""
 LOOK_AT_ATTENTION = {"opera", "avisc"}
 
 
@@ -206,7 +208,7 @@ def test_a_cache_that_is_given_back_has_the_models_own_layers_and_goes_on(method
             return
         # the first turn's rows keep what that turn made of them: its horizon, its generated rows, its blind tokens
         of_the_turn = (getattr(method, "horizon", None), getattr(method, "rows", None))
-        if "generation" in of_the_turn or "generated" in of_the_turn or method.name in ("pai", "avisc"):
+        if "generation" in of_the_turn or "generated" in of_the_turn or method.name in FIRST_TURN:
             return
         whole = model.generate(**{**prompt, "input_ids": turn, "attention_mask": mask}, max_new_tokens=3, **how)
     torch.testing.assert_close(torch.cat(found.logits), torch.cat(whole.logits), atol=1e-4, rtol=1e-4)

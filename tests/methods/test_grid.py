@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 import farsight
 from farsight import METHODS, FarSight, Method, Plain, SettingError, UnsupportedModelError
 from farsight.method import parts
+from farsight.methods.adaiat import AdaIAT
 from farsight.methods.avisc import AvisC
 from farsight.methods.beam_search import BeamSearch
 from farsight.methods.constant_gate import ConstantGate
@@ -46,6 +47,7 @@ ROWS: dict[str, Method] = {
     "EDVT": EDVT(),
     "FixVPE": FixVPE(),
     "iat": IAT(alpha=2.0),
+    "adaiat": AdaIAT(true_rows=4.0, false_rows=2.0, layers=(0, 1)),
     "opera": OPERA(num_beams=2, num_attn_candidates=3, threshold=2, image_tokens_first=1),
     "constant gate": ConstantGate(value=0.7),
     "constant gate on generated rows": ConstantGate(value=0.7, rows="generated"),

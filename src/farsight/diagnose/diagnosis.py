@@ -122,7 +122,7 @@ def said_again(
         label=label,
         layout=layout,
         tokens=_texts(loaded, layout.inputs["input_ids"][0].tolist() + list(tokens)),
-        pieces=_pieces(loaded, tokens),
+        pieces=pieces_of(loaded, tokens),
         max_new_tokens=max_new_tokens,
         arrays={field.name: getattr(collected, field.name).cpu().numpy() for field in fields(Collected)},
     )
@@ -142,7 +142,7 @@ def _texts(loaded: LoadedModel, tokens: Sequence[int]) -> tuple[str, ...]:
     return tuple(loaded.tokenizer.decode([token]) for token in tokens)
 
 
-def _pieces(loaded: LoadedModel, tokens: Sequence[int]) -> tuple[str, ...]:
+def pieces_of(loaded: LoadedModel, tokens: Sequence[int]) -> tuple[str, ...]:
     """What each token adds to the text; special tokens add nothing, and half a character comes with its other half."""
     pieces, before = [], ""
     for count in range(1, len(tokens) + 1):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Mapping
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any
 
 from farsight.errors import SettingError
 from farsight.farsight import FarSight
 from farsight.method import Composed, Method, Plain, parts
+from farsight.methods.adaiat import AdaIAT
 from farsight.methods.avisc import AvisC
 from farsight.methods.beam_search import BeamSearch
 from farsight.methods.constant_gate import ConstantGate
@@ -52,6 +53,7 @@ METHODS: dict[str, type[Method]] = {
         FixVPE,
         EDVT,
         IAT,
+        AdaIAT,
         ConstantGate,
         Plausible,
         Shift,
@@ -104,14 +106,14 @@ def _loaded(name: str, settings: Mapping[str, Any]) -> Method:
     kind: Any = find_method(name)
     if not hasattr(kind, LOAD):
         raise SettingError(f"method '{name}' reads no file of settings; leave out {LOAD}")
-    if len(settings) > 1:
-        other = next(setting for setting in settings if setting != LOAD)
-        raise SettingError(f"a file has all settings of '{name}': leave out {other}, or {LOAD}")
+    beside = {setting: value for setting, value in settings.items() if setting != LOAD}
+    if more := [setting for setting in beside if setting not in getattr(kind, "beside_file", ())]:
+        raise SettingError(f"a file has that setting of '{name}': leave out {more[0]}, or {LOAD}")
     path = settings[LOAD]
     if not isinstance(path, str | Path):
         raise SettingError(f"{LOAD} must be the name of a file, got {path!r}")
     made: Method = kind.load(path)
-    return made
+    return replace(made, **beside)
 
 
 def settings_of(method: Method) -> dict[str, Any]:
