@@ -8,7 +8,9 @@
 
 Every run of the pool is plain decoding with other draws. A race gives each contender, and plain decoding, one of the
 drawn answers to each picture, so that all contenders are plain decoding under other names (A/A). To plant an effect,
-false mentions of one contender are taken out, each with the chance that lowers CHAIR_I by so many points.
+false mentions of one contender are taken out, each with the chance that lowers CHAIR_I by so many points: of draws of
+its own ("other words"), or of plain decoding's ("same words"). Real methods are between the two: they say much of what
+plain decoding says.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
 from rich.progress import track
 from scipy import stats
 
@@ -55,13 +58,17 @@ def chance_for(pool: NDArray[np.float64], points: float) -> float:
     return float((false - wanted * known) / (false * (1 - wanted)))
 
 
-def race(pool: NDArray[np.float64], pictures: int, contenders: int, gone: float, seed: int) -> Outcome:
+def race(
+    pool: NDArray[np.float64], pictures: int, contenders: int, gone: float, seed: int, *, same_words: bool
+) -> Outcome:
     """Race contenders of whom one loses false mentions with the chance ``gone``, on pictures that are drawn."""
     dice = np.random.default_rng(seed)
     drawn = dice.choice(pool.shape[1], pictures, replace=False)
     said = np.array([dice.permutation(pool.shape[0]) for _ in drawn])
     labels = [PLAIN, PLANTED, *(f"other {number}" for number in range(contenders - 1))]
     answers = {label: pool[said[:, place], drawn].copy() for place, label in enumerate(labels)}
+    if same_words:
+        answers[PLANTED] = answers[PLAIN].copy()
     lost = dice.binomial(answers[PLANTED][:, FALSE].astype(int), gone)
     answers[PLANTED][:, [FALSE, KNOWN, MENTIONS]] -= lost[:, None]
 
@@ -73,34 +80,47 @@ def race(pool: NDArray[np.float64], pictures: int, contenders: int, gone: float,
     return settle(PLAIN, found, second, counted, GUARDS, seed=seed)
 
 
+def told(outcomes: Sequence[Outcome]) -> str:
+    """How many races turn something on, with an exact 95 % interval, and how many the planted one."""
+    on = [outcome.race.winner for outcome in outcomes if outcome.turn_on]
+    low, high = stats.binomtest(len(on), len(outcomes)).proportion_ci(method="exact")
+    share = 100 * len(on) / len(outcomes)
+    return f"{share:.1f} % [{100 * low:.1f}, {100 * high:.1f}], {on.count(PLANTED)} of {len(on)}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pool", nargs="+", type=Path)
     parser.add_argument("--races", type=int, default=200)
-    parser.add_argument("--pictures", type=int, nargs="+", default=[100, 300])
+    parser.add_argument("--pictures", type=int, nargs="+", default=[100, 200, 300])
     parser.add_argument("--effects", type=float, nargs="+", default=[0, 1, 2, 4])
     parser.add_argument("--contenders", type=int, default=8)
     args = parser.parse_args()
     pool = read_pool(args.pool)
     totals = pool.sum(axis=(0, 1))
     rate = 100 * totals[FALSE] / totals[KNOWN]
-    print(f"{len(args.pool)} sets of answers, CHAIR_I {rate:.1f} %, {args.contenders} contenders")
-    print("| pictures | effect, points | turned on | of these the planted one | chosen by the race |")
-    print("|---|---|---|---|---|")
+    print(f"{len(args.pool)} sets of answers, CHAIR_I {rate:.1f} %, {args.contenders} contenders, {args.races} races")
+    print("| pictures | effect, points | turned on, other words | turned on, same words |")
+    print("|---|---|---|---|")
     for pictures in args.pictures:
         for effect in args.effects:
             gone = chance_for(pool, effect)
-            outcomes = [
-                race(pool, pictures, args.contenders, gone, seed)
-                for seed in track(range(args.races), description=f"{pictures}, {effect:g}", transient=True)
+            ways = (False, True) if effect else (False,)
+            cells = [
+                told(
+                    [
+                        race(pool, pictures, args.contenders, gone, seed, same_words=same)
+                        for seed in track(
+                            range(args.races),
+                            description=f"{pictures}, {effect:g}",
+                            transient=True,
+                            console=Console(stderr=True),
+                        )
+                    ]
+                )
+                for same in ways
             ]
-            on = [outcome.race.winner for outcome in outcomes if outcome.turn_on]
-            low, high = stats.binomtest(len(on), args.races).proportion_ci(method="exact")
-            chosen = sum(outcome.race.winner == PLANTED for outcome in outcomes)
-            print(
-                f"| {pictures} | {effect:g} | {100 * len(on) / args.races:.1f} % [{100 * low:.1f}, {100 * high:.1f}] "
-                f"| {on.count(PLANTED)} of {len(on)} | {100 * chosen / args.races:.0f} % |"
-            )
+            print(f"| {pictures} | {effect:g} | {' | '.join(cells)} |{'' if effect else '  |'}", flush=True)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from farsight.tune.counts import SHARES
 class Guard:
     """How far a figure may be from plain decoding's.
 
-    A method breaks it if its figure, on the pictures that were asked about, is further away; its interval is shown
+    A winner breaks it if its figure, on the pictures that did not choose it, is further away; its interval is shown
     beside it. An interval as the condition would let nothing pass that is tried on a hundred pictures.
 
     Parameters
@@ -37,17 +37,15 @@ class Guard:
 
     def holds(self, found: Mapping[str, Difference]) -> bool:
         """Whether the figure is within the margin; so it is if there is none."""
-        return self.figure not in found or not self._beyond(found[self.figure], "value", "value")
+        if self.figure not in found:
+            return True
+        one = found[self.figure]
+        margin = self.margin / 100 * (1 if self.figure in SHARES else one.baseline)
+        return not ((self.worse <= 0 and one.value < -margin) or (self.worse >= 0 and one.value > margin))
 
     def clearly_broken(self, found: Mapping[str, Difference]) -> bool:
-        """Whether the whole interval is beyond the margin."""
-        return self.figure in found and self._beyond(found[self.figure], "low", "high")
-
-    def _beyond(self, found: Difference, low: str, high: str) -> bool:
-        """Whether all from one end of a difference to the other is beyond the margin, on the side where it is worse."""
-        margin = self.margin / 100 * (1 if self.figure in SHARES else found.baseline)
-        below, above = getattr(found, high) < -margin, getattr(found, low) > margin
-        return bool((self.worse <= 0 and below) or (self.worse >= 0 and above))
+        """Whether the figure is beyond the margin, and not the same as plain decoding's but for chance."""
+        return not self.holds(found) and not found[self.figure].low <= 0 <= found[self.figure].high
 
     def told(self) -> str:
         """Say what it asks for."""
