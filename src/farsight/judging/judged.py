@@ -1,0 +1,100 @@
+"""What is in pictures by what people said of it: judging what was named is all that CHAIR_I needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from farsight.judging import judgements, merges
+from farsight.judging.judgements import KNOWN, Judgement, Judgements
+from farsight.judging.merges import Merges
+from farsight.metrics.vocabulary import Mention, Vocabulary
+
+
+class Names(Protocol):
+    """Finds objects in an answer: a `farsight.metrics.vocabulary.Vocabulary`, or `farsight.judging.nouns.Nouns`."""
+
+    def mentions(self, text: str) -> list[Mention]:
+        """Objects that an answer names, in the order of the text, with repeats."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """Pictures that people judged, as a `farsight.judging.truth.Truth`.
+
+    What nobody judged, what somebody was unsure of, and what judges contradict each other about, is not known.
+
+    Parameters
+    ----------
+    judgements
+        The rows that count.
+    names
+        Finds objects in answers.
+    same
+        Words that stand for others. What was said of a word holds for what it stands for.
+    """
+
+    judgements: Sequence[Judgement]
+    names: Names
+    same: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Put together what judges said: the last word of each about what an object is called now."""
+        said: dict[tuple[str, str], dict[str, bool | None]] = {}
+        for one in self.judgements:
+            name = self.same.get(one.object, one.object)
+            said.setdefault((one.image_id, name), {})[one.judge] = KNOWN[one.verdict]
+        known: dict[tuple[str, str], bool | None] = {}
+        present: dict[str, set[str]] = {}
+        for (image_id, name), verdicts in said.items():
+            sure = set(verdicts.values()) - {None}
+            known[image_id, name] = sure.pop() if len(sure) == 1 else None
+            if known[image_id, name]:
+                present.setdefault(image_id, set()).add(name)
+        object.__setattr__(self, "_known", known)
+        object.__setattr__(self, "_present", {image_id: frozenset(names) for image_id, names in present.items()})
+
+    def located(self, answer: str) -> list[Mention]:
+        """Objects that an answer names, and where."""
+        found = self.names.mentions(answer)
+        return [one._replace(object=self.same.get(one.object, one.object)) for one in found]
+
+    def mentions(self, answer: str) -> list[str]:
+        """Objects that an answer names, in the order of the text, with repeats."""
+        return [mention.object for mention in self.located(answer)]
+
+    def verdict(self, image_id: str, object_: str) -> bool | None:
+        """Whether an object is in a picture; None if nobody knows."""
+        known: Mapping[tuple[str, str], bool | None] = self.__dict__["_known"]
+        return known.get((image_id, self.same.get(object_, object_)))
+
+    def present(self, image_id: str) -> frozenset[str]:
+        """What some method named and a judge saw there: recall is counted against this, and no method is favoured."""
+        present: Mapping[str, frozenset[str]] = self.__dict__["_present"]
+        return present.get(image_id, frozenset())
+
+
+def judged(folder: Path, vocabulary: Vocabulary | None = None) -> Judged:
+    """Read what is judged in a folder, which may be nothing yet.
+
+    Parameters
+    ----------
+    folder
+        Of a run, or of ``farsight tune``: with its ``judgements.jsonl``, and the ``synonyms.txt`` of the judging page.
+    vocabulary
+        What names objects; by default every noun does.
+
+    Raises
+    ------
+    InputError
+        If a file is bad, or the tagger that finds nouns is not installed.
+    """
+    from farsight.judging.nouns import Nouns
+
+    return Judged(
+        judgements=Judgements(folder / judgements.NAME).read(),
+        names=Nouns() if vocabulary is None else vocabulary,
+        same=Merges(folder / merges.NAME).read(),
+    )
