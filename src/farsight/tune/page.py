@@ -129,7 +129,7 @@ def _race(found: Verdict) -> Section:
     for label in order(outcome):
         pictures, one = last[label]
         figures = [_points(one.differences.get(name)) for name in names]
-        rows.append([label, str(pictures), found.costs[label].told(), *figures, one.left or "won"])
+        rows.append([label, one.left or "won", str(pictures), found.costs[label].told(), *figures])
     words = (
         "After each rung the better half goes on (blue), and who is clearly worse or clearly beyond a guard leaves "
         "(grey). The table has what was known of each method when it left, on the pictures that it was asked about: "
@@ -139,7 +139,7 @@ def _race(found: Verdict) -> Section:
     alt = (
         f"CHAIR_I of each method minus that of {outcome.baseline} decoding after each rung; the table has the figures."
     )
-    columns = ["method", "pictures", "time", *(NAMES[name] for name in names), "left because"]
+    columns = ["method", "left because", "pictures", "time", *(NAMES[name] for name in names)]
     return Section(
         title="The race",
         words=words,

@@ -62,7 +62,7 @@ class Verdict:
         if outcome.improves:
             broken = ", ".join(f"{NAMES[guard.figure]}: {guard.told_broken()}" for guard in outcome.broken)
             return f"{nothing} within the guards; the nearest was {winner}: {shown}, but {broken}.{self._says_less()}"
-        return f"{nothing}; the nearest was {winner}: {shown}, which may be chance."
+        return f"{nothing}; the nearest was {winner}, and its difference may be chance: {shown}."
 
     @property
     def left_out(self) -> dict[str, str]:
