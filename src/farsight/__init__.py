@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from farsight.methods.opera import OPERA
     from farsight.methods.pai import PAI
     from farsight.methods.plausible import Plausible
+    from farsight.methods.rudder import RUDDER
     from farsight.methods.shift import Shift
     from farsight.methods.vcd import VCD
 
@@ -47,6 +48,7 @@ __all__ = [
     "METHODS",
     "OPERA",
     "PAI",
+    "RUDDER",
     "VCD",
     "AdaIAT",
     "AvisC",
@@ -96,6 +98,7 @@ _HOMES = {
     "PAI": "methods.pai",
     "Plain": "method",
     "Plausible": "methods.plausible",
+    "RUDDER": "methods.rudder",
     "Shift": "methods.shift",
     "VCD": "methods.vcd",
     "active_method": "method",

@@ -15,9 +15,9 @@ from farsight.block import Block, block_on
 from farsight.errors import SettingError
 from farsight.setting_checks import check_settings
 
-CHANGES = ("scores", "gate", "logits", "search")
+CHANGES = ("scores", "gate", "states", "logits", "search")
 """What methods can change, in the order in which methods that are used together are applied: attention scores before
-the softmax, how much of each row of attention is kept after it, the logits, and the search over them."""
+the softmax, how much of each row of attention is kept after it, hidden states, the logits, and the search over them."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,6 +30,7 @@ from farsight.methods.m3id import M3ID
 from farsight.methods.opera import OPERA
 from farsight.methods.pai import PAI
 from farsight.methods.plausible import Plausible
+from farsight.methods.rudder import RUDDER
 from farsight.methods.shift import Shift
 from farsight.methods.vcd import VCD
 
@@ -47,6 +48,7 @@ ROWS: dict[str, Method] = {
     "EDVT": EDVT(),
     "FixVPE": FixVPE(),
     "iat": IAT(alpha=2.0),
+    "rudder": RUDDER(),
     "adaiat": AdaIAT(true_rows=4.0, false_rows=2.0, layers=(0, 1)),
     "opera": OPERA(num_beams=2, num_attn_candidates=3, threshold=2, image_tokens_first=1),
     "constant gate": ConstantGate(value=0.7),

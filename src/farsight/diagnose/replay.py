@@ -55,7 +55,7 @@ def replayed(
 
 def attention_part(method: Method) -> Method:
     """The parts of a method that change what is attended to."""
-    kept = [part for part in parts(method) if any(change in part.changes for change in ("scores", "gate"))]
+    kept = [part for part in parts(method) if any(change in part.changes for change in ("scores", "gate", "states"))]
     if not kept:
         return Plain()
     return kept[0] if len(kept) == 1 else Composed(methods=tuple(kept))

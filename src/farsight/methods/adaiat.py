@@ -54,6 +54,7 @@ class AdaIAT(Method):
     name: ClassVar[str] = "adaiat"
     paper: ClassVar[str] = "Zhong et al., CVPR 2026, arXiv 2603.04908"
     changes: ClassVar[str] = "scores"
+    goes_with: ClassVar[tuple[str, ...]] = ("gate", "states", "search")  # a second pass has a prompt of its own
     extra_forwards: ClassVar[float] = 0.0
     beside_file: ClassVar[tuple[str, ...]] = ("alpha", "beta", "layers")
     """Settings that may be given beside ``load``"""

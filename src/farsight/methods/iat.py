@@ -40,6 +40,7 @@ class IAT(Method):
     name: ClassVar[str] = "iat"
     paper: ClassVar[str] = "Zhong et al., CVPR 2026, arXiv 2603.04908"
     changes: ClassVar[str] = "scores"
+    goes_with: ClassVar[tuple[str, ...]] = ("gate", "states", "search")  # a second pass has a prompt of its own
     extra_forwards: ClassVar[float] = 0.0
 
     alpha: float = setting(0.8, check_strength)

@@ -29,6 +29,7 @@ from farsight.methods.m3id import M3ID
 from farsight.methods.opera import OPERA
 from farsight.methods.pai import PAI
 from farsight.methods.plausible import Plausible
+from farsight.methods.rudder import RUDDER
 from farsight.methods.shift import Shift
 from farsight.methods.vcd import VCD
 
@@ -54,6 +55,7 @@ METHODS: dict[str, type[Method]] = {
         EDVT,
         IAT,
         AdaIAT,
+        RUDDER,
         ConstantGate,
         Plausible,
         Shift,
