@@ -49,6 +49,13 @@ def test_a_winner_that_may_be_luck_is_not_turned_on() -> None:
     assert found.chosen == "plain"
 
 
+def test_a_winner_of_whom_nothing_is_known_on_the_other_half_is_not_turned_on() -> None:
+    found = verdict(final={})
+    assert found.sentence.endswith("better won the race, and on the other pictures nothing is named that is known.")
+    assert found.chosen == "plain"
+    assert len(draw_race(found.outcome).axes) == 1
+
+
 def test_a_guard_that_does_not_hold_is_named() -> None:
     found = verdict(broken=(GUARDS[0],))
     assert found.sentence.startswith(

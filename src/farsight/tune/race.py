@@ -76,7 +76,7 @@ class Outcome:
     baseline: str
     race: Race
     final: Mapping[str, Difference]
-    """To plain decoding, on pictures that chose nothing; empty without a winner."""
+    """To plain decoding, on pictures that chose nothing; empty without a winner, or if nothing known is named there."""
     broken: tuple[Guard, ...]
     """Guards that the winner does not hold there."""
 
@@ -221,5 +221,7 @@ def settle(
         return Outcome(baseline=baseline, race=race, final={}, broken=())
     counts = counted([baseline, race.winner], units)
     final = compare(counts[baseline], counts[race.winner], resamples=resamples, seed=seed)
+    if "chair_i" not in final:
+        final = {}
     broken = tuple(guard for guard in guards if not guard.holds(final))
     return Outcome(baseline=baseline, race=race, final=final, broken=broken)

@@ -56,6 +56,8 @@ class Verdict:
         nothing = f"Nothing here beats {outcome.baseline} decoding on your pictures"
         if winner is None:
             return f"{nothing}: {self._nobody()}."
+        if not outcome.final:
+            return f"{nothing}: {winner} won the race, and on the other pictures nothing is named that is known."
         shown = f"{self._shown(outcome.final)}{self._time(winner)}"
         if outcome.turn_on:
             return f"Turn on {winner}: {shown}.{self._says_less()}"
