@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from troubled_server import answer, troubled
+from troubled_server import answer, prompt_of, troubled
 
+from farsight.judging.judgements import Judgement, Judgements
 from farsight.methods.grammar import parse_method
 
 pytest.importorskip("openai", reason="pip install openai")
@@ -71,3 +72,38 @@ def test_words_beyond_the_guard_keep_it_off_unless_the_user_says_otherwise(
     assert "clearly beyond the guard of words" in kept.stdout
     assert freed.stdout.startswith(f"Turn on {TOKENS}")
     assert "It says less (words -60.0 % [-60.0, -60.0]), which may be part of the fall." in freed.stdout
+
+
+@pytest.mark.parametrize("vocabulary", [[], ["--synonyms", "coco.txt"]], ids=["nouns", "vocabulary"])
+def test_pictures_of_which_nothing_is_known_are_judged_in_two_sittings(
+    run: Any, command: list[object], tmp_path: Path, vocabulary: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not vocabulary:
+        pytest.importorskip("textblob", reason="pip install textblob")
+    monkeypatch.chdir(tmp_path)
+    Path("coco.txt").write_text("dog\ncat\ngarden\n")
+    where = command.index("--objects")
+    command = [*command[:where], *command[where + 2 :], *vocabulary]
+    with troubled(saying("A dog in the garden.")) as server:
+        first = run(*command, "--base-url", server.url)
+        assert "nothing here says which method is better" in first.stdout
+        judge(tmp_path / "tuned")
+        second = run(*command, "--base-url", server.url)
+        assert second.stdout.startswith(f"The race chose {TOKENS}. It and plain decoding were asked about 12 other")
+        judge(tmp_path / "tuned")
+        asked = len(server.asked)
+        third = run(*command, "--base-url", server.url)
+    assert third.stdout.startswith(f"Turn on {TOKENS}: CHAIR_I 50.0 -> 0.0 %"), third.stdout
+    assert {prompt_of(one) for one in server.asked[asked:]} <= {"Hello"}  # nothing but how long a prompt is
+    assert 'title="false">cat<' in (tmp_path / "tuned" / "report.html").read_text()
+
+
+def judge(folder: Path) -> None:
+    """Say of everything that was named whether it is there."""
+    rows = [json.loads(line) for line in (folder / "answers.jsonl").read_text().splitlines()]
+    Judgements(folder / "judgements.jsonl").append(
+        Judgement(row["image_id"], name, "not there" if name == "cat" else "there", "me")
+        for row in rows
+        for name in ("dog", "cat", "garden")
+        if name in row["text"]
+    )

@@ -120,7 +120,7 @@ def tune(
     from farsight.evaluate.run_folder import PICTURES, claimed
     from farsight.method import Plain
     from farsight.setting_checks import check_positive
-    from farsight.tune.asked import PICTURES_ALONE, annotated, by_picture, choose, make
+    from farsight.tune.asked import PICTURES_ALONE, by_picture, choose, make, truth_of
     from farsight.tune.candidates import BASELINE, contenders
     from farsight.tune.forecast import Forecast
     from farsight.tune.guards import parse_guards
@@ -176,7 +176,7 @@ def tune(
                 plan=whole,
                 folder=folder,
                 engine=choice.make(whole, videos=videos),
-                truth=annotated(made),
+                truth=truth_of(name, asked, made, place),
                 guards=guards,
                 budget=budget,
                 judged=name == PICTURES_ALONE,

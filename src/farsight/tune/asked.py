@@ -12,6 +12,8 @@ from farsight.evaluate.named_tasks import TaskOptions, choose_task, find_task
 from farsight.evaluate.tasks import CAPTION_TOKENS, DESCRIBE, Item, Task
 from farsight.images import find_images
 from farsight.judging.annotated import Annotated
+from farsight.judging.judged import judged
+from farsight.judging.truth import Truth
 from farsight.metrics.vocabulary import read_vocabulary
 
 About = tuple[Item, ...]
@@ -83,8 +85,21 @@ def choose(name: str | None, options: TaskOptions, prompts: Sequence[str]) -> st
     return PICTURES_ALONE
 
 
+def truth_of(name: str, options: TaskOptions, task: Task, folder: Path) -> Truth:
+    """Give what is known of the pictures: by their annotations, or by what was judged in the folder so far.
+
+    Raises
+    ------
+    InputError
+        As `farsight.judging.judged.judged`.
+    """
+    if name != PICTURES_ALONE:
+        return annotated(task)
+    return judged(folder, None if options.synonyms is None else task.vocabulary)
+
+
 def annotated(task: Task) -> Annotated:
-    """Give what the task itself says of its pictures; nothing of pictures alone."""
+    """Give what the task itself says of its pictures."""
     objects = {item.image_id: frozenset(item.truth["objects"]) for item in task.items if "objects" in item.truth}
     return Annotated(objects=objects, vocabulary=task.vocabulary)
 
