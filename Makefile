@@ -42,10 +42,12 @@ TOOK = echo "make $@ took $$(( $$(date +%s) - start )) s"
 
 demo:
 	@start=$$(date +%s); $(MAKE) -s --no-print-directory $(VENV)/.installed \
-	&& $(RUN) -m farsight describe --compare examples/*.png --objects examples/objects.jsonl --synonyms scenes \
-	&& echo && echo "50 drawn scenes that the model has never seen: greedy, FarSight as in the paper, and with more register mass:" \
-	&& rm -rf build/demo && $(RUN) -m farsight eval --task scenes:test --count 50 --out build/demo --summary \
-	   --methods "greedy,farsight,farsight(sigma=0.05, rows=generated)" \
+	&& echo "Four drawn pictures, described by a small model. What is not there is marked:" && echo \
+	&& $(RUN) -m farsight describe examples/*.png --objects examples/objects.jsonl --synonyms scenes --method greedy \
+	&& echo && echo "What helps on this model, and what does not? 50 drawn scenes that it has never seen:" \
+	&& rm -rf build/demo && $(RUN) -m farsight eval --task scenes:test --count 50 --question-count 30 --batch-size 10 --summary \
+	   --methods "greedy,farsight,farsight(sigma=0.05, rows=generated),constant,beam" --out build/demo \
+	&& echo "'farsight' is the paper's setting, 'constant' its control. Your model, your pictures: farsight tune (docs/tune.md)." \
 	&& $(TOOK)
 
 test:

@@ -1,4 +1,4 @@
-"""What a method takes is told over the first one, in the same run."""
+"""What a method takes is told over the first one, on the same batches of the same run."""
 
 from __future__ import annotations
 
@@ -8,31 +8,46 @@ import pytest
 
 from farsight.evaluate.engine import Answer, Failure
 from farsight.evaluate.page import told_times
-from farsight.evaluate.times import TIMES, keep_time, over_first, seconds_per_token
+from farsight.evaluate.times import TIMES, keep_time, times_over_first
+
+METHODS = ["greedy", "beam"]
 
 
 def said(tokens: int, seconds: float | None) -> Answer:
     return Answer(text="", tokens=tokens, ended=True, absorbed=None, seconds=seconds)
 
 
+def keep(folder: Path, *, slow: int = -1) -> None:
+    """Three batches of both: beams take twice the time, and one batch meets a busy machine."""
+    for batch in range(3):
+        busy = 50 if batch == slow else 1
+        keep_time(folder, "greedy", f"item {batch}", [said(10, 1.0), said(30, 1.0)])
+        keep_time(folder, "beam", f"item {batch}", [said(20, 2.0 * busy), Failure(reason="no picture")])
+
+
 def test_time_is_that_of_a_token_over_the_first_methods(tmp_path: Path) -> None:
-    keep_time(tmp_path, "greedy", [said(10, 1.0), said(30, 1.0)])
-    keep_time(tmp_path, "beam", [said(20, 1.5), Failure(reason="no picture")])
-    keep_time(tmp_path, "beam", [said(20, 2.5)])
-    per_token = seconds_per_token(tmp_path, ["greedy", "beam"])
-    assert per_token == pytest.approx({"greedy": 0.05, "beam": 0.1})
-    assert over_first(per_token, ["greedy", "beam"]) == pytest.approx({"greedy": 1, "beam": 2})
-    assert told_times(over_first(per_token, ["greedy", "beam"])) == "Time per token over greedy: beam x2.00."
+    keep(tmp_path)
+    found = times_over_first(tmp_path, METHODS)
+    assert found == pytest.approx({"greedy": 1, "beam": 2})
+    assert told_times(found) == "Time per token over greedy: beam x2.00."
+
+
+def test_a_busy_minute_is_no_methods_fault(tmp_path: Path) -> None:
+    keep(tmp_path, slow=1)
+    assert times_over_first(tmp_path, METHODS) == pytest.approx({"greedy": 1, "beam": 2})
 
 
 def test_a_torn_row_is_left_out(tmp_path: Path) -> None:
-    keep_time(tmp_path, "greedy", [said(10, 1.0)])
+    keep(tmp_path)
     with (tmp_path / TIMES).open("a") as file:
         file.write('{"method": "greedy", "tok')
-    assert seconds_per_token(tmp_path, ["greedy"]) == pytest.approx({"greedy": 0.1})
+    assert times_over_first(tmp_path, METHODS) == pytest.approx({"greedy": 1, "beam": 2})
 
 
-def test_what_was_not_timed_has_no_time(tmp_path: Path) -> None:
-    keep_time(tmp_path, "greedy", [said(10, None)])
+def test_what_was_hardly_or_not_timed_has_no_time(tmp_path: Path) -> None:
+    assert times_over_first(tmp_path, METHODS) == {}
+    keep_time(tmp_path, "greedy", "item 0", [said(10, None)])
     assert not (tmp_path / TIMES).exists()
-    assert over_first(seconds_per_token(tmp_path, ["greedy", "beam"]), ["greedy", "beam"]) == {}
+    keep_time(tmp_path, "greedy", "item 0", [said(10, 1.0)])
+    keep_time(tmp_path, "beam", "item 0", [said(10, 1.0)])
+    assert times_over_first(tmp_path, METHODS) == {}

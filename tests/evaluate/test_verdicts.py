@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from farsight.evaluate.page import differences_table
+from farsight.evaluate.page import differences_table, summary_table
 from farsight.evaluate.scores import PartScores
 from farsight.evaluate.verdicts import benefit, told, verdicts
 from farsight.metrics.paired import Difference, ratio_difference
@@ -85,3 +85,16 @@ def test_that_many_pictures_do_settle_it() -> None:
 def test_a_fall_is_a_benefit_only_of_what_should_fall(name: str, side: int) -> None:
     assert benefit(name, difference(-0.02, -0.03, -0.01)) == side
     assert benefit(name, difference(-0.02, -0.05, 0.01)) == 0
+
+
+def test_a_summary_has_a_row_for_each_method_and_says_what_its_figures_mean() -> None:
+    found = part(a={"chair_i": difference(-0.03, -0.05, -0.01)}, b={"chair_i": difference(0.01, -0.02, 0.04)}, c={})
+    table = summary_table([found], {"greedy": 1.0, "a": 1.02, "b": 2.0, "c": 1.0})
+    assert table.columns[1:] == ["free ↓", "time"]
+    assert table.rows == [
+        ["greedy", "20.0", "x1.00"],
+        ["a", "17.0 ✓", "x1.02"],
+        ["b", "21.0 ?", "x2.00"],
+        ["c", "same", "x1.00"],
+    ]
+    assert table.marks == [["", "", ""], ["", "better", ""], ["", "", ""], ["", "", ""]]

@@ -112,7 +112,7 @@ def evaluate(
     dtype: options.Dtype = None,
     attn_implementation: options.AttnImplementation = None,
     summary: Annotated[
-        bool, typer.Option("--summary", help="Print a line for each part instead of the tables.")
+        bool, typer.Option("--summary", help="Print one table of the main figures instead of all.")
     ] = False,
     json: options.Json = False,
 ) -> None:
@@ -273,22 +273,27 @@ def _write_page(plan: Plan, parts: list[PartScores], out: Path) -> None:
 
 def _times(plan: Plan, out: Path) -> dict[str, float]:
     """Time of each method over the first; empty if there is but one, or an engine takes no times."""
-    from farsight.evaluate.times import over_first, seconds_per_token
+    from farsight.evaluate.times import times_over_first
 
-    labels = list(plan.methods)
-    return over_first(seconds_per_token(out, labels), labels) if len(labels) > 1 else {}
+    return times_over_first(out, list(plan.methods)) if len(plan.methods) > 1 else {}
 
 
 def _print(plan: Plan, parts: list[PartScores], out: Path, *, tables: bool) -> None:
     from farsight.cli.tables import print_table
-    from farsight.evaluate.page import differences_table, figures_table, told_times
+    from farsight.evaluate.page import SIGNS_LEGEND, differences_table, figures_table, summary_table, told_times
     from farsight.evaluate.verdicts import told
 
     baseline = next(iter(plan.methods))
-    for part in parts:
-        say("\n  ".join(told(part)))
-    if times := _times(plan, out):
-        say(told_times(times))
+    times = _times(plan, out)
+    if not tables:
+        table = summary_table(parts, times)
+        print_table(table.columns, table.rows, marks=table.marks)
+        say(SIGNS_LEGEND)
+    else:
+        for part in parts:
+            say("\n  ".join(told(part)))
+        if times:
+            say(told_times(times))
     for part in parts:
         for table in [figures_table(part), differences_table(part, baseline)][: 1 + bool(part.differences)] * tables:
             print_table(table.columns, table.rows, marks=table.marks)

@@ -12,6 +12,8 @@ WIDEST = 10_000
 """Columns of a terminal that any table fits in."""
 
 
+NARROWEST = 24
+"""To so many letters the first column is folded before others go below."""
 MARKS = {"better": "green", "worse": "red"}
 """How a terminal shows what a cell means."""
 
@@ -45,19 +47,20 @@ def print_table(
             )
         return table
 
-    console, measuring = new_console(), new_console(width=WIDEST)
+    def needs(table: Table) -> int:
+        return new_console(width=WIDEST).measure(table).maximum
+
+    console = new_console()
     left = list(range(1, len(columns)))
+    folded = max(0, max(len(visible(row[0])) for row in [columns, *rows]) - NARROWEST)
     while True:
         fitting = len(left)
-        while (
-            console.is_terminal
-            and fitting > 1
-            and measuring.measure(made([0, *left[:fitting]])).maximum > console.width
-        ):
+        table = made([0, *left])
+        while fitting > 1 and console.is_terminal and needs(table) - folded > console.width:
             fitting -= 1
-        table = made([0, *left[:fitting]])
-        needed = measuring.measure(table).maximum
-        (console if needed <= console.width else new_console(width=needed)).print(table)
+            table = made([0, *left[:fitting]])
+        fits = needs(table) - folded * console.is_terminal <= console.width
+        (console if fits else new_console(width=needs(table))).print(table)
         if not (left := left[fitting:]):
             return
 

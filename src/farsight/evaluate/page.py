@@ -11,7 +11,7 @@ from PIL import Image
 
 from farsight.errors import InputError
 from farsight.evaluate.scores import PartScores
-from farsight.evaluate.verdicts import benefit, direction, in_points, is_nothing, told
+from farsight.evaluate.verdicts import HEADLINES, benefit, direction, in_points, is_nothing, told
 from farsight.images import open_frames, open_image
 from farsight.metrics.chair import CaptionScore
 from farsight.metrics.paired import Difference
@@ -72,6 +72,37 @@ def figures_table(part: PartScores) -> Table:
     columns = COLUMNS[part.kind]
     rows = [[label, *(_cell(name, figures.get(name)) for name in columns)] for label, figures in part.figures.items()]
     return Table(columns=[part.part, *columns.values()], rows=rows)
+
+
+def summary_table(parts: Sequence[PartScores], times: Mapping[str, float]) -> Table:
+    """Put the main figure of each part and the time of each method in one table, with what its difference says."""
+    baseline, *others = parts[0].figures
+    names = [HEADLINES[part.kind][0] for part in parts]
+    rows = [[baseline, *(_cell(name, part.figures[baseline][name]) for name, part in zip(names, parts, strict=True))]]
+    marks = [[""] * (len(parts) + 1)]
+    for label in others:
+        found = [part.differences[label][name] for name, part in zip(names, parts, strict=True)]
+        sides = [benefit(name, one) for name, one in zip(names, found, strict=True)]
+        rows.append([label, *map(_told, names, found)])
+        marks.append(["", *(MARKS[side] for side in sides)])
+    arrows = (ARROWS[direction(name)] for name in names)
+    columns = [f"{part.part.removeprefix('pope_')} {arrow}" for part, arrow in zip(parts, arrows, strict=True)]
+    if times:
+        columns.append("time")
+        rows = [[*row, f"x{times[row[0]]:.2f}"] for row in rows]
+        marks = [[*row, ""] for row in marks]
+    return Table(columns=["CHAIR_I ↓, accuracy ↑", *columns], rows=rows, marks=marks)
+
+
+SIGNS = {-1: "✗", 0: "?", 1: "✓"}
+SIGNS_LEGEND = (
+    "✓ better, ✗ worse, ? cannot be told from chance with so few; same: nothing changes. ↓ lower is better, ↑ higher."
+)
+
+
+def _told(name: str, found: Difference) -> str:
+    """A figure of a method, and what its difference says."""
+    return "same" if is_nothing(found) else f"{100 * found.other:.1f} {SIGNS[benefit(name, found)]}"
 
 
 def differences_table(part: PartScores, baseline: str) -> Table:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain, zip_longest
 from typing import Any
 
 import torch
@@ -112,8 +113,9 @@ class Batch:
 def batches(plan: Plan, only: Mapping[str, Sequence[Item]] | None = None) -> Iterator[Batch]:
     """Batches of items that are of one part, each with all that ask the same of the same picture.
 
-    They are the same however often a run is interrupted, so the answers are too: padding and the shape of a batch can
-    change the last bits of a logit.
+    Every method answers a batch before the next one is asked, so that their times are of the same minutes; but one
+    method goes after the other where an engine has to be started anew for each. Batches are the same however often a
+    run is interrupted, so the answers are too: padding and the shape of a batch can change the last bits of a logit.
 
     Parameters
     ----------
@@ -122,10 +124,17 @@ def batches(plan: Plan, only: Mapping[str, Sequence[Item]] | None = None) -> Ite
     only
         By label, the items that it is asked; by default all are asked all.
     """
-    for label, method in plan.methods.items():
-        for part in _alike(plan, plan.task.items if only is None else only.get(label, ())):
-            for start in range(0, len(part), plan.batch_size):
-                yield Batch(label=label, method=method, asked=tuple(part[start : start + plan.batch_size]))
+    of_methods = [list(_batches(plan, label, only)) for label in plan.methods]
+    if plan.engine is not None:
+        yield from chain.from_iterable(of_methods)
+    else:
+        yield from (batch for same in zip_longest(*of_methods) for batch in same if batch is not None)
+
+
+def _batches(plan: Plan, label: str, only: Mapping[str, Sequence[Item]] | None) -> Iterator[Batch]:
+    for part in _alike(plan, plan.task.items if only is None else only.get(label, ())):
+        for start in range(0, len(part), plan.batch_size):
+            yield Batch(label=label, method=plan.methods[label], asked=tuple(part[start : start + plan.batch_size]))
 
 
 def _alike(plan: Plan, items: Sequence[Item]) -> Iterable[list[tuple[Item, ...]]]:

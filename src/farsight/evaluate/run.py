@@ -64,7 +64,7 @@ def run(
         for number, said in answers:
             batch = asked.pop(number)
             missing = _missing(batch, folder)
-            keep_time(folder.path, batch.label, said)
+            keep_time(folder.path, batch.label, batch.items[0].item_id, said)
             folder.append(
                 _row(plan, batch, item, one)
                 for same, one in zip(batch.asked, said, strict=True)

@@ -1,48 +1,58 @@
-"""What each method's batches took, kept beside the answers: time over that of the first method, in the same run."""
+"""What each batch took, kept beside the answers: each method's time over the first one's on the same batches.
+
+Methods answer a batch in turn, so what else the machine does slows all of them, and the median of the ratios of
+batches is no method's luck.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from statistics import median
 
 from farsight.evaluate.engine import Answer, Said
 from farsight.files import json_lines, opened
 
 TIMES = "times.jsonl"
 """In a run folder: a row for each batch that this machine answered, one at a time."""
+FEWEST = 3
+"""Batches that a method and the first must have in common."""
 
 
-def keep_time(folder: Path, label: str, said: Said) -> None:
-    """Add the row of a batch, if it was timed. A time that cannot be written is no reason to end a run."""
+def keep_time(folder: Path, label: str, first: str, said: Said) -> None:
+    """Add the row of a batch, which is known by its first item, if it was timed.
+
+    A time that cannot be written is no reason to end a run.
+    """
     answers = [one for one in said if isinstance(one, Answer) and one.seconds is not None]
     if not answers:
         return
     tokens, seconds = sum(one.tokens for one in answers), sum(one.seconds or 0.0 for one in answers)
-    row = json.dumps({"method": label, "tokens": tokens, "seconds": round(seconds, 6)}, ensure_ascii=False)
+    row = {"method": label, "first": first, "tokens": tokens, "seconds": round(seconds, 6)}
     with suppress(OSError), (folder / TIMES).open("a", encoding="utf-8") as file:
-        file.write(f"{row}\n")
+        file.write(f"{json.dumps(row)}\n")
 
 
-def seconds_per_token(folder: Path, methods: Sequence[str]) -> dict[str, float]:
-    """Read what a token of each method took, of those that were timed; torn rows are left out."""
-    path = folder / TIMES
-    if not path.is_file():
+def times_over_first(folder: Path, methods: Sequence[str]) -> dict[str, float]:
+    """Give the time per token of each method over that of the first: the median over batches.
+
+    Empty if one of them has fewer than `FEWEST` batches in common with the first; torn rows are left out.
+    """
+    per_token: dict[str, dict[str, float]] = {label: {} for label in methods}
+    if not (folder / TIMES).is_file():
         return {}
-    tokens, seconds = dict.fromkeys(methods, 0), dict.fromkeys(methods, 0.0)
-    with opened(path) as file:
+    with opened(folder / TIMES) as file:
         for _, line in json_lines(file):
-            with suppress(ValueError, KeyError, TypeError):
+            with suppress(ValueError, KeyError, TypeError, ZeroDivisionError):
                 row = json.loads(line)
-                if row["method"] in tokens:
-                    tokens[row["method"]] += int(row["tokens"])
-                    seconds[row["method"]] += float(row["seconds"])
-    return {label: seconds[label] / tokens[label] for label in methods if tokens[label]}
-
-
-def over_first(per_token: Mapping[str, float], methods: Sequence[str]) -> dict[str, float]:
-    """Give the time of each method over that of the first; empty if not all were timed."""
-    if any(label not in per_token for label in methods):
-        return {}
-    return {label: per_token[label] / per_token[methods[0]] for label in methods}
+                per_token[row["method"]][row["first"]] = float(row["seconds"]) / int(row["tokens"])
+    first = per_token[methods[0]]
+    ratios = {
+        label: [taken / first[batch] for batch, taken in found.items() if batch in first]
+        for label, found in per_token.items()
+    }
+    return {
+        label: median(found) for label, found in ratios.items() if all(len(one) >= FEWEST for one in ratios.values())
+    }
