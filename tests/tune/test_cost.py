@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from farsight.errors import SettingError
+from farsight.errors import SettingError, UnsupportedModelError
 from farsight.evaluate.engine import Answer, Failure, Request
 from farsight.evaluate.plan import Plan
 from farsight.evaluate.tasks import Item, Task
 from farsight.methods.grammar import parse_methods
 from farsight.metrics.vocabulary import coco
-from farsight.tune.cost import MOST_ROUNDS, ROUNDS, TOKENS, Cost, measure
+from farsight.tune.cost import MOST_ROUNDS, ROUNDS, TOKENS, Cost, measure, tried
 
 ITEMS = [
     Item(item_id=f"{n}", part="p", kind="caption", image_id=f"{n}", path=None, prompt="?", max_new_tokens=200)
@@ -76,6 +76,18 @@ def test_a_method_that_the_model_does_not_take_is_refused_with_the_reason() -> N
     cost = measure(plan(), "dola", ITEMS, engine, clock=engine.clock)
     assert cost == Cost(refused="no such layer")
     assert not cost.over(1.0)
+
+
+def test_where_nothing_is_timed_each_method_is_tried_once() -> None:
+    class Refusing(Engine):
+        def answers(self, requests: Iterable[Request]) -> Generator[tuple[int, Any], None, None]:
+            raise UnsupportedModelError("no decoder")
+            yield
+
+    engine = Engine({"plain": [1.0], "dola": [1.0]})
+    assert tried(plan(), "dola", ITEMS[0], engine) == Cost()
+    assert [request.method.name for request in engine.asked] == ["dola"]
+    assert tried(plan(), "dola", ITEMS[0], Refusing({})) == Cost(refused="no decoder")
 
 
 def test_pictures_that_cannot_be_read_leave_the_cost_unknown() -> None:

@@ -29,6 +29,8 @@ class LocalChoice:
     name: ClassVar[str] = "local"
     timed: ClassVar[bool] = True
     """Whether what one answer takes is what its method takes: nothing is started for it, nothing else is under way."""
+    knows_methods: ClassVar[bool] = False
+    """Whether `check` finds all methods that are not taken; else the model may refuse one when it is asked."""
 
     device: str | None = None
 
@@ -140,6 +142,7 @@ class VllmChoice(LocalChoice):
     """vLLM, an engine a method."""
 
     name: ClassVar[str] = "vllm"
+    knows_methods: ClassVar[bool] = True
     timed: ClassVar[bool] = False
 
     tensor_parallel_size: int | None = None
@@ -221,6 +224,7 @@ class OpenAIChoice(LocalChoice):
     """A server that runs already, and speaks OpenAI's API."""
 
     name: ClassVar[str] = "openai"
+    knows_methods: ClassVar[bool] = True
     usual_timeout: ClassVar[float] = 600.0
 
     base_url: str | None = None

@@ -181,6 +181,7 @@ def tune(
                 budget=budget,
                 judged=name == PICTURES_ALONE,
                 timed=choice.timed,
+                knows_methods=choice.knows_methods,
                 seed=seed,
                 refused=refused,
                 progress=progress,

@@ -44,6 +44,16 @@ class Cost:
         return "-" if self.ratio is None else f"x{self.ratio:.2f}"
 
 
+def tried(plan: Plan, label: str, item: Item, engine: Engine) -> Cost:
+    """Find out whether the model takes a method, where it cannot be timed."""
+    batch = Batch(label=label, method=plan.methods[label], asked=((item,),))
+    try:
+        list(engine.answers([request_of(plan, 0, batch)]))
+    except (SettingError, UnsupportedModelError) as error:
+        return Cost(refused=str(error))
+    return Cost()
+
+
 def measure(
     plan: Plan,
     label: str,

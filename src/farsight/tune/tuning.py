@@ -20,7 +20,7 @@ from farsight.files import read_json, reading, write
 from farsight.judging.truth import Truth
 from farsight.tune.agreement import Agreement, agreement
 from farsight.tune.asked import About, by_picture
-from farsight.tune.cost import Cost, measure
+from farsight.tune.cost import Cost, measure, tried
 from farsight.tune.counts import TERMS, Counts, counts_of
 from farsight.tune.forecast import Forecast, forecast
 from farsight.tune.guards import Guard
@@ -67,6 +67,8 @@ class Tuning:
         Most time per token over plain decoding's; None for any.
     timed
         Whether methods can be timed one by one with this engine.
+    knows_methods
+        Whether all methods of the plan are known to be taken.
     judged
         Whether somebody judges what is named: all are asked about the whole first half, so that it is judged at once.
     seed
@@ -86,6 +88,7 @@ class Tuning:
     budget: float | None = None
     judged: bool = False
     timed: bool = True
+    knows_methods: bool = False
     seed: int = 0
     refused: Mapping[str, str] = field(default_factory=dict)
     costs: dict[str, Cost] = field(default_factory=dict, init=False)
@@ -112,16 +115,18 @@ class Tuning:
         path = self.folder.path / COSTS
         known = _read_costs(path) if path.exists() else {}
         labels = list(self.plan.methods)[1:]
-        if not self.timed:
-            self.costs.update({label: Cost() for label in labels})
-            return
         captions = [item for about in self.halves[0] for item in about if item.kind == "caption"]
         self.progress.stage("timing", len(labels))
         for label in labels:
-            self.costs[label] = known.get(label) or measure(self.plan, label, captions, self.engine, budget=self.budget)
+            self.costs[label] = known.get(label) or self._cost(label, captions)
             found = {one: cost.record() for one, cost in self.costs.items()}
             write(path, [json.dumps(found, indent=2, allow_nan=False).encode()])
             self.progress.add(1)
+
+    def _cost(self, label: str, captions: Sequence[Item]) -> Cost:
+        if self.timed:
+            return measure(self.plan, label, captions, self.engine, budget=self.budget)
+        return Cost() if self.knows_methods else tried(self.plan, label, captions[0], self.engine)
 
     def found(self) -> Verdict | Agreement:
         """Race, and settle what the winner is worth; or say what has to be judged before."""
