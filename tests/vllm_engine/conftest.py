@@ -46,7 +46,7 @@ def untouched() -> Any:
 
 @pytest.fixture(scope="session")
 def start(untouched: Any) -> Iterator[Callable[..., Any]]:
-    """Start an engine with settings of farsight, or with None for plain vLLM.
+    """Start an engine with settings of farsight, or with None for plain vLLM; ``flb`` has those of flb.
 
     All stay until the end: an engine that is thrown away takes the process groups of the others with it.
     """
@@ -56,8 +56,11 @@ def start(untouched: Any) -> Iterator[Callable[..., Any]]:
 
     engines = []
 
-    def started(settings: dict[str, Any] | None, model: Path | None = None, **options: Any) -> Any:
-        config = {} if settings is None else {"farsight": settings}
+    def started(
+        settings: dict[str, Any] | None, model: Path | None = None, flb: dict[str, Any] | None = None, **options: Any
+    ) -> Any:
+        given = {"farsight": settings, "farsight-flb": flb}
+        config = {name: value for name, value in given.items() if value is not None}
         engine = LLM(model=str(model or checkpoint_path()), additional_config=config, **{**SMALL, **options})
         engines.append(engine)
         return engine

@@ -41,8 +41,9 @@ def _config_of(method: str) -> dict[str, Any]:
 
 def _read_config(text: str | None) -> dict[str, Any]:
     config = parse_json(text or "{}", "--additional-config")
-    if not isinstance(config, dict) or "farsight" in config:
-        raise SettingError("--additional-config must be a JSON object without 'farsight', which --method gives")
+    if not isinstance(config, dict) or (ours := [key for key in config if key.startswith("farsight")]):
+        named = ours[0] if isinstance(config, dict) else "farsight"
+        raise SettingError(f"--additional-config must be a JSON object without '{named}', which --method gives")
     return config
 
 

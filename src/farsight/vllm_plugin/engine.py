@@ -14,6 +14,8 @@ from torch import Tensor
 
 from farsight.errors import UnsupportedModelError
 
+from .boost import NAME as FLB
+from .boost import Boost, check_boost, with_processor
 from .generated_rows import (
     BACKENDS,
     check_generated,
@@ -42,7 +44,7 @@ _NO_DRAFT_MODEL = ("ngram", "ngram_gpu", "suffix")
 
 
 def register() -> None:
-    """Let engines whose ``additional_config`` has ``"farsight"`` be built with registers; vLLM calls it.
+    """Let engines whose ``additional_config`` speaks of farsight have registers or boosted logits; vLLM calls it.
 
     May be called any number of times. Of a vLLM outside of `TESTED` nothing is changed but that such settings are
     refused.
@@ -163,17 +165,22 @@ def check_loaded(config: Any) -> None:
 def _checked_config(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def create_engine_config(self: Any, *args: Any, **kwargs: Any) -> Any:
-        sinks = Sinks.read(self.additional_config)
-        if sinks is not None and not is_tested():
+        sinks, boost = Sinks.read(self.additional_config), Boost.read(self.additional_config)
+        if (sinks is not None or boost is not None) and not is_tested():
             from vllm import __version__
 
             raise UnsupportedModelError(
                 f"farsight is tested with vLLM {', '.join(f'{version}.*' for version in TESTED)}, and this is "
-                f"{__version__}: install another vLLM or farsight, or leave '{NAME}' out of additional_config"
+                f"{__version__}: install another vLLM or farsight, or leave '{NAME if sinks else FLB}' out of "
+                "additional_config"
             )
+        if boost is not None:
+            with_processor(self)
         config = original(self, *args, **kwargs)
         if sinks is not None:
             check_model(config, sinks)
+        if boost is not None:
+            check_boost(config)
         return config
 
     return create_engine_config

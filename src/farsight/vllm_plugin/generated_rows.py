@@ -19,6 +19,7 @@ from torch import Tensor
 
 from farsight.errors import SettingError, UnsupportedModelError
 
+from .boost import Boost
 from .sinks import NO_REGISTERS, Sinks
 
 BACKENDS = ("CPU_ATTN", "TRITON_ATTN", "FLASH_ATTN")
@@ -200,10 +201,11 @@ def no_beam_search(original: Callable[..., Any], config_of: Callable[[Any], Any]
 
     @functools.wraps(original)
     def beam_search(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if generated(config_of(self).additional_config):
+        config = config_of(self).additional_config
+        if generated(config) or Boost.read(config) is not None:
             raise SettingError(
                 "vLLM's beam search asks for each token anew, with those before as part of the prompt, so "
-                "rows=generated cannot be told: ask without it"
+                "rows=generated, and flb's first token, cannot be told: ask without it"
             )
         return original(self, *args, **kwargs)
 
