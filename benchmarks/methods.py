@@ -35,8 +35,12 @@ from farsight.methods import make_method
 PUBLISHED = {"dola": (2.69, 1.00), "opera": (7.12, 1.52), "vcd": (2.01, 1.05), "m3id": (2.07, 1.05)}
 """Latency and GPU memory over greedy decoding with LLaVA-1.5-7B (ONLY, ICCV 2025, table 5)."""
 
-NEEDED: dict[str, dict[str, Any]] = {"icd": {"prefix_ids": (11, 12, 13, 14, 15, 16, 17, 18)}}
-"""Settings without which a method cannot run on a model that has no tokenizer."""
+NEEDED: dict[str, dict[str, Any]] = {
+    "icd": {"prefix_ids": (11, 12, 13, 14, 15, 16, 17, 18)},
+    "shift": {"token_ids": (11, 12, 13, 14)},
+    "adaiat": {"true_rows": 0.2, "false_rows": 0.1},
+}
+"""Settings without which a method cannot run on a model that has no tokenizer and was not measured."""
 
 IMAGE_TOKEN = 7
 
