@@ -53,13 +53,17 @@ def train(
         Path | None, typer.Option(metavar="FILE.toml", help="What to train; the embedded model's plan by default.")
     ] = None,
 ) -> None:
-    """Train a model of the small world, of pictures or of videos; a killed run goes on where it was.
+    """Train a model of the small world, or teach a language model to see it; a killed run goes on where it was.
 
     Examples: farsight train --out training
 
     farsight train --config src/farsight_scenes/video/video.toml --out training-video
+
+    farsight train --config src/farsight_scenes/seeing/smollm2.toml --out training-seeing
     """
     from .plan import default_plan_path, make_plan
+    from .seeing.plan import is_seeing_plan, make_seeing_plan
+    from .seeing.train import train_seeing
     from .train import train as train_image
     from .video.plan import is_video_plan, make_video_plan
     from .video.train import train_video
@@ -68,6 +72,8 @@ def train(
     data = read_toml(path)
     if is_video_plan(data):
         made = train_video(make_video_plan(path, data), out)
+    elif is_seeing_plan(data):
+        made = train_seeing(make_seeing_plan(path, data), out)
     else:
         made = train_image(make_plan(path, data), out)
     say(f"wrote {made}")

@@ -102,26 +102,36 @@ def projector_loss(model: LlavaForConditionalGeneration, tokenizer: PreTrainedTo
     The article is one of them: it is what all objects have in common, and the word after which a caption names one.
     """
     words = model.get_input_embeddings().weight.detach().clone()
-    tables = [
-        _phrases(tokenizer, words, ["", *CATEGORIES]),
-        _phrases(tokenizer, words, ["", *(category.article for category in CATEGORIES.values())]),
-        0.7 * _phrases(tokenizer, words, ["", *COLOURS]),
-        0.7 * _phrases(tokenizer, words, ["", *POSITIONS]),
-        0.5 * _phrases(tokenizer, words, list(PLACES)),
-    ]
-    columns = (0, 0, 1, 2, 3)
+    tables = phrase_tables(tokenizer, words)
 
     def loss_of(rows: Tensor, step: int) -> tuple[Tensor, str]:
         targets = torch.from_numpy(views.patches[rows.numpy()]).long().to(model.device)
-        wanted = torch.stack([table[targets[..., column]] for column, table in zip(columns, tables, strict=True)]).sum(
-            0
-        )
+        wanted = torch.stack([table[targets[..., column]] for column, table in tables]).sum(0)
         with torch.no_grad():
             seen = hidden(model, pixels(views, rows))
         error = model.model.multi_modal_projector(seen) - wanted
         return error.square().mean() / words.square().mean(), "words"
 
     return loss_of
+
+
+def phrase_tables(tokenizer: PreTrainedTokenizerFast, words: Tensor) -> list[tuple[int, Tensor]]:
+    """Embed all that a patch can show: a column of `Views.patches`, and a row ``(width,)`` for each of its values.
+
+    Parameters
+    ----------
+    tokenizer
+        Of the words.
+    words
+        Embeddings of its tokens, ``(tokens, width)``.
+    """
+    return [
+        (0, _phrases(tokenizer, words, ["", *CATEGORIES])),
+        (0, _phrases(tokenizer, words, ["", *(category.article for category in CATEGORIES.values())])),
+        (1, 0.7 * _phrases(tokenizer, words, ["", *COLOURS])),
+        (2, 0.7 * _phrases(tokenizer, words, ["", *POSITIONS])),
+        (3, 0.5 * _phrases(tokenizer, words, list(PLACES))),
+    ]
 
 
 def _phrases(tokenizer: PreTrainedTokenizerFast, words: Tensor, phrases: list[str]) -> Tensor:
