@@ -13,13 +13,19 @@ SCENES = (116, 5, 8, 12, 17, 21, 24, 30, 36, 41)
 VIDEOS = (0, 1)
 
 
-def examples() -> list[Example]:
-    """Draw the scenes, then the videos; always the same ones."""
+def pictures() -> list[Example]:
+    """Draw the scenes; always the same ones."""
     made = []
     for number, index in enumerate(SCENES, start=1):
         scene = sample_scene("test", index)
         name = f"Scene {number}, {scene.place}"
         made.append(Example(name=name, seen=render(scene), objects=frozenset(scene.objects)))
+    return made
+
+
+def examples() -> list[Example]:
+    """Draw the scenes, then the videos; always the same ones."""
+    made = pictures()
     for number, index in enumerate(VIDEOS, start=1):
         video = sample_video("test", index)
         name = f"Video {number}, {video.place}"

@@ -61,7 +61,11 @@ MODELS: Registry[NamedModel] = Registry(
     kind=NamedModel,
     noun="model",
     group="farsight.models",
-    own={EMBEDDED: "farsight_scenes.embedded:MODEL", "smollm2": "farsight.inputs.smollm2:MODEL"},
+    own={
+        EMBEDDED: "farsight_scenes.embedded:MODEL",
+        "smollm2": "farsight.inputs.smollm2:MODEL",
+        "smollm2-sees": "farsight_scenes.seeing.shipped:MODEL",
+    },
 )
 
 
