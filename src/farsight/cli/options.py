@@ -29,7 +29,7 @@ Model = Annotated[
     str,
     typer.Option(
         "--model", "-m", metavar="ID_OR_PATH", rich_help_panel=_MODEL,
-        help="A folder or a name on the hub; or 'embedded', which comes with farsight, 'smollm2' (text), 'smollm2-sees'.",
+        help="A folder, a name on the hub, or 'embedded' (comes with farsight), 'smollm2' (text), 'smollm2-sees'.",
     ),
 ]  # fmt: skip
 Device = Annotated[
