@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,8 +109,13 @@ def table(rows: dict[str, Row], against: str) -> list[str]:
         else:
             cells = [cell(found[name]) for name in FIGURES] + [cell(found["words"], 1)]
         cells += [f"{100 * row.quality.distinct_2:.1f}", row.ratio]
-        lines.append(f"| {label} | {absorbed} | {' | '.join(cells)} |")
+        lines.append(f"| {shortened(label)} | {absorbed} | {' | '.join(cells)} |")
     return lines
+
+
+def shortened(label: str) -> str:
+    """A label with its layers as a range."""
+    return re.sub(r"layers=\[(\d+)[\d, ]*, (\d+)\]", r"layers=\1-\2", label)
 
 
 def draw(found: dict[str, dict[str, Difference]], below: str) -> bytes:
@@ -122,7 +128,7 @@ def draw(found: dict[str, dict[str, Difference]], below: str) -> bytes:
                 one, [(100 * it.low, 100 * it.value, 100 * it.high) for it in numbers], better=direction(name)
             )
             one.set_title(FIGURES[name])
-        axes[0].set_yticklabels(list(found))
+        axes[0].set_yticklabels([shortened(label) for label in found])
         drawn.supxlabel(below)
         return charts.image(drawn)
 

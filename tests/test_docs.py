@@ -81,7 +81,7 @@ def rows(page: Path) -> str:
 
 TOLD = [
     ROOT / "README.md",
-    *(ROOT / "docs" / f"{name}.md" for name in ("index", "start", "results", "comparison", "released")),
+    *(ROOT / "docs" / f"{name}.md" for name in ("index", "start", "results", "comparison", "released", "real_model")),
 ]
 
 

@@ -206,3 +206,11 @@ def test_a_method_is_loaded_from_the_file_that_commands_take_with_an_at_sign(tmp
     file.write_text("- greedy\n- farsight\n")
     with pytest.raises(SettingError, match="has 2 methods, and one is asked for"):
         load_method(file)
+
+
+def test_layers_in_a_row_are_written_as_a_range_that_is_read_back() -> None:
+    method = parse_method("farsight(layers=[0, 1, 2, 3, 7])")
+    assert label_of(method) == "farsight(layers=[0, 1, 2, 3, 7])"
+    method = parse_method("farsight(layers=[2, 3, 4, 5])")
+    assert label_of(method) == "farsight(layers=2-5)"
+    assert parse_method(label_of(method)) == method

@@ -9,7 +9,7 @@ from math import ceil
 from farsight.evaluate.scores import PartScores
 from farsight.metrics.paired import Difference
 
-LOWER_IS_BETTER = frozenset({"chair_s", "chair_i", "first_3"})
+LOWER_IS_BETTER = frozenset({"chair_s", "chair_i", "first_3", "snowball", "repetition_4"})
 HIGHER_IS_BETTER = frozenset({"recall", "accuracy", "balanced_accuracy", "precision", "f1"})
 HEADLINES = {"caption": ("chair_i", "CHAIR_I"), "question": ("accuracy", "accuracy"), "exact": ("accuracy", "accuracy")}
 """The figure of each kind of part by which a method is better or worse, and what it is called."""

@@ -118,6 +118,8 @@ def _written(value: Any) -> str:
         return value if _BARE.fullmatch(value) and parse_literal(value) == value else repr(value)
     if not isinstance(value, tuple):
         return str(value)
+    if len(value) > 2 and isinstance(value[0], int) and value == tuple(range(value[0], value[0] + len(value))):
+        return f"{value[0]}-{value[-1]}"
     if any(isinstance(row, tuple) for row in value):
         numbers = [number for row in value for number in (row if isinstance(row, tuple) else (row,))]
         if len(numbers) > 4:
