@@ -19,6 +19,7 @@ from farsight.cli.diagnose import diagnose
 from farsight.cli.doctor import doctor
 from farsight.cli.evaluate import evaluate
 from farsight.cli.export import export
+from farsight.cli.judge import judge
 from farsight.cli.methods import methods
 from farsight.cli.options import check_no_setting
 from farsight.cli.pope import pope, pope_questions
@@ -110,6 +111,7 @@ app.command()(diagnose)
 app.command()(calibrate)
 app.command("eval")(evaluate)
 app.command()(tune)
+app.command()(judge)
 app.command()(chair)
 app.command()(audit)
 app.command()(pope)

@@ -15,11 +15,12 @@ from typing import Any
 
 from farsight.errors import InputError
 from farsight.evaluate.page import COLUMNS, DIFFERENCES
+from farsight.evaluate.run_folder import from_folder
 from farsight.evaluate.scores import PartScores
 from farsight.evaluate.shapes import check
 from farsight.evaluate.tasks import Task
 from farsight.evaluate.verdicts import HEADLINES
-from farsight.files import decode_json, json_lines, opened, read_json, reading, real_path
+from farsight.files import decode_json, json_lines, opened, read_json, reading
 from farsight.metrics.paired import Difference
 
 DETAILS = "details.jsonl"
@@ -91,13 +92,8 @@ def detail_rows(task: Task, parts: Sequence[PartScores], folder: Path) -> Iterat
         for label, score in part.captions.items():
             for one in score.captions:
                 path = paths[part.part, one.caption.image_id]
-                about = {"part": part.part, "method": label, "picture": path and str(_from(folder, path))}
+                about = {"part": part.part, "method": label, "picture": path and from_folder(folder, path)}
                 yield json.dumps(about | one.record(), ensure_ascii=False, allow_nan=False)
-
-
-def _from(folder: Path, path: Path) -> Path:
-    shown, home = real_path(path), real_path(folder)
-    return shown.relative_to(home) if shown.is_relative_to(home) else shown
 
 
 def read_run(folder: Path) -> FinishedRun:

@@ -9,7 +9,7 @@ from typing import Any
 from farsight.errors import InputError
 from farsight.evaluate.engine import Answer, Engine, Failure, Request
 from farsight.evaluate.plan import Batch, Plan, batches
-from farsight.evaluate.run_folder import RunFolder
+from farsight.evaluate.run_folder import RunFolder, from_folder
 from farsight.evaluate.tasks import Item
 from farsight.evaluate.times import keep_time
 from farsight.methods import settings_of
@@ -66,7 +66,7 @@ def run(
             missing = _missing(batch, folder)
             keep_time(folder.path, batch.label, batch.items[0].item_id, said)
             folder.append(
-                _row(plan, batch, item, one)
+                _row(plan, folder, batch, item, one)
                 for same, one in zip(batch.asked, said, strict=True)
                 for item in same
                 if item.item_id in missing
@@ -101,7 +101,7 @@ def request_of(plan: Plan, number: int, batch: Batch) -> Request:
     )
 
 
-def _row(plan: Plan, batch: Batch, item: Item, said: Answer | Failure) -> dict[str, Any]:
+def _row(plan: Plan, folder: RunFolder, batch: Batch, item: Item, said: Answer | Failure) -> dict[str, Any]:
     """One answer with all that is needed to ask for it again."""
     answer = said if isinstance(said, Answer) else None
     return {
@@ -110,6 +110,7 @@ def _row(plan: Plan, batch: Batch, item: Item, said: Answer | Failure) -> dict[s
         "part": item.part,
         "image_id": item.image_id,
         "image": None if item.path is None else item.path.name,
+        "picture": None if item.path is None else from_folder(folder.path, item.path),
         "prompt": item.prompt,
         "text": answer.text if answer else "",
         "tokens": answer.tokens if answer else 0,

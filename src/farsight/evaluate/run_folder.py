@@ -118,6 +118,12 @@ class RunFolder:
             self.rows[row["method"], row["item"]] = row
 
 
+def from_folder(folder: Path, path: Path) -> str:
+    """Name a picture from the run folder if it is in there, so that this can be moved; else by where it is."""
+    shown, home = files.real_path(path), files.real_path(folder)
+    return str(shown.relative_to(home) if shown.is_relative_to(home) else shown)
+
+
 @contextmanager
 def opened(path: Path, config: Mapping[str, Any]) -> Iterator[RunFolder]:
     """Open a run folder, new or to go on with: `claimed` and `RunFolder.begin`."""

@@ -25,6 +25,8 @@ class Merges:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._seen: tuple[int, int] | None = None
+        self._same: dict[str, str] = {}
 
     def read(self) -> dict[str, str]:
         """Give what each word that is a synonym stands for.
@@ -34,10 +36,14 @@ class Merges:
         InputError
             If the file is bad; see `farsight.metrics.vocabulary.read_vocabulary`.
         """
-        if not self._lines():
+        if not self.path.exists():
             return {}
-        objects = read_vocabulary(self.path).objects
-        return {synonym: name for name, synonyms in objects.items() for synonym in synonyms if synonym != name}
+        about = self.path.stat()
+        if self._seen != (about.st_mtime_ns, about.st_size):
+            objects = read_vocabulary(self.path).objects if self._lines() else {}
+            self._same = {word: name for name, synonyms in objects.items() for word in synonyms if word != name}
+            self._seen = about.st_mtime_ns, about.st_size
+        return self._same
 
     def merge(self, word: str, into: str) -> None:
         """Let a word, and all that stands for it, stand for another.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import tempfile
 import threading
@@ -11,8 +10,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from farsight.errors import InputError, SettingError
 from farsight.web.limits import Limits
+from farsight.web.listening import address_of, listen, terminating
 from farsight.web.models import Models
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -51,8 +50,8 @@ def serving(
         If the port is taken, or there is no such address on this machine.
     """
     limits = limits or Limits()
-    listening = _listen(host, port)
-    with _terminating(), tempfile.TemporaryDirectory(prefix="farsight-web-") as folder, listening:
+    listening = listen(host, port)
+    with terminating(), tempfile.TemporaryDirectory(prefix="farsight-web-") as folder, listening:
         uploads = Path(folder) / "uploads"
         uploads.mkdir()
         os.environ["GRADIO_TEMP_DIR"] = str(uploads)  # read when Gradio makes its routes
@@ -119,8 +118,7 @@ class Server:
     @property
     def address(self) -> str:
         """Where to open it."""
-        host, port = self.listening.getsockname()[:2]
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        return address_of(self.listening)
 
     @property
     def started(self) -> bool:
@@ -145,23 +143,6 @@ class Server:
             self.uploads.sweep()
 
 
-@contextmanager
-def _terminating() -> Iterator[None]:
-    """Let SIGTERM, which uvicorn raises again after its own end, leave by way of what is cleaned up."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def leave(number: int, _: object) -> None:
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def run_names(folders: Sequence[Path]) -> dict[str, Path]:
     """Name run folders by the end of their path; those of one name are told apart by a number.
 
@@ -181,24 +162,3 @@ def run_names(folders: Sequence[Path]) -> dict[str, Path]:
             name, number = f"{path.name} ({number})", number + 1
         named[name] = path
     return named
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    if not 0 <= port <= 65535:
-        raise SettingError(f"--port {port} is no port; choose one from 1024 to 65535, or 0 for any that is free")
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        made = socket.socket(family, socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise InputError(f"--host '{host}' is no address of this machine; choose 127.0.0.1") from error
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        made.bind((host, port))
-    except OSError as error:
-        made.close()
-        if error.errno in (13, 98, 48, 10013, 10048):
-            raise InputError(
-                f"port {port} cannot be used ({error.strerror}); choose another with --port, or 0 for any that is free"
-            ) from error
-        raise InputError(f"--host '{host}' is no address of this machine; choose 127.0.0.1") from error
-    return made

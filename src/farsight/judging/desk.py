@@ -1,0 +1,130 @@
+"""What a judge has before them: pictures one by one, each with all that any method named in it, and no word of who."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from farsight.judging.agreement import disagreement
+from farsight.judging.answers import Answers, Picture
+from farsight.judging.figures import Figures, figures
+from farsight.judging.judged import Judged, Names
+from farsight.judging.judgements import Judgement, Judgements, Verdict, latest
+from farsight.judging.kappa import Kappa, kappas
+from farsight.judging.merges import Merges
+from farsight.metrics.vocabulary import Mention
+
+
+@dataclass(frozen=True, kw_only=True)
+class Desk:
+    """One judge at work.
+
+    Parameters
+    ----------
+    answers
+        What was said about which pictures.
+    names
+        Finds objects in it.
+    judgements
+        Where verdicts go.
+    others
+        Files of other judges, which are read only.
+    merges
+        Where synonyms go.
+    judge
+        Who judges.
+    """
+
+    answers: Answers
+    names: Names
+    judgements: Judgements
+    merges: Merges
+    judge: str
+    others: Sequence[Judgements] = ()
+
+    @cached_property
+    def pictures(self) -> tuple[Picture, ...]:
+        """Those in which something is named; where methods disagree most comes first, and the rest by lot."""
+        found = [(one, self._named(one)) for one in self.answers.pictures]
+        by_lot = sorted(found, key=lambda one: hashlib.sha256(one[0].image_id.encode()).digest())
+        ordered = sorted(by_lot, key=lambda one: -disagreement(one[1]))
+        return tuple(one for one, named in ordered if any(named))
+
+    def objects(self, picture: Picture) -> list[str]:
+        """What any method names in a picture, in the order of the alphabet, which says nothing of who named it."""
+        same = self.merges.read()
+        return sorted({same.get(name, name) for one in self._named(picture) for name in one})
+
+    @property
+    def words(self) -> list[str]:
+        """All objects that are named anywhere, besides those that stand for others."""
+        return sorted({name for one in self.pictures for name in self.objects(one)})
+
+    def verdicts(self) -> dict[tuple[str, str], Verdict]:
+        """What this judge has said, by picture and what the object is called now."""
+        same = self.merges.read()
+        mine = [one for one in self.judgements.read() if one.judge == self.judge]
+        return {(one.image_id, same.get(one.object, one.object)): one.verdict for one in mine}
+
+    def left(self) -> list[int]:
+        """Pictures in which something is still to be judged, by their place among `pictures`."""
+        said = self.verdicts()
+        return [
+            number
+            for number, one in enumerate(self.pictures)
+            if any((one.image_id, name) not in said for name in self.objects(one))
+        ]
+
+    def judge_object(self, picture: Picture, name: str, verdict: Verdict) -> None:
+        """Write down a verdict."""
+        self.judgements.append([Judgement(picture.image_id, name, verdict, self.judge)])
+
+    def truth(self) -> Judged:
+        """What all judges know."""
+        return Judged(judgements=self.all_judgements(), names=self, same=self.merges.read())
+
+    def mentions(self, text: str) -> list[Mention]:
+        """Objects that an answer names, looked for once."""
+        if text not in self._mentions:
+            self._mentions[text] = self.names.mentions(text)
+        return self._mentions[text]
+
+    def all_judgements(self) -> list[Judgement]:
+        """Rows of this file and of the others; a judge of the same name in another file is another judge."""
+        rows = list(self.judgements.read())
+        for other in self.others:
+            rows += [one._replace(judge=f"{one.judge} ({other.path.name})") for one in other.read()]
+        return latest(rows)
+
+    def figures(self) -> list[Figures]:
+        """Of each method, so far."""
+        return figures(self.answers, self.truth())
+
+    def kappas(self) -> list[Kappa]:
+        """How far judges agree; what stands for the same is the same."""
+        same = self.merges.read()
+        return kappas(one._replace(object=same.get(one.object, one.object)) for one in self.all_judgements())
+
+    def record(self) -> dict[str, Any]:
+        """Give all figures for a JSON file."""
+        return {
+            "pictures": len(self.pictures),
+            "pictures_left": len(self.left()),
+            "baseline": self.answers.methods[0],
+            "methods": {one.method: one.record() for one in self.figures()},
+            "judges": [one.record() for one in self.kappas()],
+            "left_out": dict(self.answers.left_out),
+        }
+
+    def _named(self, picture: Picture) -> list[set[str]]:
+        """What each method names."""
+        return [
+            {mention.object for text in texts for mention in self.mentions(text)} for texts in picture.answers.values()
+        ]
+
+    @cached_property
+    def _mentions(self) -> dict[str, list[Mention]]:
+        return {}

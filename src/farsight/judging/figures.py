@@ -1,0 +1,128 @@
+"""What judging says of each method so far: CHAIR_I of what is judged, and its difference to the first one's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from farsight.judging.answers import Answers, Picture
+from farsight.judging.judged import Judged
+from farsight.metrics.paired import RESAMPLES, Difference, interval, ratio, ratio_difference, resampled_sums
+
+_FALSE, _KNOWN, _FOUND, _PRESENT, _MENTIONS = range(5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """Of one method, counted over all mentions that are judged."""
+
+    method: str
+    pictures: int
+    """That it was asked about."""
+    mentions: int
+    judged: int
+    """Of the mentions, how many are known to be true or false."""
+    false: int
+    chair_i: float | None
+    """Share of judged mentions that are false; None before anything is judged."""
+    low: float | None
+    """Lower end of its 95 % bootstrap interval over pictures; None of fewer than two."""
+    high: float | None
+    recall: float | None
+    """Of the objects that any method named and a judge saw, the share that this one names."""
+    difference: Difference | None
+    """Its CHAIR_I minus that of the first method on the same pictures, resampled in pairs."""
+
+    def record(self) -> dict[str, Any]:
+        """Give the figures for a JSON file."""
+        names = ("pictures", "mentions", "judged", "false", "chair_i", "low", "high", "recall")
+        record = {name: getattr(self, name) for name in names}
+        return record | {"difference": None if self.difference is None else self.difference.record()}
+
+
+def figures(answers: Answers, truth: Judged, *, resamples: int = RESAMPLES, seed: int = 0) -> list[Figures]:
+    """Count what is judged.
+
+    Parameters
+    ----------
+    answers
+        What was said.
+    truth
+        What is known.
+    resamples, seed
+        Of the bootstrap.
+    """
+    counts = {
+        label: {one.image_id: _counts(one, label, truth) for one in answers.pictures if label in one.answers}
+        for label in answers.methods
+    }
+    baseline = counts[answers.methods[0]]
+    return [
+        _figures(label, one, None if one is baseline else baseline, resamples, seed) for label, one in counts.items()
+    ]
+
+
+Counts = dict[str, NDArray[np.float64]]
+"""By picture: mentions that are false, judged, objects found, objects that are there, and all mentions."""
+
+
+def _counts(picture: Picture, label: str, truth: Judged) -> NDArray[np.float64]:
+    present = truth.present(picture.image_id)
+    found = np.zeros(5)
+    for text in picture.answers[label]:
+        named = truth.mentions(text)
+        verdicts = [truth.verdict(picture.image_id, name) for name in named]
+        known = len(verdicts) - verdicts.count(None)
+        found += [verdicts.count(False), known, len(present.intersection(named)), len(present), len(named)]
+    return found
+
+
+def _figures(label: str, counts: Counts, baseline: Counts | None, resamples: int, seed: int) -> Figures:
+    rows = np.array(list(counts.values())) if counts else np.zeros((0, 5))
+    whole = rows.sum(axis=0)
+    judged = [row for row in rows if row[_KNOWN]]
+    low = high = None
+    if len(judged) > 1:
+        sums = resampled_sums(np.array(judged), resamples=resamples, seed=seed)
+        low, high = interval(ratio(sums[:, [_FALSE]], sums[:, [_KNOWN]]))
+    return Figures(
+        method=label,
+        pictures=len(counts),
+        mentions=int(whole[_MENTIONS]),
+        judged=int(whole[_KNOWN]),
+        false=int(whole[_FALSE]),
+        chair_i=_share(whole, _FALSE, _KNOWN),
+        low=low,
+        high=high,
+        recall=_share(whole, _FOUND, _PRESENT),
+        difference=None if baseline is None else _difference(counts, baseline, resamples, seed),
+    )
+
+
+def _share(whole: NDArray[np.float64], above: int, below: int) -> float | None:
+    return float(whole[above] / whole[below]) if whole[below] else None
+
+
+def _difference(counts: Counts, baseline: Counts, resamples: int, seed: int) -> Difference | None:
+    shared = [key for key in counts if key in baseline and (counts[key][_KNOWN] or baseline[key][_KNOWN])]
+    if len(shared) < 2:
+        return None
+    before, after = (np.array([side[key] for key in shared]) for side in (baseline, counts))
+    if not (before[:, _KNOWN].any() and after[:, _KNOWN].any()):
+        return None
+    return ratio_difference(
+        "chair_i",
+        (before[:, _FALSE], before[:, _KNOWN]),
+        (after[:, _FALSE], after[:, _KNOWN]),
+        resamples=resamples,
+        seed=seed,
+    )
+
+
+def total(found: Sequence[Figures]) -> tuple[int, int]:
+    """Mentions of all methods that are judged, and all mentions."""
+    return sum(one.judged for one in found), sum(one.mentions for one in found)

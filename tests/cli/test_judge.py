@@ -1,0 +1,97 @@
+"""``farsight judge``: answers in, a page or figures out."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from refusals import refused
+
+
+@pytest.fixture
+def said(tmp_path: Path) -> Path:
+    rows = []
+    for number in range(3):
+        Image.new("RGB", (8, 8)).save(tmp_path / f"{number}.png")
+        rows.append({"image": f"{number}.png", "text": "A dog chases two cats past a fire hydrant."})
+    path = tmp_path / "october.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def judgement(image: str, name: str, verdict: str, judge: str = "ann") -> str:
+    return json.dumps({"image_id": image, "object": name, "verdict": verdict, "judge": judge}) + "\n"
+
+
+def test_figures_of_production_come_with_one_command(run: Any, said: Path) -> None:
+    (said.parent / "october.judgements.jsonl").write_text(
+        "".join(judgement(f"{n}.png", "dog", "there") + judgement(f"{n}.png", "cat", "not there") for n in range(3))
+    )
+    result = run("judge", said, "--json", "--judge", "ann")
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert found["pictures_left"] == 3  # the hydrant
+    october = found["methods"]["october"]
+    assert (october["chair_i"], october["judged"], october["mentions"]) == (0.5, 6, 9)
+
+
+def test_two_files_of_judges_are_compared(run: Any, said: Path, tmp_path: Path) -> None:
+    for judge, verdict in (("ann", "there"), ("bob", "not there")):
+        (tmp_path / f"{judge}.jsonl").write_text(
+            judgement("0.png", "dog", "there", judge) + judgement("1.png", "cat", verdict, judge)
+        )
+    result = run(
+        "judge", said, "--json", "--judgements", tmp_path / "ann.jsonl", "--judgements", tmp_path / "bob.jsonl"
+    )
+    (found,) = json.loads(result.stdout)["judges"]
+    assert (found["both"], found["agreed"]) == (2, 1)
+
+
+def test_a_vocabulary_takes_the_place_of_nouns(run: Any, said: Path, tmp_path: Path) -> None:
+    (tmp_path / "words.txt").write_text("animal, dog, cat\n")
+    result = run("judge", said, "--json", "--synonyms", tmp_path / "words.txt")
+    assert json.loads(result.stdout)["methods"]["october"]["mentions"] == 6
+
+
+@pytest.mark.parametrize(
+    ("more", "because"),
+    [
+        (["--json", "--port", "1"], "--port is of no use"),
+        (["--judge", ""], "--judge is a name"),
+        (["--images", "nowhere"], "nowhere: no such folder"),
+        (["--port", "99999"], "--port 99999 is no port"),
+        (["--host", " "], "--host is empty"),
+    ],
+    ids=["unused", "judge", "images", "port", "host"],
+)
+def test_what_is_wrong_is_said_in_one_line(run: Any, said: Path, more: list[str], because: str) -> None:
+    refused(run("judge", said, *more), because)
+
+
+def test_answers_that_name_nothing_are_refused(run: Any, said: Path, tmp_path: Path) -> None:
+    (tmp_path / "words.txt").write_text("zebra\n")
+    refused(run("judge", said, "--json", "--synonyms", tmp_path / "words.txt"), "no answer names anything")
+
+
+def test_the_page_is_there_until_it_is_ended_and_verdicts_stay(said: Path) -> None:
+    command = [sys.executable, "-m", "farsight", "judge", str(said), "--port", "0", "--no-open", "--judge", "ann"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ})
+    assert process.stdout is not None
+    try:
+        address = process.stdout.readline().partition(" at ")[2].split()[0]
+        body = json.dumps({"picture": 1, "object": "dog", "verdict": "there"}).encode()
+        request = urllib.request.Request(f"{address}/judge", body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=60) as given:
+            assert json.load(given) == {"left": 3}
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 128 + signal.SIGTERM
+    assert '"verdict": "there"' in (said.parent / "october.judgements.jsonl").read_text()
