@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import models
@@ -111,7 +112,7 @@ def test_image_tokens_of_a_prompt_are_found() -> None:
     model = models.llava()
     ids = models.prompt(model, before=2, after=3)["input_ids"]
     assert visual_token_mask(model, ids)[0].tolist() == [False] * 2 + [True] * 9 + [False] * 3
-    with pytest.raises(UnsupportedModelError, match="which token stands for the image"):
+    with pytest.raises(UnsupportedModelError, match="reads only text .* try farsight, beam or dola"):
         visual_token_mask(models.llama(), ids)
 
 
@@ -186,3 +187,13 @@ def test_the_reference_returns_attention_weights_with_the_registers_share_taken_
     assert torch.allclose(kept[..., -1], torch.ones(()))
     # in the first layer, where both see the same states, each row is the plain one times its gate
     torch.testing.assert_close(found[0], plain[0] * kept.unsqueeze(-1), atol=1e-6, rtol=0)
+
+
+def test_a_model_in_place_of_settings_and_a_pipeline_are_told_what_to_write() -> None:
+    cls: Any = FarSight
+    model = torch.nn.Linear(1, 1)
+    with pytest.raises(SettingError, match=r"with FarSight\(\)\(model\): \.\.\."):
+        cls(model)
+    pipeline: Any = SimpleNamespace(model=model)
+    with pytest.raises(UnsupportedModelError, match=r"write method\(pipeline\.model\)"), FarSight()(pipeline):
+        pass

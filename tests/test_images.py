@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from farsight.errors import InputError
-from farsight.images import decode_image, open_frames, open_image
+from farsight.images import decode_image, find_pictures, open_frames, open_image
 
 
 def red(size: tuple[int, int] = (6, 4)) -> Image.Image:
@@ -266,3 +266,19 @@ def test_a_video_without_frames_or_with_a_damaged_one_is_refused(tmp_path: Path)
     (tmp_path / "00.png").write_bytes(b"no picture")
     with pytest.raises(InputError, match=r"00\.png"):
         open_frames(tmp_path)
+
+
+def test_pictures_are_files_those_of_a_folder_and_what_a_pattern_matches(tmp_path: Path) -> None:
+    for name in ("b.png", "a.png", "c.jpg", "[1].png"):
+        Image.new("RGB", (2, 2)).save(tmp_path / name)
+    (tmp_path / "notes.txt").touch()
+
+    def names(*given: str) -> list[str]:
+        return [path.name for path in find_pictures(tmp_path / name for name in given)]
+
+    assert names("c.jpg", "b.png") == ["c.jpg", "b.png"]
+    assert names("") == ["[1].png", "a.png", "b.png", "c.jpg"]
+    assert names("?.png", "c*") == ["a.png", "b.png", "c.jpg"]
+    assert names("[1].png") == ["[1].png"]
+    with pytest.raises(InputError, match="matches no file"):
+        names("*.gif")

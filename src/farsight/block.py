@@ -81,8 +81,12 @@ class Block:
     def _claim(self, enabled: bool, running: _Running) -> None:
         if not isinstance(self.model, nn.Module):
             raise UnsupportedModelError(
-                f"a method is put on a model, and {type(self.model).__name__} is none: pass the torch module, such as "
-                "a pipeline's .model"
+                f"a method is put on a model, and {type(self.model).__name__} is none: "
+                + (
+                    "write method(pipeline.model)"
+                    if isinstance(getattr(self.model, "model", None), nn.Module)
+                    else "pass the torch module"
+                )
             )
         with _lock:
             if (other := next((found for part in self.model.modules() if (found := block_on(part))), None)) is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from io import BytesIO
@@ -112,7 +112,28 @@ def open_frames(folder: str | Path) -> list[Image.Image]:
     InputError
         If there is no such folder, no picture in it, or one that cannot be read.
     """
-    return [open_image(path) for path in sorted(set(find_images(folder).values()))]
+    return [open_image(path) for path in find_pictures([folder])]
+
+
+def find_pictures(paths: Iterable[str | Path]) -> list[Path]:
+    """Give pictures one by one: a file is itself, a folder the pictures in it, and ``x/*.jpg`` those that it matches.
+
+    Raises
+    ------
+    InputError
+        If a folder has no picture, or a pattern matches nothing.
+    """
+    found: list[Path] = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            found += sorted(set(find_images(path).values()))
+        elif any(letter in path.name for letter in "*?[") and not path.exists():
+            if not (matching := sorted(path.parent.glob(path.name))):
+                raise InputError(f"'{path}' matches no file; check the pattern")
+            found += find_pictures(matching)
+        else:
+            found.append(path)
+    return found
 
 
 def _check_file(path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import permutations
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from torch import nn
 
@@ -53,6 +53,14 @@ class Method(ABC):
 
     greedy_alike: ClassVar[bool] = False
     """Whether greedy decoding says the same without it, so that it is refused there"""
+
+    def __new__(cls, *given: object, **settings: object) -> Self:
+        if given:
+            name = cls.__name__
+            raise SettingError(
+                f"settings of {name} are given by name, and a model after them: with {name}()(model): ..."
+            )
+        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         check_settings(self)

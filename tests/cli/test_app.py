@@ -1,6 +1,7 @@
 """What every command has in common."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import torch
 import transformers
 
 import farsight
+from farsight.cli.app import MORE, app
 from farsight.cli.quiet import quiet
 from farsight_scenes.plan import default_plan_path
 
@@ -28,6 +30,17 @@ def test_help_names_the_commands(run: Any, args: list[str]) -> None:
     assert result.exit_code == 0
     assert "describe" in result.stdout
     assert "doctor" in result.stdout
+
+
+COMMANDS = [one.name or getattr(one.callback, "__name__", "") for one in app.registered_commands]
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS, *MORE.own, "scenes draw"])
+def test_help_shows_no_types_of_python(run: Any, command: str) -> None:
+    result = run(*command.split(), "--help", columns=80)
+    assert result.exit_code == 0
+    assert not re.search(r"<[a-z]", result.stdout)
+    assert max(map(len, result.stdout.splitlines())) <= 80
 
 
 def test_help_of_describe_says_how_a_setting_is_written(run: Any) -> None:

@@ -176,4 +176,16 @@ def test_what_needs_a_picture_says_so(run: Any, text_model: Path, picture: Path,
     refused(run("describe", "-p", "Hm?", "--explain"), "--explain is of no use: it is about pictures")
     refused(run("describe", picture, "--model", text_model), "takes no pictures: ask it without one")
     vcd = run("describe", "-p", "Hm?", "--model", text_model, "--method", "vcd")
-    refused(vcd, "takes only what needs no picture")
+    refused(vcd, "this model reads only text", "try farsight, beam or dola")
+
+
+def test_a_folder_is_the_pictures_in_it_and_a_photograph_is_nothing_to_the_embedded_model(
+    run: Any, picture: Path, model: Path
+) -> None:
+    asked = ["--json", "-n", 2, "--device", "cpu"]
+    one = run("describe", picture.parent, "-m", model, *asked)
+    assert [row["image"] for row in json.loads(one.stdout)] == [str(picture)]
+    assert one.stderr == ""
+    assert "the embedded model knows scenes that farsight draws" in run("describe", picture, *asked).stderr
+    drawn = Path(__file__).parents[2] / "examples" / "park.png"
+    assert run("describe", drawn, *asked).stderr == ""

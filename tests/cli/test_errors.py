@@ -82,7 +82,8 @@ def test_a_prompt_of_a_million_letters_is_refused(run: Any, picture: Path, model
 
 
 def test_a_command_that_does_not_exist_is_one_line(run: Any) -> None:
-    refused(run("draw"), "No such command 'draw'")
+    refused(run("draw"), "there is no command 'draw'; farsight --help lists them")
+    refused(run("trian"), "there is no command 'trian', did you mean 'train'?")
     refused(run("describe"), "there is nothing to describe: give a picture, or ask without one with --prompt")
 
 
@@ -93,7 +94,7 @@ def test_a_bad_picture_is_found_before_the_model_is_loaded(run: Any, picture: Pa
         ("gone.png", "was not found"),
         ("notes.png", "is not a picture"),
         ("empty.png", "is empty (0 bytes)"),
-        ("", "is a folder"),
+        ("*.gif", "matches no file"),
     ):
         for form in ([], ["--json"], ["--compare"]):
             refused(run("describe", picture, tmp_path / name, "--model", "./no/such/folder", *form), name, because)

@@ -18,6 +18,16 @@ def command(run: Any, *arguments: object) -> list[str]:
     return shlex.split(result.stdout)
 
 
+def test_a_model_is_named_by_its_option_or_its_place(run: Any) -> None:
+    more = ["--enforce-eager", "--max-model-len", 5]
+    assert command(run, "-m", "some/model", *more) == command(run, "some/model", *more)
+    result = run("serve", "some/model", "-m", "other", "--engine", "vllm", "--dry-run")
+    assert (result.exit_code, result.stderr) == (
+        2,
+        "error: two models are named, other and some/model; leave one out\n",
+    )
+
+
 def settings(words: list[str]) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(words[words.index("--additional-config") + 1])
     return found
@@ -62,7 +72,7 @@ def farsight(settings: str) -> list[str]:
         (farsight("layers=x"), "layers must be"),
         (farsight("profile=none"), "is no constant per head, which is what vLLM can serve"),
         (["--method", "farsight"], "write farsight(horizon=infinite), or pass --engine transformers"),
-        (["--method", "opera"], "does not run in vLLM, which takes greedy and farsight(horizon=infinite)"),
+        (["--method", "opera"], "does not run in vLLM, which takes greedy, farsight(horizon=infinite) and flb"),
         (["--method", "farsight(horizon=infinite)+beam"], "does not run in vLLM"),
         (["--additional-config", "{"], "--additional-config: is not JSON"),
         (["--additional-config", "[1]"], "must be a JSON object without 'farsight'"),

@@ -183,8 +183,8 @@ def visual_token_mask(model: nn.Module, input_ids: Tensor) -> Tensor:
     ids = {token for name in names if isinstance(token := getattr(config, name, None), int)}
     if not ids:
         raise UnsupportedModelError(
-            f"{type(model).__name__} does not say which token stands for the image: a model that reads only text takes "
-            "only what needs no picture (farsight doctor lists the methods that it takes)"
+            f"the method works on pictures, and this model reads only text ({type(model).__name__} has no token for an "
+            "image): try farsight, beam or dola"
         )
     return torch.isin(input_ids, torch.tensor(sorted(ids), device=input_ids.device))
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any, NoReturn
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperArgument, TyperGroup
 
 from farsight import __version__
 from farsight.cli.amber import amber
@@ -29,7 +30,7 @@ from farsight.cli.terminal import abandon, note, prepare, say
 from farsight.cli.tune import tune
 from farsight.cli.web import web
 from farsight.entries import Registry
-from farsight.errors import FarSightError
+from farsight.errors import FarSightError, SettingError
 
 MORE: Registry[typer.Typer] = Registry(
     kind=typer.Typer,
@@ -47,12 +48,33 @@ class _Commands(TyperGroup):
         return [*super().list_commands(ctx), *MORE.found()]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        known = super().get_command(ctx, cmd_name)
-        if known is not None or (more := MORE.find(cmd_name)) is None:
-            return known
-        command = typer.main.get_command(more)
-        command.name = cmd_name
+        command = super().get_command(ctx, cmd_name)
+        if command is None and (more := MORE.find(cmd_name)) is not None:
+            command = typer.main.get_command(more)
+            command.name = cmd_name
+        for one in (command, *getattr(command, "commands", {}).values()):
+            if one is not None:
+                _without_types(one.get_params(ctx))
         return command
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _without_types(super().get_params(ctx))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name = args[0]
+        if not name.startswith("-") and self.get_command(ctx, name) is None:
+            near = difflib.get_close_matches(name, self.list_commands(ctx), n=1)
+            meant = f", did you mean '{near[0]}'?" if near else ""
+            raise SettingError(f"there is no command '{name}'{meant}; farsight --help lists them")
+        return super().resolve_command(ctx, args)
+
+
+def _without_types(params: list[Any]) -> list[Any]:
+    """Leave Python's types, ``<bool>`` and ``<list[Path]>``, out of the help of flags and arguments."""
+    for param in params:
+        if isinstance(param, TyperArgument) or param.is_flag:
+            vars(param)["display_type_rich"] = lambda ctx: None
+    return params
 
 
 class _OneLineErrors(_Commands):

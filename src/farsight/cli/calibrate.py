@@ -17,12 +17,11 @@ from farsight.files import real_path
 if TYPE_CHECKING:
     from farsight.calibration import Calibration, TextAttention
 
-PROMPT = "Describe this image in detail."
 FARSIGHT, ADAIAT = "farsight", "adaiat"
 
 
 def calibrate(
-    images: Annotated[Path, typer.Option(metavar="DIR", help="Pictures to measure on.")],
+    images: Annotated[Path, typer.Option(metavar="DIR", help="Pictures to measure on; or '*.jpg'.")],
     out: Annotated[Path, typer.Option(metavar="FILE", help="Where the JSON goes that METHOD(load=FILE) reads.")],
     method: Annotated[
         str,
@@ -32,7 +31,7 @@ def calibrate(
         float | None, typer.Option(metavar="SHARE", help="What the registers are to absorb; 0.1 by default.")
     ] = None,
     model: options.Model = options.EMBEDDED,
-    prompt: options.Prompt = PROMPT,
+    prompt: options.Prompt = options.PICTURE_PROMPT,
     max_new_tokens: options.MaxNewTokens = 64,
     count: Annotated[int | None, typer.Option(metavar="N", min=1, help="Only so many pictures.")] = None,
     sigma: Annotated[
@@ -65,7 +64,7 @@ def calibrate(
     farsight calibrate --for adaiat --images val2014 --objects instances_val2014.json --count 500 --out rows.json
     """
     from farsight.calibration import check_share
-    from farsight.images import find_images
+    from farsight.images import find_pictures
 
     of_registers = {"absorb": absorb, "sigma": sigma, "rows": rows}
     of_text = {"objects": objects, "synonyms": synonyms}
@@ -80,7 +79,7 @@ def calibrate(
         check_share(absorb)
     if not real_path(out).parent.is_dir():
         raise InputError(f"{out}: cannot be written, there is no folder '{out.parent}'; create it first")
-    paths = sorted(set(find_images(images).values()))
+    paths = find_pictures([images])
     asked = (paths, count, prompt, max_new_tokens)
 
     def load() -> Any:

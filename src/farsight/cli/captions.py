@@ -48,7 +48,7 @@ ObjectsAtMost = Annotated[
         "--objects-at-most", metavar="K", min=1, help="Cut captions after K distinct objects, then score them."
     ),
 ]
-Seed = Annotated[int, typer.Option(help="Seed of the bootstrap.", min=0)]
+Seed = Annotated[int, typer.Option(metavar="N", help="Seed of the bootstrap.", min=0)]
 
 
 def scored(

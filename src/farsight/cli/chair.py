@@ -12,8 +12,6 @@ from farsight.cli import captions as caption_options
 from farsight.cli import options
 from farsight.cli.terminal import say
 
-PROMPT = "Please describe this image in detail."
-
 if TYPE_CHECKING:
     from farsight.metrics.chair import ChairScore
     from farsight.metrics.paired import Difference
@@ -39,7 +37,7 @@ def chair(
     images: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The pictures, named by their image_id or as in COCO.")
     ] = None,
-    prompt: Annotated[str, typer.Option(metavar="TEXT", help="What the captions answer.")] = PROMPT,
+    prompt: Annotated[str, typer.Option(metavar="TEXT", help="What the captions answer.")] = options.PICTURE_PROMPT,
     device: options.Device = None,
     dtype: options.Dtype = None,
     json: options.Json = False,

@@ -23,17 +23,15 @@ if TYPE_CHECKING:
     from farsight.method import Method
     from farsight.metrics.vocabulary import Vocabulary
 
-PROMPT = "Please describe this image in detail."
-
 
 def describe(
     context: typer.Context,
     images: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[IMAGE]...", help="One picture or several; without, --prompt is all."),
+        typer.Argument(metavar="IMAGE", help="Pictures, folders, or '*.jpg'; without, --prompt is all."),
     ] = None,
     model: options.Model = options.EMBEDDED,
-    prompt: options.Prompt = PROMPT,
+    prompt: options.Prompt = options.PICTURE_PROMPT,
     max_new_tokens: options.MaxNewTokens = 256,
     method: options.MethodName = "farsight",
     device: options.Device = None,
@@ -69,7 +67,7 @@ def describe(
         options.refuse_unused(context, "it says which words are objects, for --objects and --explain", "synonyms")
     from farsight.cli.explain import vocabulary_for
     from farsight.cli.truth import read_truth
-    from farsight.images import open_image
+    from farsight.images import find_pictures, open_image
     from farsight.inputs.prompts import check_takes_images, check_text
     from farsight.method import Plain
     from farsight.methods.grammar import parse_method
@@ -78,12 +76,14 @@ def describe(
     methods = [Plain(), chosen] if compare else [chosen]
     if compare and chosen == Plain():
         raise SettingError("--compare shows plain decoding next to another method; choose one with --method")
+    images = find_pictures(images or ())
     shown: list[Path | None] = [*images] if images else [None]
-    for path in images or ():  # before a model is loaded, which may take long
+    for path in images:  # before a model is loaded, which may take long
         open_image(path)
+    options.note_photographs(model, images)
     truth = None if objects is None else read_truth(objects, synonyms)
     if truth is not None:
-        truth.check(images or [])
+        truth.check(images)
     with under_way(f"loading {model}"):
         loaded = options.load(model, device, dtype, attn_implementation)
     if images:

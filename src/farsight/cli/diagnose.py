@@ -17,7 +17,7 @@ def diagnose(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the page, figures and arrays go.")],
     image: Annotated[
         Path | None,
-        typer.Argument(metavar="[IMAGE]", help="A picture, or a folder with the frames of a video; else text."),
+        typer.Argument(metavar="IMAGE", help="A picture, or a folder with the frames of a video; else text."),
     ] = None,
     model: options.Model = options.EMBEDDED,
     prompt: options.OwnPrompt = None,
@@ -77,6 +77,8 @@ def diagnose(
     if truth is not None and image is not None:
         truth.check([image])
     vocabulary = vocabulary_for(model, synonyms) if truth is None else truth.vocabulary
+    if image is not None:
+        options.note_photographs(model, [image])
     make_folder(out)  # before a model is loaded, which may take long
     with under_way(f"loading {model}"):
         loaded = options.load(model, device, dtype, attn_implementation, videos=video)

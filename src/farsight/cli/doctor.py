@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def doctor(
     image: Annotated[
         Path | None,
-        typer.Argument(metavar="[IMAGE]", help="A picture, or a folder with the frames of a video; else text."),
+        typer.Argument(metavar="IMAGE", help="A picture, or a folder with the frames of a video; else text."),
     ] = None,
     model: options.Model = options.EMBEDDED,
     prompt: options.OwnPrompt = None,

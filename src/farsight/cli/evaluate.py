@@ -96,7 +96,8 @@ def evaluate(
         float | None, typer.Option(metavar="X", help="1 is none; by default the task's.", rich_help_panel=_RUN)
     ] = None,
     seed: Annotated[
-        int, typer.Option(min=0, help="Of the bootstrap, and of answers that are drawn.", rich_help_panel=_RUN)
+        int,
+        typer.Option(metavar="N", min=0, help="Of the bootstrap, and of answers that are drawn.", rich_help_panel=_RUN),
     ] = 0,
     engine: engines.EngineName = engines.LOCAL,
     address: engines.Address = None,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from farsight.cli.terminal import note
 from farsight.errors import SettingError
 from farsight.inputs.named_models import EMBEDDED as EMBEDDED
 from farsight.inputs.named_models import load as load
@@ -77,7 +80,8 @@ Prompt = Annotated[
         "--prompt", "-p", metavar="TEXT", help="What to ask about each picture.", callback=_check_prompt
     ),
 ]  # fmt: skip
-PICTURE_PROMPT = "Describe this image in detail."
+PICTURE_PROMPT = "Please describe this image in detail."
+"""The prompt of the field's captions, as `farsight eval` asks it too."""
 TEXT_PROMPT = "Describe a photo of a street in a small town: what can be seen in it, and where?"
 
 
@@ -96,6 +100,16 @@ OwnPrompt = Annotated[
 def prompt_for(prompt: str | None, seen: object) -> str:
     """Give what to ask about what is seen: the user's own, or ours, which is another where nothing is seen."""
     return prompt or (TEXT_PROMPT if seen is None else PICTURE_PROMPT)
+
+
+def note_photographs(model: str, images: Sequence[Path]) -> None:
+    """Say that the embedded model knows drawn scenes only, unless these lie beside their ``objects.jsonl``."""
+    drawn = {folder for path in images for folder in (path.parent, path.parent.parent)}
+    if model == EMBEDDED and images and not any((folder / "objects.jsonl").is_file() for folder in drawn):
+        note(
+            "the embedded model knows scenes that farsight draws, and nothing of photographs: for those pass a model, "
+            "such as -m llava-hf/llava-1.5-7b-hf"
+        )
 
 
 MaxNewTokens = Annotated[

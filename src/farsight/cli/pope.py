@@ -99,7 +99,7 @@ def pope_questions(
     per_image: Annotated[
         int, typer.Option(metavar="N", help="Pairs of questions about a picture: one yes, one no.")
     ] = 3,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same questions.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="The same seed gives the same questions.")] = 0,
     image_template: Annotated[
         str, typer.Option(metavar="TEXT", help="File name of a picture, such as COCO_val2014_{:0>12}.jpg or {}.png.")
     ] = "{}",

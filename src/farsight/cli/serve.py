@@ -32,9 +32,8 @@ _SERVER, _VLLM = "Server", "Under vLLM"
 
 def serve(
     context: typer.Context,
-    model: Annotated[
-        str, typer.Argument(metavar="[MODEL]", help="A folder or a name on the hub; 'embedded' comes with farsight.")
-    ] = options.EMBEDDED,
+    placed: Annotated[str | None, typer.Argument(metavar="MODEL", help="The same as --model.")] = None,
+    model: options.Model = options.EMBEDDED,
     engine: Annotated[
         str, typer.Option(metavar="NAME", help="transformers: any method; vllm: farsight.", rich_help_panel=_SERVER)
     ] = "transformers",
@@ -78,21 +77,26 @@ def serve(
         raise SettingError(
             "--host '' is no address; leave it out for this machine alone, or say 0.0.0.0 for everywhere"
         )
-    for word in (model, *context.args):
+    named = options.is_given(context, "model")
+    more = [*([] if placed is None else [placed]), *context.args]
+    for word in (model, *more):
         options.check_no_setting(word)
-    unknown = [model] if model.startswith("-") else context.args
+    if more and not more[0].startswith("-"):
+        if named:
+            raise SettingError(f"two models are named, {model} and {more[0]}; leave one out")
+        named, model = True, more.pop(0)
     if engine == "vllm":
-        if unknown == [model]:
-            raise SettingError(f"name a model in front of {model}")
+        if more and not named:
+            raise SettingError(f"name a model in front of {more[0]}")
         if max_new_tokens is not None:
             raise SettingError("--max-new-tokens is no option of the engine vllm; choose its own --max-model-len")
         if device is not None or attn_implementation is not None:
             raise SettingError("--engine vllm chooses the rest itself: leave out --device and --attn-implementation")
-        more = context.args if dtype is None else ["--dtype", dtype, *context.args]
+        more = more if dtype is None else ["--dtype", dtype, *more]
         serve_vllm(model, method or "farsight(horizon=infinite)", host, port, additional_config, more, dry_run)
         return
-    if unknown or additional_config is not None or dry_run:
-        first = unknown[0] if unknown else "--dry-run" if dry_run else "--additional-config"
+    if more or additional_config is not None or dry_run:
+        first = more[0] if more else "--dry-run" if dry_run else "--additional-config"
         raise SettingError(f"{first} is no option of the engine transformers; choose --engine vllm, or leave it out")
     _serve_transformers(
         method or "farsight",

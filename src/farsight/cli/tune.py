@@ -92,7 +92,9 @@ def tune(
         bool, typer.Option("--plan", help="Say what it would ask and how long it takes; write nothing.")
     ] = False,
     batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Prompts at once.", rich_help_panel=_RUN)] = 16,
-    seed: Annotated[int, typer.Option(min=0, help="Of the split and the bootstrap.", rich_help_panel=_RUN)] = 0,
+    seed: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Of the split and the bootstrap.", rich_help_panel=_RUN)
+    ] = 0,
     engine: engines.EngineName = engines.LOCAL,
     address: engines.Address = None,
     workers: engines.Workers = None,
