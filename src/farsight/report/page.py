@@ -30,6 +30,12 @@ class Table:
     marks: Sequence[Sequence[str]] | None = None
     """Of each cell: "better", "worse" or nothing."""
 
+    @property
+    def cells(self) -> list[list[tuple[str, str]]]:
+        """Each row's cells, each with its mark."""
+        marks = self.marks or [[""] * len(row) for row in self.rows]
+        return [list(zip(row, beside, strict=True)) for row, beside in zip(self.rows, marks, strict=True)]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
