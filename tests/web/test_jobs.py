@@ -19,15 +19,22 @@ from farsight.method import Composed, Plain, active_method
 from farsight.methods.opera import OPERA
 from farsight.web.choices import METHOD_NAMES, chosen_method, has_sliders
 from farsight.web.comparing import Question, compared
+from farsight.web.gallery import gallery
 from farsight.web.models import Models
 from farsight.web.sessions import Sessions, Shown
 
 PICTURE = Image.new("RGB", (40, 30), "red")
+PROMPT = "Describe this image in detail."
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_tiny_llava(tmp_path_factory.mktemp("tiny-llava"))
+
+
+@pytest.fixture(scope="module")
+def embedded() -> Models:
+    return Models(device="cpu")
 
 
 def question(*methods: FarSight | Plain) -> Question:
@@ -46,6 +53,17 @@ def test_every_method_that_is_offered_can_be_made() -> None:
         chosen_method(name, 0.5, 0)
 
 
+@pytest.mark.parametrize("name", METHOD_NAMES)
+def test_every_method_that_is_offered_describes_a_drawn_scene_and_shows_where_it_looked(
+    embedded: Models, name: str
+) -> None:
+    asked = Question(shown=gallery()[0], prompt=PROMPT, methods=[chosen_method(name, 0.05, 0)], max_new_tokens=4)
+    *_, state = compared(embedded, asked, Event())
+    assert state.columns[0].text.strip()
+    assert state.columns[0].found is not None
+    assert state.note == ""
+
+
 def test_a_method_of_whoever_started_the_page_is_taken_as_it_is() -> None:
     given = {"farsight(sigma=0.3)": FarSight(sigma=0.3)}
     assert chosen_method("farsight(sigma=0.3)", 0.05, 64, given) == FarSight(sigma=0.3)
@@ -53,10 +71,11 @@ def test_a_method_of_whoever_started_the_page_is_taken_as_it_is() -> None:
         chosen_method("farsight(sigma=0.4)", 0.05, 64, given)
 
 
-@pytest.mark.parametrize("name", ["farsight(load='/etc/passwd')", "load", "", "farsight+vcd+icd"])
+@pytest.mark.parametrize("name", ["farsight(load='/etc/passwd')", "load", "", "farsight+vcd+icd", "adaiat", "shift"])
 def test_nothing_else_can_be_chosen(name: str) -> None:
-    with pytest.raises(SettingError, match="unknown method"):
+    with pytest.raises(SettingError, match="unknown method") as refused:
         chosen_method(name, 0.8, 0)
+    assert "\n" not in str(refused.value)
 
 
 def test_texts_are_those_of_describe_and_grow_on_one_side_after_the_other(tiny: Path) -> None:
