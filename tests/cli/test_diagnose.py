@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +40,13 @@ def test_a_picture_is_diagnosed_into_a_folder(run: Any, model: Path, picture: Pa
         "http://creativecommons.org", ""
     )
     assert 'class="false" title="false"' in page
+    said_beside = page[page.index('<section class="small">') :].partition("</section>")[0]
+    assert "What was said" in said_beside
+    encoded = re.search(r'src="data:image/jpeg;base64,([^"]+)" alt="The picture that was described', said_beside)
+    assert encoded
+    red, *others = Image.open(io.BytesIO(base64.b64decode(encoded[1]))).resize((1, 1)).getpixel((0, 0))
+    assert red > 200
+    assert max(others) < 50
     record = json.loads((out / "diagnosis.json").read_text())
     assert [one["label"] for one in record["methods"]] == ["plain", "farsight(sigma=0.05)"]
     kinds = [(word["object"], word["kind"]) for word in record["methods"][0]["objects"]]
@@ -61,6 +71,7 @@ def test_a_video_is_diagnosed_frame_by_frame(run: Any, tmp_path: Path) -> None:
     assert (result.exit_code, result.stderr) == (0, "")
     assert json.loads(result.stdout) == json.loads((out / "diagnosis.json").read_text())
     assert (out / "frames.png").exists()
+    assert "The frames that were described" in (out / "report.html").read_text()
     arrays = np.load(out / "method_0.npz")
     assert len(arrays["visual_slots"]) % 8 == 0
 
@@ -76,6 +87,7 @@ def test_a_prompt_of_text_alone_is_diagnosed(run: Any, model: Path, tmp_path: Pa
     page = (tmp_path / "report.html").read_text()
     assert "From the prompt to the words" in page
     assert "nothing to draw over" in page
+    assert "described, as the model saw" not in page
     refused = run("diagnose", *asked, "--objects", tmp_path / "objects.jsonl")
     assert refused.exit_code == 2
     assert "--objects says what is in a picture, and none is given" in refused.stderr

@@ -17,12 +17,17 @@ from farsight.diagnose.draw_collapse import COLLAPSE_ALT
 from farsight.diagnose.draw_decay import DECAY_ALT, FLOW_ALT, FRAMES_ALT
 from farsight.diagnose.draw_registers import ABSORBED_ALT, POSSIBLE_ALT
 from farsight.diagnose.draw_words import LOOKS_ALT
+from farsight.diagnose.layout import Layout
 from farsight.diagnose.words import Word, image_share, register_share
 from farsight.registers import PAPER_SIGMA
 from farsight.report.charts import data_uri, image
 from farsight.report.page import Picture, Section, Span, Table, Text, page, picture
 
 MOST_HEADS = 10
+MOST_SIDE = 448
+"""Of a picture beside what was said, in pixels."""
+SEEN_ALT = "The picture that was described, as the model saw it."
+FRAMES_SEEN_ALT = "The frames that were described, as the model saw them."
 
 
 def diagnosis_page(
@@ -53,7 +58,9 @@ def diagnosis_page(
         Section(
             title="What was said",
             words="Objects in the picture are green, objects that are not are red and underlined, where it is known.",
+            pictures=_seen(first.layout),
             texts=[Text(title=found.label, spans=_spans(found, named[found.label])) for found in all_found],
+            small=len(first.layout.shown) == 1,
         ),
         _collapse(first, figures),
         _decay(all_found, figures),
@@ -229,7 +236,7 @@ def _words(all_found: Sequence[Diagnosis], named: Mapping[str, Sequence[Word]], 
     return Section(
         title="Where it looks",
         words=words,
-        pictures=[] if all_words is None else [_photograph(all_words)],
+        pictures=[] if all_words is None else [_photograph(Image.open(BytesIO(image(all_words))), LOOKS_ALT)],
         tables=[
             Table(
                 columns=[
@@ -246,11 +253,26 @@ def _words(all_found: Sequence[Diagnosis], named: Mapping[str, Sequence[Word]], 
     )
 
 
-def _photograph(drawn: Figure) -> Picture:
-    """Put a figure of many pictures into the page as one, which takes a tenth of the space of its vectors."""
+def _seen(layout: Layout) -> list[Picture]:
+    """Show what was described, as the model saw it; the frames of a video side by side."""
+    frames = [one.convert("RGB") for one in layout.shown]
+    for one in frames:
+        one.thumbnail((MOST_SIDE, MOST_SIDE))
+    if not frames:
+        return []
+    strip = Image.new("RGB", (sum(one.width for one in frames), max(one.height for one in frames)))
+    left = 0
+    for one in frames:
+        strip.paste(one, (left, 0))
+        left += one.width
+    return [_photograph(strip, SEEN_ALT if len(frames) == 1 else FRAMES_SEEN_ALT)]
+
+
+def _photograph(shown: Image.Image, alt: str) -> Picture:
+    """Put pixels into the page: of a figure of many pictures they take a tenth of the space of its vectors."""
     buffer = BytesIO()
-    Image.open(BytesIO(image(drawn))).convert("RGB").save(buffer, "JPEG", quality=85)
-    return Picture(source=data_uri(buffer.getvalue(), "image/jpeg"), alt=LOOKS_ALT)
+    shown.convert("RGB").save(buffer, "JPEG", quality=85)
+    return Picture(source=data_uri(buffer.getvalue(), "image/jpeg"), alt=alt)
 
 
 def _spans(found: Diagnosis, named: Sequence[Word]) -> list[Span]:
