@@ -14,6 +14,7 @@ _PAGES = {
     "README.md": "index",
     "src/farsight_scenes/checkpoint/README.md": "embedded_model",
     "src/farsight_scenes/video/checkpoint/README.md": "embedded_video_model",
+    "src/farsight_scenes/seeing/README.md": "seeing_model",
 }
 _SOURCE = "src/"
 _TO_MARKDOWN = re.compile(r"\]\(([^)#:\s]+\.md)(#[^)\s]*)?\)")
