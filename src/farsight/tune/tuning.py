@@ -132,10 +132,8 @@ class Tuning:
         """Race, and settle what the winner is worth; or say what has to be judged before."""
         first, second = self.halves
         everybody = [self.baseline, *self.contenders]
-        if self.judged:
-            self.ask(everybody, first)
-            if not self._known(everybody, first):
-                return self._agreement(self.contenders, first)
+        if self.judged and not self._known(everybody, first):
+            return self._agreement(self.contenders, first)
         race = run_race(
             self.baseline,
             self.contenders,
@@ -146,10 +144,8 @@ class Tuning:
             seed=self.seed,
             told=self.progress.rung,
         )
-        if self.judged and race.winner is not None:
-            self.ask([self.baseline, race.winner], second)
-            if not self._known([self.baseline, race.winner], second):
-                return self._agreement([race.winner], second, winner=race.winner)
+        if self.judged and race.winner is not None and not self._known([self.baseline, race.winner], second):
+            return self._agreement([race.winner], second, winner=race.winner)
         outcome = settle(self.baseline, race, second, self._counted, self.guards, seed=self.seed)
         refused = {label: Cost(refused=reason) for label, reason in self.refused.items()}
         return Verdict(outcome=outcome, costs=self.costs | refused, guards=self.guards, budget=self.budget)
@@ -159,7 +155,7 @@ class Tuning:
         return forecast(self.plan, self.engine if self.timed else None, self.halves)
 
     def _known(self, labels: Sequence[str], units: Sequence[About]) -> bool:
-        """Whether enough is known of what these methods name in these pictures."""
+        """Ask, and see whether enough is known of what these methods name in these pictures."""
         counts = np.sum(list(self._counted(labels, units).values()), axis=(0, 1))
         known, mentions = (counts[TERMS.index(term)] for term in ("known", "mentions"))
         return bool(known and known >= LEAST_KNOWN * mentions)
@@ -168,7 +164,7 @@ class Tuning:
         items = [item for about in units for item in about if item.kind == "caption"]
         return agreement(self.baseline, labels, items, self.folder.rows, self.truth, winner=winner)
 
-    def ask(self, labels: Sequence[str], units: Sequence[About]) -> None:
+    def _ask(self, labels: Sequence[str], units: Sequence[About]) -> None:
         """Have the answers of some methods about some pictures, those that are not there yet."""
         items = [item for about in units for item in about]
         wanted = dict.fromkeys(labels, items)
@@ -176,7 +172,7 @@ class Tuning:
         run(self.plan, self.folder, self.engine, self.progress.add, only=wanted)
 
     def _counted(self, labels: Sequence[str], units: Sequence[About]) -> Mapping[str, Counts]:
-        self.ask(labels, units)
+        self._ask(labels, units)
         rows = self.folder.rows
         answered = [
             [item for item in about if not any(rows[label, item.item_id]["failed"] for label in labels)]
