@@ -107,6 +107,13 @@ class Request:
     """More arguments of ``generate``; greedy decoding by default."""
     watched: bool = True
     """Whether to see what gates absorb, which takes time."""
+    earlier: Sequence[Sequence[str]] = ()
+    """What was said before each prompt (`farsight.evaluate.tasks.Item.earlier`); empty if nothing was."""
+
+    @property
+    def asked(self) -> list[tuple[str, Sequence[str]]]:
+        """Each prompt with what was said before it."""
+        return list(zip(self.prompts, self.earlier or [()] * len(self.prompts), strict=True))
 
 
 Said = Sequence[Answer | Failure]

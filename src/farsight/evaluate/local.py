@@ -26,6 +26,9 @@ from farsight.method import Method, parts
 LINE_END = "\n"
 """Ends a completion."""
 
+Asked = tuple[str, Sequence[str]]
+"""A prompt, and what was said before it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LocalEngine:
@@ -60,8 +63,8 @@ def answer_request(loaded: LoadedModel, request: Request) -> Said:
         return _answers(loaded, request, visuals)
     except PromptError as error:
         taken = [
-            visual if isinstance(visual, Failure) else _taken(loaded, visual, prompt, request.medium)
-            for visual, prompt in zip(visuals, request.prompts, strict=True)
+            visual if isinstance(visual, Failure) else _taken(loaded, visual, asked, request.medium)
+            for visual, asked in zip(visuals, request.asked, strict=True)
         ]
         if not any(isinstance(one, Failure) and one is not visual for one, visual in zip(taken, visuals, strict=True)):
             raise InputError(f"{error}; each alone is taken: choose a new folder and --batch-size 1") from error
@@ -70,32 +73,36 @@ def answer_request(loaded: LoadedModel, request: Request) -> Said:
 
 def _answers(loaded: LoadedModel, request: Request, visuals: Sequence[Visual | Failure]) -> Said:
     readable = [
-        (visual, prompt)
-        for visual, prompt in zip(visuals, request.prompts, strict=True)
-        if not isinstance(visual, Failure)
+        (visual, asked) for visual, asked in zip(visuals, request.asked, strict=True) if not isinstance(visual, Failure)
     ]
     answers = iter(_fitting(loaded, request, readable) if readable else [])
     return [visual if isinstance(visual, Failure) else next(answers) for visual in visuals]
 
 
-def _taken(loaded: LoadedModel, visual: Visual, prompt: str, medium: Medium) -> Visual | Failure:
+def _taken(loaded: LoadedModel, visual: Visual, asked: Asked, medium: Medium) -> Visual | Failure:
     """What a prompt is about, or why the processor does not take it."""
     try:
-        _inputs(loaded, [visual], [prompt], medium)
+        _inputs(loaded, [visual], [asked[0]], medium, [asked[1]])
     except PromptError as error:
         return Failure(reason=str(error))
     return visual
 
 
-def _inputs(loaded: LoadedModel, pictures: Sequence[Visual], prompts: Sequence[str], medium: Medium) -> dict[str, Any]:
+def _inputs(
+    loaded: LoadedModel,
+    pictures: Sequence[Visual],
+    prompts: Sequence[str],
+    medium: Medium,
+    earlier: Sequence[Sequence[str]],
+) -> dict[str, Any]:
     if medium in ("text", "completion"):
         return text_inputs(loaded, prompts, chat=medium == "text")
     stills = [picture for picture in pictures if isinstance(picture, Image.Image)]
     videos = [frames for frames in pictures if frames is not None and not isinstance(frames, Image.Image)]
-    return video_inputs(loaded, videos, prompts) if videos else picture_inputs(loaded, stills, prompts)
+    return video_inputs(loaded, videos, prompts) if videos else picture_inputs(loaded, stills, prompts, earlier)
 
 
-def _fitting(loaded: LoadedModel, request: Request, readable: list[tuple[Visual, str]]) -> list[Answer]:
+def _fitting(loaded: LoadedModel, request: Request, readable: list[tuple[Visual, Asked]]) -> list[Answer]:
     generation = {name: value for name, value in request.generation.items() if name != "seed"}
     try:
         with _drawn(loaded, request):
@@ -103,11 +110,12 @@ def _fitting(loaded: LoadedModel, request: Request, readable: list[tuple[Visual,
                 loaded,
                 request.method,
                 [visual for visual, _ in readable],
-                [prompt for _, prompt in readable],
+                [prompt for _, (prompt, _) in readable],
                 max_new_tokens=request.max_new_tokens,
                 generation=generation,
                 medium=request.medium,
                 watch=request.watched,
+                earlier=[earlier for _, (_, earlier) in readable],
             )
     except torch.OutOfMemoryError as error:
         count = len(readable)
@@ -140,6 +148,7 @@ def answer(
     generation: Mapping[str, Any] | None = None,
     medium: Medium = "picture",
     watch: bool = True,
+    earlier: Sequence[Sequence[str]] = (),
 ) -> list[Answer]:
     """Answer one prompt about each picture, or about each video, all in one batch.
 
@@ -159,6 +168,8 @@ def answer(
         What the prompts are about; see `farsight.evaluate.tasks.Medium`. Without pictures, ``pictures`` are None.
     watch
         Whether to see what gates absorb.
+    earlier
+        What was said before each prompt (`farsight.evaluate.tasks.Item.earlier`); empty if nothing was.
 
     Raises
     ------
@@ -167,7 +178,7 @@ def answer(
     PromptError
         If its processor does not take a prompt.
     """
-    inputs = _inputs(loaded, pictures, prompts, medium)
+    inputs = _inputs(loaded, pictures, prompts, medium, earlier)
     how = {"do_sample": False, "num_beams": 1, "temperature": None, "top_p": None, "top_k": None, **(generation or {})}
     if medium == "completion":
         how |= {"stop_strings": [LINE_END], "tokenizer": loaded.tokenizer}

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 
 from PIL import Image
@@ -81,8 +82,8 @@ class OpenAIEngine:
         more |= self.asked[request.method]
         visuals = read(request)
         asked = [
-            server.body([message(visual, prompt)], how, more)
-            for visual, prompt in zip(visuals, request.prompts, strict=True)
+            server.body(messages(visual, prompt, earlier), how, more)
+            for visual, (prompt, earlier) in zip(visuals, request.asked, strict=True)
             if not isinstance(visual, Failure)
         ]
         made = server.ask(asked) if asked else []
@@ -96,7 +97,7 @@ class OpenAIEngine:
         return said
 
     def _see_that_it_answers(self, server: Server, request: Request, more: Mapping[str, Any]) -> None:
-        grey = Image.new("RGB", (224, 224), (128, 128, 128)) if request.medium == "picture" else None
+        grey = Image.new("RGB", (224, 224), (128, 128, 128)) if request.medium in ("picture", "talk") else None
         body = server.body([message(grey, "What is this?")], {"max_tokens": 1, "temperature": 0}, more)
         [one] = server.ask([body])
         if not isinstance(one, Answer):
@@ -143,6 +144,13 @@ class OpenAIEngine:
                 f"OpenAI's API does not carry {', '.join(missing)}: leave it out, or pass --engine local"
             )
         return how | wanted, more
+
+
+def messages(visual: object, prompt: str, earlier: Sequence[str]) -> list[dict[str, Any]]:
+    """A conversation: what was said about a picture before, by user and assistant in turn, and the prompt."""
+    first, *others = (*earlier, prompt)
+    roles = cycle(("assistant", "user"))
+    return [message(visual, first), *({"role": next(roles), "content": text} for text in others)]
 
 
 def message(visual: object, prompt: str) -> dict[str, Any]:

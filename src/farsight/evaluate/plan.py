@@ -142,7 +142,7 @@ def _alike(plan: Plan, items: Sequence[Item]) -> Iterable[list[tuple[Item, ...]]
     alike: dict[tuple[object, ...], list[Item]] = {}
     for item in items:
         own = item.item_id if plan.generation.get("do_sample") else None
-        alike.setdefault((item.path, item.prompt, item.max_new_tokens, own), []).append(item)
+        alike.setdefault((item.path, item.earlier, item.prompt, item.max_new_tokens, own), []).append(item)
     parts: dict[str, list[tuple[Item, ...]]] = {}
     for same in alike.values():
         parts.setdefault(same[0].part, []).append(tuple(same))

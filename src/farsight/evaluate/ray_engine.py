@@ -287,7 +287,12 @@ class _Crew:
 
 def _alone(request: Request, place: int) -> Request:
     """One prompt of a request."""
-    return replace(request, paths=[request.paths[place]], prompts=[request.prompts[place]])
+    return replace(
+        request,
+        paths=[request.paths[place]],
+        prompts=[request.prompts[place]],
+        earlier=request.earlier[place : place + 1],
+    )
 
 
 def _line(error: Exception) -> str:

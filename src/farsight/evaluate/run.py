@@ -96,6 +96,7 @@ def request_of(plan: Plan, number: int, batch: Batch) -> Request:
         paths=[item.path for item in first],
         medium=first[0].medium,
         prompts=[item.prompt for item in first],
+        earlier=[item.earlier for item in first],
         max_new_tokens=first[0].max_new_tokens,
         generation={**plan.task.generation, **plan.generation},
     )
@@ -112,6 +113,7 @@ def _row(plan: Plan, folder: RunFolder, batch: Batch, item: Item, said: Answer |
         "image": None if item.path is None else item.path.name,
         "picture": None if item.path is None else from_folder(folder.path, item.path),
         "prompt": item.prompt,
+        **({"earlier": list(item.earlier)} if item.earlier else {}),
         "text": answer.text if answer else "",
         "tokens": answer.tokens if answer else 0,
         "ended": answer.ended if answer else False,

@@ -22,11 +22,11 @@ from farsight.metrics.vocabulary import Vocabulary
 DESCRIBE = "Please describe this image in detail."
 CAPTION_TOKENS, QUESTION_TOKENS = 512, 16
 
-Kind = Literal["caption", "question", "exact"]
-"""Scored with CHAIR, as POPE, or by whether the answer is the right words."""
-Medium = Literal["picture", "video", "text", "completion"]
-"""What a prompt is about: a picture, a video, or nothing but itself. A completion is no request in the model's chat
-template but a text that the model goes on with, to the end of the line."""
+Kind = Literal["caption", "question", "exact", "amber_description", "amber_answer", "snowball"]
+"""Scored with CHAIR, as POPE, by whether the answer is the right words, or by sums (`farsight.evaluate.sums`)."""
+Medium = Literal["picture", "talk", "video", "text", "completion"]
+"""What a prompt is about: a picture, a picture of which more was said, a video, or nothing but itself. A completion is
+no request in the model's chat template but a text that the model goes on with, to the end of the line."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +48,8 @@ class Item:
     exact one, the ``answer``."""
     medium: Medium = "picture"
     """Of a video, ``path`` is the folder of its frames."""
+    earlier: tuple[str, ...] = ()
+    """What was said about the picture before the prompt, by user and assistant in turn, whoever wrote it."""
 
 
 @dataclass(frozen=True, kw_only=True)

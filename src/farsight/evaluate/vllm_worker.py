@@ -36,7 +36,7 @@ _OTHER_ANSWERS = (
     "watermarking_config",
 )  # fmt: skip
 """Settings of a checkpoint's generation that change greedy answers in Transformers and are not handed to vLLM."""
-PICTURES_ALONE = "--engine vllm is tested with pictures alone; pass --engine local for videos and texts"
+PICTURES_ALONE = "--engine vllm is tested with pictures alone; pass --engine local for videos, texts and conversations"
 
 
 @dataclass(frozen=True, kw_only=True)

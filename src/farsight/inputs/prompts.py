@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain, cycle, starmap
 from typing import Any
 
 from PIL import Image
@@ -83,11 +84,25 @@ def prompt_inputs(loaded: LoadedModel, image: Image.Image, prompt: str) -> dict[
     return picture_inputs(loaded, [image], [prompt])
 
 
-def picture_inputs(loaded: LoadedModel, pictures: Sequence[Image.Image], prompts: Sequence[str]) -> dict[str, Any]:
+def picture_inputs(
+    loaded: LoadedModel,
+    pictures: Sequence[Image.Image],
+    prompts: Sequence[str],
+    earlier: Sequence[Sequence[str]] = (),
+) -> dict[str, Any]:
     """The inputs of ``generate`` for one request about each picture, padded on the left.
 
     They are on the model's device and in its dtype. The model's own chat template is used; a model that has none gets
     its image token, a new line and the prompt.
+
+    Parameters
+    ----------
+    loaded
+        The model with its processor.
+    pictures, prompts
+        As many of one as of the other.
+    earlier
+        What was said about each picture before its prompt, by user and assistant in turn; empty if nothing was.
 
     Raises
     ------
@@ -99,7 +114,7 @@ def picture_inputs(loaded: LoadedModel, pictures: Sequence[Image.Image], prompts
     """
     check_takes_images(loaded)
     with _padded_left(loaded, len(prompts)):
-        inputs = _processed(loaded.processor, pictures, prompts)
+        inputs = _processed(loaded.processor, pictures, prompts, earlier)
     check_length(loaded, inputs["input_ids"].shape[-1])
     return dict(inputs.to(loaded.device, dtype=loaded.dtype))
 
@@ -124,9 +139,12 @@ def processed(processor: Any, image: Image.Image, prompt: str) -> Any:
     return _processed(processor, [image], [prompt])
 
 
-def chat(image: Image.Image, prompt: str) -> list[dict[str, Any]]:
-    """One request about one picture, as chat templates take it."""
-    return [{"role": "user", "content": [{"type": "image", "image": image}, {"type": "text", "text": prompt}]}]
+def chat(image: Image.Image, prompt: str, earlier: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """One request about one picture, behind what was said of it before, as chat templates take it."""
+    said: list[list[dict[str, Any]]] = [[{"type": "text", "text": text}] for text in (*earlier, prompt)]
+    said[0].insert(0, {"type": "image", "image": image})
+    roles = cycle(("user", "assistant"))
+    return [{"role": next(roles), "content": content} for content in said]
 
 
 def without_template(processor: Any, prompt: str) -> str:
@@ -223,14 +241,21 @@ def check_length(loaded: LoadedModel, tokens: int) -> None:
         )
 
 
-def _processed(processor: Any, pictures: Sequence[Image.Image], prompts: Sequence[str]) -> Any:
+def _processed(
+    processor: Any,
+    pictures: Sequence[Image.Image],
+    prompts: Sequence[str],
+    earlier: Sequence[Sequence[str]] = (),
+) -> Any:
     padding = len(prompts) > 1
-    for prompt in prompts:
-        check_text(processor, prompt)
+    for text in [*prompts, *chain.from_iterable(earlier)]:
+        check_text(processor, text)
     with asking(prompts):
         if has_template(processor):
-            talks = [chat(picture, prompt) for picture, prompt in zip(pictures, prompts, strict=True)]
-            return tokenized(processor, talks, padding=padding)
+            asked = zip(pictures, prompts, earlier or [()] * len(prompts), strict=True)
+            return tokenized(processor, list(starmap(chat, asked)), padding=padding)
+        if any(earlier):
+            raise InputError("the model has no chat template, which a conversation is written with: pass one that has")
         texts = [without_template(processor, prompt) for prompt in prompts]
         return processor(images=list(pictures), text=texts, return_tensors="pt", padding=padding)
 
