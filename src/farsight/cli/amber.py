@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from farsight.metrics.amber.discriminative import DiscriminativeScore
     from farsight.metrics.amber.scoring import AmberScore
     from farsight.metrics.amber.vectors import WordVectors
+    from farsight.metrics.records import Source
 
 SHOWN = {
     "amber": "AMBER",
@@ -40,7 +41,8 @@ DISCRIMINATIVE = ("accuracy", "precision", "recall", "f1")
 
 def amber(
     responses: Annotated[
-        list[Path], typer.Argument(metavar="RESPONSES", help="JSON list or lines of id and response. One or several.")
+        list[Path],
+        typer.Argument(metavar="RESPONSES", help="Lists or lines of id and response, or RUN folders."),
     ],
     data: Annotated[Path, typer.Option(metavar="DIR", help="The folder 'data' of the AMBER repository.")],
     vectors: Annotated[
@@ -69,13 +71,10 @@ def amber(
 
     from farsight.metrics.amber.data import read_amber
 
-    names = short_names(responses)
+    given = _given(responses)
     truth = read_amber(data)
     found = _vectors(vectors, truth)
-    scores = {
-        name: _scored(path, truth, found, lenient=lenient, skip_bad=skip_bad)
-        for name, path in zip(names, responses, strict=True)
-    }
+    scores = {name: _scored(source, truth, found, lenient=lenient, skip_bad=skip_bad) for name, source in given.items()}
     comparisons, not_compared = _compared(scores, data, seed=seed)
     if details is not None:
         from farsight.files import write_lines
@@ -87,7 +86,7 @@ def amber(
             "vectors": None if vectors is None else str(vectors),
             "rule": "lenient" if lenient else "official",
             "files": {name: score.record() for name, score in scores.items()},
-            "baseline": names[0],
+            "baseline": next(iter(given)),
             "comparisons": {name: one.record() for name, one in comparisons.items()},
             "not_compared": not_compared,
         }
@@ -95,7 +94,21 @@ def amber(
         return
     _print_scores(scores)
     if comparisons:
-        _print_comparisons(names[0], comparisons)
+        _print_comparisons(next(iter(given)), comparisons)
+
+
+def _given(paths: list[Path]) -> dict[str, Source]:
+    """Give files by their names, and the answers of each method of a run's folder by the method's."""
+    from farsight.evaluate.amber_task import responses
+
+    given: dict[str, Source] = {}
+    for name, path in zip(short_names(paths), paths, strict=True):
+        if path.is_dir():
+            prefix = f"{name} " if len(paths) > 1 else ""
+            given |= {f"{prefix}{method}": rows for method, rows in responses(path).items()}
+        else:
+            given[name] = path
+    return given
 
 
 def _vectors(path: Path | None, truth: Amber) -> WordVectors | None:
@@ -106,7 +119,7 @@ def _vectors(path: Path | None, truth: Amber) -> WordVectors | None:
     return read_vectors(path, truth.words)
 
 
-def _scored(path: Path, truth: Amber, vectors: WordVectors | None, *, lenient: bool, skip_bad: bool) -> AmberScore:
+def _scored(path: Source, truth: Amber, vectors: WordVectors | None, *, lenient: bool, skip_bad: bool) -> AmberScore:
     from farsight.metrics.amber.scoring import score
 
     if vectors is None:

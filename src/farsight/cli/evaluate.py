@@ -31,7 +31,7 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="scenes:test, scenes:shifted, videos:test, ..., chair, pope, lists, lists:second, lists:chat. Else "
+            help="scenes:test, scenes:shifted, videos:test, ..., chair, pope, amber, snowball, lists, lists:chat. Else "
             "told from --objects, --questions; scenes:test without them.",
         ),
     ] = None,
@@ -53,7 +53,9 @@ def evaluate(
     ] = None,
     questions: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FILE", help="POPE questions; one option for each file.", rich_help_panel=_TASK),
+        typer.Option(
+            metavar="FILE", help="POPE questions, AMBER's data, conversations; one option each.", rich_help_panel=_TASK
+        ),
     ] = None,
     synonyms: Annotated[
         str | None,

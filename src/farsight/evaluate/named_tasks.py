@@ -89,6 +89,8 @@ TASKS: Registry[NamedTask] = Registry(
         "chair": "farsight.evaluate.file_tasks:CHAIR",
         "pope": "farsight.evaluate.file_tasks:POPE",
         "lists": "farsight.evaluate.list_tasks:LISTS",
+        "amber": "farsight.evaluate.amber_task:AMBER",
+        "snowball": "farsight.evaluate.snowball_task:SNOWBALL",
     },
 )
 

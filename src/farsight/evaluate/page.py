@@ -42,10 +42,26 @@ QUESTION_COLUMNS = {
     "absorbed": "absorbed",
 }
 EXACT_COLUMNS = {"questions": "n", "accuracy": "accuracy", "ended": "ended", "absorbed": "absorbed"}
-COLUMNS = {"caption": CAPTION_COLUMNS, "question": QUESTION_COLUMNS, "exact": EXACT_COLUMNS}
+AMBER_DESCRIPTION_FIGURES = {"chair": "CHAIR", "cover": "Cover", "hal": "Hal", "cog": "Cog"}
+AMBER_ANSWER_FIGURES = {"accuracy": "accuracy", "precision": "precision", "recall": "recall", "f1": "F1"}
+SNOWBALL_FIGURES = {
+    "accuracy_clean": "alone",
+    "accuracy_told": "told",
+    "flip_rate": "flips",
+    "weak_flip_rate": "weak flips",
+}
+_SAID = {"ended": "ended", "absorbed": "absorbed"}
+COLUMNS = {
+    "caption": CAPTION_COLUMNS,
+    "question": QUESTION_COLUMNS,
+    "exact": EXACT_COLUMNS,
+    "amber_description": {"pictures": "n"} | AMBER_DESCRIPTION_FIGURES | _SAID,
+    "amber_answer": {"pictures": "n"} | AMBER_ANSWER_FIGURES | _SAID,
+    "snowball": {"pictures": "n"} | SNOWBALL_FIGURES | _SAID,
+}
 PLAIN = {"objects_per_caption", "words_per_caption", "objects", "words"}
 """Figures that are numbers, not shares."""
-COUNTS = {"captions", "questions"}
+COUNTS = {"captions", "questions", "pictures"}
 """Figures that are whole numbers."""
 CAPTION_DIFFERENCES = {
     "chair_s": "CHAIR_S",
@@ -57,7 +73,14 @@ CAPTION_DIFFERENCES = {
 }
 QUESTION_DIFFERENCES = {"accuracy": "accuracy", "f1": "F1", "yes_ratio": "yes"}
 EXACT_DIFFERENCES = {"accuracy": "accuracy"}
-DIFFERENCES = {"caption": CAPTION_DIFFERENCES, "question": QUESTION_DIFFERENCES, "exact": EXACT_DIFFERENCES}
+DIFFERENCES = {
+    "caption": CAPTION_DIFFERENCES,
+    "question": QUESTION_DIFFERENCES,
+    "exact": EXACT_DIFFERENCES,
+    "amber_description": AMBER_DESCRIPTION_FIGURES,
+    "amber_answer": AMBER_ANSWER_FIGURES,
+    "snowball": SNOWBALL_FIGURES,
+}
 ARROWS = {-1: "↓", 0: "", 1: "↑"}
 """Beside the name of a figure: which way is better."""
 MARKS = {-1: "worse", 0: "", 1: "better"}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from farsight.errors import InputError
-from farsight.evaluate import exact
+from farsight.evaluate import exact, sums
 from farsight.evaluate.exact import ExactScore
 from farsight.evaluate.plan import told_missing
 from farsight.evaluate.run_folder import Key
@@ -30,7 +30,7 @@ class PartScores:
 
     part: str
     kind: str
-    """"caption", "question" or "exact"."""
+    """See `farsight.evaluate.tasks.Kind`."""
     captions: Mapping[str, ChairScore]
     answers: Mapping[str, PopeScore]
     figures: Mapping[str, Mapping[str, float | None]]
@@ -89,6 +89,7 @@ def _score_part(
     captions: dict[str, ChairScore] = {}
     answers: dict[str, PopeScore] = {}
     words: dict[str, ExactScore] = {}
+    ratios: dict[str, sums.Sums] = {}
     differences: Mapping[str, Mapping[str, Difference]]
     if items[0].kind == "caption":
         alike = None if asked[0].path else {item.image_id: item.prompt for item in asked}
@@ -100,6 +101,9 @@ def _score_part(
     elif items[0].kind == "exact":
         words = {label: _words(asked, found) for label, found in said.items()}
         differences = {label: exact.compare(words[methods[0]], words[label], seed=seed) for label in methods[1:]}
+    elif items[0].kind in sums.TERMS:
+        ratios = {label: _sums(asked, found) for label, found in said.items()}
+        differences = {label: sums.compare(ratios[methods[0]], ratios[label], seed=seed) for label in methods[1:]}
     else:
         answers = {label: _answers(asked, found) for label, found in said.items()}
         differences = {
@@ -111,7 +115,9 @@ def _score_part(
         captions=captions,
         answers=answers,
         figures={
-            label: _figures(captions.get(label), answers.get(label), words.get(label), said[label]) for label in methods
+            label: _figures(captions.get(label), answers.get(label), words.get(label), said[label])
+            | (_ratios(ratios[label], asked) if ratios else {})
+            for label in methods
         },
         differences=differences,
         failed=failed,
@@ -149,6 +155,14 @@ def _answers(items: Sequence[Item], said: Mapping[str, Mapping[str, Any]]) -> Po
 def _words(items: Sequence[Item], said: Mapping[str, Mapping[str, Any]]) -> ExactScore:
     answers = [one.truth["answer"] for one in items]
     return exact.score([one.image_id for one in items], [said[one.item_id]["text"] for one in items], answers)
+
+
+def _sums(items: Sequence[Item], said: Mapping[str, Mapping[str, Any]]) -> sums.Sums:
+    return sums.sums(items[0].kind, items, {one.item_id: said[one.item_id]["text"] for one in items})
+
+
+def _ratios(found: sums.Sums, items: Sequence[Item]) -> dict[str, float]:
+    return sums.figures(found) | {"pictures": len({item.image_id for item in items})}
 
 
 def _figures(

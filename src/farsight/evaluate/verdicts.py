@@ -9,10 +9,23 @@ from math import ceil
 from farsight.evaluate.scores import PartScores
 from farsight.metrics.paired import Difference
 
-LOWER_IS_BETTER = frozenset({"chair_s", "chair_i", "first_3", "snowball", "repetition_4"})
-HIGHER_IS_BETTER = frozenset({"recall", "accuracy", "balanced_accuracy", "precision", "f1"})
-HEADLINES = {"caption": ("chair_i", "CHAIR_I"), "question": ("accuracy", "accuracy"), "exact": ("accuracy", "accuracy")}
+LOWER_IS_BETTER = frozenset(
+    {"chair_s", "chair_i", "first_3", "snowball", "repetition_4", "chair", "hal", "cog", "flip_rate", "weak_flip_rate"}
+)
+HIGHER_IS_BETTER = frozenset(
+    {"recall", "accuracy", "balanced_accuracy", "precision", "f1", "cover", "accuracy_clean", "accuracy_told"}
+)
+HEADLINES = {
+    "caption": ("chair_i", "CHAIR_I"),
+    "question": ("accuracy", "accuracy"),
+    "exact": ("accuracy", "accuracy"),
+    "amber_description": ("chair", "CHAIR"),
+    "amber_answer": ("f1", "F1"),
+    "snowball": ("flip_rate", "flip rate"),
+}
 """The figure of each kind of part by which a method is better or worse, and what it is called."""
+FOUND = {"caption": ("recall", "recall"), "amber_description": ("cover", "Cover")}
+"""What falls if a method is better only by saying less, and what it is called."""
 FAR = 100
 """How many times as many items are out of reach."""
 
@@ -78,9 +91,10 @@ def _judged(kind: str, label: str, found: Mapping[str, Difference]) -> Verdict:
 
 def _price(kind: str, found: Mapping[str, Difference], side: int) -> str:
     """What goes the other way."""
-    if kind != "caption" or benefit("recall", found["recall"]) != -side:
+    name, called = FOUND.get(kind, ("", ""))
+    if not name or benefit(name, found[name]) != -side:
         return ""
-    return f", but finds {'less' if side > 0 else 'more'}: recall {in_points(found['recall'])}"
+    return f", but finds {'less' if side > 0 else 'more'}: {called} {in_points(found[name])}"
 
 
 def _settled(main: Difference) -> str:

@@ -75,7 +75,7 @@ class AmberScore:
         }
 
 
-def _equal(noun: str, other: str) -> bool:
+def equal(noun: str, other: str) -> bool:
     return noun == other
 
 
@@ -83,7 +83,7 @@ def score(
     responses: Source | Mapping[int | str, str],
     data: Amber | str | Path,
     *,
-    similar: Similar = _equal,
+    similar: Similar = equal,
     lenient: bool = False,
     skip_bad: bool = False,
 ) -> AmberScore:
