@@ -113,7 +113,7 @@ test-web:
 	@start=$$(date +%s); $(MAKE) -s --no-print-directory VENV=$(WEB_VENV) $(WEB_VENV)/.installed-web \
 	&& { command -v chromium >/dev/null || { apt-get update -qq && apt-get install -qq -y chromium; } \
 	     || { echo "make test-web drives Chromium: install it, such as Debian's package chromium" >&2; exit 1; }; } \
-	&& $(WEB_VENV)/bin/python -m pytest -q tests/web tests/cli/test_web.py tests/web_browser && $(TOOK)
+	&& $(WEB_VENV)/bin/python -m pytest -q tests/web tests/cli/test_web.py tests/cli/test_judge.py tests/web_browser && $(TOOK)
 
 test-oldest:
 	@start=$$(date +%s); $(MAKE) -s --no-print-directory VENV=$(OLDEST_VENV) $(OLDEST_VENV)/.installed-oldest \
@@ -206,7 +206,7 @@ $(VENVS:=/.installed-engines): %/.installed-engines: $(FILES) | %/bin/python
 $(VENVS:=/.installed-web): %/.installed-web: $(FILES) | %/bin/python
 	@echo "installing farsight, Gradio and Playwright in $(@D)"
 	@grep -vi '^pillow==' constraints.txt > $(@D)/constraints.txt
-	@$(ITS) -m pip install -qq --disable-pip-version-check -c $(@D)/constraints.txt -e '.[web]' pytest hypothesis playwright==1.65.2
+	@$(ITS) -m pip install -qq --disable-pip-version-check -c $(@D)/constraints.txt -e '.[web,judge]' pytest hypothesis playwright==1.65.2
 	@touch $@
 
 # Each Transformers wants its own versions of what it is built on.

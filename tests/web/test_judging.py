@@ -55,10 +55,12 @@ def test_a_verdict_is_on_the_disk_when_it_is_answered(client: Any, desk: Any) ->
 
 
 def test_it_goes_from_picture_to_picture_to_the_figures(client: Any, desk: Any) -> None:
-    for number in (1, 2, 3):
-        assert str(client.get("/").url).endswith(f"/picture/{number}")
+    assert str(client.get("/").url).endswith("/picture/1")
+    assert str(client.get("/after/3").url).endswith("/picture/1")
+    for number, following in ((1, "/picture/2"), (2, "/picture/3"), (3, "/figures")):
         for name in desk.objects(desk.pictures[number - 1]):
             assert client.post("/judge", json={"picture": number, "object": name, "verdict": "there"}).is_success
+        assert str(client.get(f"/after/{number}").url).endswith(following)
     assert str(client.get("/").url).endswith("/figures")
 
 

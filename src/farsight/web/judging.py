@@ -48,6 +48,7 @@ def judging_app(desk: Desk, host: str) -> Guard:
     routes = [
         Route("/", page.start),
         Route("/picture/{number:int}", page.picture),
+        Route("/after/{number:int}", page.after),
         Route("/image/{number:int}", page.image),
         Route("/figures", page.figures),
         Route("/judge", page.judge, methods=["POST"]),
@@ -77,6 +78,13 @@ class _Page:
             return RedirectResponse("/", status_code=303)
         return HTMLResponse(await run_in_threadpool(self._judged, picture, request.path_params["number"]))
 
+    async def after(self, request: Request) -> Response:
+        """Go on to the next picture that is not judged; to the figures, if this is the last."""
+        number = request.path_params["number"]
+        left = [one + 1 for one in await run_in_threadpool(self.desk.left) if one + 1 != number]
+        following = next((one for one in left if one > number), left[0] if left else None)
+        return RedirectResponse(f"/picture/{following}" if following else "/figures", status_code=303)
+
     def _judged(self, picture: Picture, number: int) -> str:
         said = self.desk.verdicts()
         left = self.desk.left()
@@ -85,7 +93,6 @@ class _Page:
             number=number,
             pictures=len(self.desk.pictures),
             judged=len(self.desk.pictures) - len(left),
-            following=next((one + 1 for one in [*left, *left] if one + 1 > number), left[0] + 1 if left else None),
             objects=[(name, said.get((picture.image_id, name))) for name in self.desk.objects(picture)],
             verdicts=list(enumerate(VERDICTS, start=1)),
             words=self.desk.words,

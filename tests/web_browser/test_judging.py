@@ -1,0 +1,173 @@
+"""Judging as a person does it who knows the truth: keys on a desktop, taps on a phone, and figures that are CHAIR's."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browsing import DESKTOP, PATIENCE, PHONE, no_wider_than_the_screen, wait_until
+
+KEYS = {"there": "1", "not there": "2", "unsure": "3"}
+
+
+@pytest.fixture
+def desk(run_folder: Path, tmp_path: Path) -> Any:
+    from farsight.cli.truth import read_vocabulary_by_name
+    from farsight.judging.answers import read_answers
+    from farsight.judging.desk import Desk
+    from farsight.judging.judgements import Judgements
+    from farsight.judging.merges import Merges
+
+    folder = tmp_path / "run"
+    shutil.copytree(run_folder, folder)
+    return Desk(
+        answers=read_answers([folder]),
+        names=read_vocabulary_by_name("scenes"),
+        judgements=Judgements(folder / "judgements.jsonl"),
+        merges=Merges(folder / "synonyms.txt"),
+        judge="ann",
+    )
+
+
+@pytest.fixture
+def truth(run_folder: Path) -> Any:
+    from farsight.cli.truth import read_truth
+    from farsight.judging.annotated import Annotated
+
+    found = read_truth(run_folder / "pictures" / "objects.jsonl", "scenes")
+    return Annotated(objects=found.objects, vocabulary=found.vocabulary)
+
+
+@pytest.fixture
+def server(desk: Any) -> Iterator[Any]:
+    from farsight.web.judging_server import judging_server
+
+    with judging_server(desk, host="127.0.0.1", port=0) as server:
+        thread = threading.Thread(target=server.run, daemon=True)
+        thread.start()
+        wait_until(lambda: server.started)
+        yield server
+        server.stop()
+        thread.join(60)
+
+
+@pytest.fixture
+def visit(server: Any, browser: Any) -> Iterator[Callable[..., Any]]:
+    asked: list[str] = []
+    contexts: list[Any] = []
+
+    def visit(viewport: dict[str, int] = DESKTOP) -> Any:
+        context = browser.new_context(viewport=viewport, has_touch=viewport == PHONE)
+        contexts.append(context)
+        context.on("request", lambda request: asked.append(request.url))
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE)
+        page.goto(server.address)
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+    assert [url for url in asked if not url.startswith((f"{server.address}/", "data:"))] == []
+
+
+def picture_of(page: Any, desk: Any) -> Any:
+    return desk.pictures[int(page.locator("body").get_attribute("data-picture")) - 1]
+
+
+def right(truth: Any, picture: Any, name: str) -> str:
+    return "there" if truth.verdict(picture.image_id, name) else "not there"
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_who_knows_the_truth_gets_the_figures_of_chair(
+    visit: Any, desk: Any, truth: Any, viewport: dict[str, int]
+) -> None:
+    page = visit(viewport)
+    for _ in desk.pictures:
+        page.locator("figure img").wait_for()
+        assert page.locator("figure img").evaluate("one => one.decode().then(() => one.naturalWidth)") > 0
+        picture = picture_of(page, desk)
+        content = page.content()
+        assert not any(method in content for method in desk.answers.methods)
+        no_wider_than_the_screen(page)
+        for row in page.locator(".object").all():
+            name = row.get_attribute("data-object")
+            verdict = right(truth, picture, name)
+            if viewport == PHONE:
+                row.locator(f"[data-verdict='{verdict}']").tap()
+            else:
+                assert row.get_attribute("aria-current") == "true"
+                page.keyboard.press(KEYS[verdict])
+            page.locator(f".object[data-object='{name}'][data-said='{verdict}']").wait_for()
+            assert desk.verdicts()[picture.image_id, name] == verdict
+        page.locator("body.ready").wait_for()
+        before = page.url
+        if viewport == PHONE:
+            page.locator("#next").tap()
+        else:
+            page.keyboard.press("Enter")
+        page.wait_for_url(lambda url, before=before: url != before)
+    assert page.url.endswith("/figures")
+    no_wider_than_the_screen(page)
+    for figures in desk.figures():
+        named = [
+            truth.verdict(picture.image_id, name)
+            for picture in desk.pictures
+            for text in picture.answers[figures.method]
+            for name in truth.mentions(text)
+        ]
+        assert (figures.false, figures.judged) == (named.count(False), len(named))
+        shown = page.locator("tbody tr", has=page.get_by_role("rowheader", name=figures.method, exact=True))
+        assert f"{100 * named.count(False) / len(named):.1f} %" in shown.inner_text()
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_words_are_merged_on_the_page_and_separated_again(visit: Any, desk: Any, viewport: dict[str, int]) -> None:
+    page = visit(viewport)
+    first, second = desk.objects(picture_of(page, desk))[:2]
+    if viewport == PHONE:
+        page.locator(".object .same").first.tap()
+    else:
+        page.keyboard.press("s")
+    page.locator("#merge-into").select_option(second)
+    page.locator("#merge").click()
+    page.locator(f".object[data-object='{first}']").wait_for(state="detached")
+    assert desk.merges.read() == {first: second}
+    page.locator("#to-figures").click()
+    page.locator(".separate").click()
+    page.locator(".separate").wait_for(state="detached")
+    assert desk.merges.read() == {}
+
+
+def test_a_verdict_can_be_changed_and_the_page_comes_back_as_it_was_left(visit: Any, desk: Any) -> None:
+    page = visit()
+    picture = picture_of(page, desk)
+    name = desk.objects(picture)[0]
+    row = page.locator(f".object[data-object='{name}']")
+    for key, verdict in (("1", "there"), ("3", "unsure")):
+        page.locator(f".object[data-object='{name}'][aria-current='true']").wait_for()
+        page.keyboard.press(key)
+        page.locator(f".object[data-object='{name}'][data-said='{verdict}']").wait_for()
+        page.keyboard.press("ArrowUp")
+    page.reload()
+    assert row.get_attribute("data-said") == "unsure"
+    rows = [json.loads(line) for line in desk.judgements.path.read_text().splitlines()]
+    assert [one["verdict"] for one in rows] == ["there", "unsure"]
+
+
+def test_what_could_not_be_saved_does_not_seem_judged(visit: Any, desk: Any) -> None:
+    page = visit()
+    desk.judgements.path.mkdir()
+    page.keyboard.press("1")
+    page.locator("#told.error", has_text="Not saved: ").wait_for()
+    desk.judgements.path.rmdir()
+    page.context.set_offline(True)
+    page.keyboard.press("1")
+    page.locator("#told.error", has_text="Is it still running?").wait_for()
+    assert page.locator("[data-said='there']").count() == 0
