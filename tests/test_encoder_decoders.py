@@ -129,7 +129,9 @@ def test_the_control_is_there_too() -> None:
     assert not torch.equal(found, plain)
 
 
-@pytest.mark.parametrize("name", ["farsight-released", "opera", "vcd", "pai", "avisc", "dola", "fixvpe", "edvt", "iat", "rudder"])
+@pytest.mark.parametrize(
+    "name", ["farsight-released", "opera", "vcd", "pai", "avisc", "dola", "fixvpe", "edvt", "iat", "rudder"]
+)
 def test_methods_that_say_nothing_of_encoders_refuse(name: str) -> None:
     method: Method = METHODS[name]()
     model, _ = built("florence2")

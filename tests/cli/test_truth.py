@@ -76,7 +76,7 @@ def test_descriptions_are_compared_with_the_truth(
     args = ["describe", picture, "--model", model, "-n", 4, "--objects", objects]
     result = run(*args, "--compare", columns=columns)
     assert result.exit_code == 0
-    assert "Not in the picture: [not there: word]." in result.stdout
+    assert "[not there: ...] marks an object that is not in the picture." in result.stdout
     [record] = json.loads(run(*args, "--json").stdout)
     assert record["missed"] == ["dog"]
 

@@ -84,7 +84,7 @@ def truth_note(*, colour: bool) -> Text:
     """What the marks of `mark_objects` mean."""
     if colour:
         return Text.assemble("In the picture: ", ("green", RIGHT.style), ". Not there: ", ("red", LEFT.style), ".")
-    return Text(f"Not in the picture: {FALSE.before}word{FALSE.after}.")
+    return Text(f"{FALSE.before}...{FALSE.after} marks an object that is not in the picture.")
 
 
 def mark_differences(left: str, right: str, *, colour: bool) -> tuple[Text, Text]:

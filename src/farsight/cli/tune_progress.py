@@ -45,5 +45,6 @@ class TuneProgress:
 
     def rung(self, rung: Rung) -> None:
         """Say who leads."""
-        going, first = sum(not one.left for one in rung.standings), rung.standings[0]
-        note(f"after {rung.pictures} pictures {going} of {len(rung.standings)} go on; first is {first.label}")
+        going, first = sum(not one.left for one in rung.standings), rung.standings[0].label
+        what = f"{going} of {len(rung.standings)} go on; first is" if going else "nobody goes on; the nearest is"
+        note(f"after {rung.pictures} pictures {what} {first}")
