@@ -112,7 +112,7 @@ def test_image_tokens_of_a_prompt_are_found() -> None:
     model = models.llava()
     ids = models.prompt(model, before=2, after=3)["input_ids"]
     assert visual_token_mask(model, ids)[0].tolist() == [False] * 2 + [True] * 9 + [False] * 3
-    with pytest.raises(UnsupportedModelError, match="reads only text .* try farsight, beam or dola"):
+    with pytest.raises(UnsupportedModelError, match=r"reads only text .* try farsight, beam or dola"):
         visual_token_mask(models.llama(), ids)
 
 
