@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial, wraps
@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
-from transformers import GenerationMixin
+from transformers import GenerationMixin, StoppingCriteria
 
 from farsight.attention import LanguageModel
 from farsight.attention.cache import given_cache
@@ -34,16 +34,16 @@ class Call:
 
     ``request`` is what it was given, by name. What follows is known once Transformers has resolved lengths and masks:
     the prompts are ``prompt_slots`` from slot ``start`` on, with a padding ``mask`` ``(batch, start + prompt_slots)``
-    (None if every token is real), and ``new_tokens`` may come (None outside of `generate`). ``part`` is set by a search
-    that feeds some of the call's sequences at a time: ``first``, ``count``, ``total``. ``memory`` is for what a method
-    finds out once per call.
+    (None if every token is real), and ``new_tokens`` may come (None outside of `generate`; ``(batch, 1)`` where a
+    `NewTokens` says so). ``part`` is set by a search that feeds some of the call's sequences at a time: ``first``,
+    ``count``, ``total``. ``memory`` is for what a method finds out once per call.
     """
 
     request: Mapping[str, Any]
     start: int | Tensor = 0
     prompt_slots: int = 0
     mask: Tensor | None = None
-    new_tokens: int | None = None
+    new_tokens: int | Tensor | None = None
     part: tuple[int, int, int] | None = None
     memory: dict[Hashable, Any] = field(default_factory=dict)
 
@@ -58,6 +58,25 @@ class Call:
         if self.mask is None:
             return self.start + torch.arange(self.prompt_slots, device=device).unsqueeze(0)
         return token_positions(self.mask.to(device))[:, int(self.start) :]
+
+
+class NewTokens(StoppingCriteria):
+    """Ends each sequence of a batch after a number of tokens of its own, so that each has its own horizon too.
+
+    Parameters
+    ----------
+    each
+        How many tokens may follow each prompt.
+    """
+
+    def __init__(self, each: Sequence[int]) -> None:
+        self.each = each
+        self._steps = 0
+
+    def __call__(self, input_ids: Tensor, scores: Any, **_: Any) -> Tensor:
+        """Say which sequences end here; see ``transformers.StoppingCriteria``."""
+        self._steps += 1
+        return torch.tensor([self._steps >= most for most in self.each], device=input_ids.device)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -143,7 +162,8 @@ def _prepare_length(original: Callable[..., Any], calls: Calls, *args: Any, **kw
     if (call := calls.call) is not None:
         ids, embeds = given["input_ids_length"], call.request.get("inputs_embeds")
         call.prompt_slots = ids or (1 if embeds is None else embeds.shape[1])
-        call.new_tokens = config.max_length - ids
+        own = next((one for one in call.request.get("stopping_criteria") or () if isinstance(one, NewTokens)), None)
+        call.new_tokens = config.max_length - ids if own is None else torch.tensor(own.each).unsqueeze(1)
     return config
 
 

@@ -15,7 +15,7 @@ _MASK_ROWS = 512
 
 
 def slots_ahead(
-    horizon: int | str, rows: str, prompt: Tensor, new_tokens: int | None, visual: Tensor | None, slots: Tensor
+    horizon: int | str, rows: str, prompt: Tensor, new_tokens: int | Tensor | None, visual: Tensor | None, slots: Tensor
 ) -> Tensor:
     """Register slots ahead of the rows in some slots of their sequences, ``(batch or 1, queries)``; 0 where none.
 
@@ -30,7 +30,7 @@ def slots_ahead(
         Index of each slot of the prompts among the real tokens of its sequence, ``(batch or 1, prompt slots)``;
         further slots go on from the last one.
     new_tokens
-        How many tokens may follow the prompts; None if none will.
+        How many tokens may follow the prompts, all of them or each, ``(batch, 1)``; None if none will.
     visual
         Image tokens among the prompts' slots, ``(batch or 1, prompt slots)``; None if there are none.
     slots
@@ -41,9 +41,10 @@ def slots_ahead(
     SettingError
         If the horizon of a generation is more than `MOST_SLOTS` slots.
     """
-    if horizon == "generation" and prompt.shape[1] + (new_tokens or 0) > MOST_SLOTS:
+    new = 0 if new_tokens is None else new_tokens if isinstance(new_tokens, int) else new_tokens.to(prompt.device)
+    if horizon == "generation" and isinstance(new, int) and prompt.shape[1] + new > MOST_SLOTS:
         raise SettingError(
-            f"a horizon of {prompt.shape[1]} and {new_tokens} tokens is longer than any text: pass max_new_tokens, or "
+            f"a horizon of {prompt.shape[1]} and {new} tokens is longer than any text: pass max_new_tokens, or "
             "set horizon='infinite'"
         )
     last = prompt.shape[1] - 1
@@ -51,7 +52,7 @@ def slots_ahead(
     positions = prompt[:, inside] + (slots - inside)
     by_name: dict[str, float | Tensor] = {
         "infinite": math.inf,
-        "generation": prompt[:, -1:] + 1 + (new_tokens or 0),
+        "generation": prompt[:, -1:] + 1 + new,
     }
     end = by_name[horizon] if isinstance(horizon, str) else horizon
     ahead = (end - 1 - positions).clamp(min=0).to(torch.float32)

@@ -20,6 +20,7 @@ from farsight import FarSight
 from farsight.inputs.checkpoints import LoadedModel, load
 from farsight.inputs.prompts import prompt_inputs
 from farsight.method import Method, Plain
+from farsight.tune.method_file import write_method
 
 openai = pytest.importorskip("openai", reason="pip install openai")
 pytest.importorskip("starlette", reason="pip install starlette")
@@ -30,10 +31,12 @@ QUESTION = "What?"
 
 
 @pytest.fixture(scope="module")
-def server(model: Path) -> Iterator[str]:
-    """The address of a server that runs as a user starts it."""
+def server(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server that runs as a user starts it, with the file that ``farsight tune`` writes."""
+    tuned = tmp_path_factory.mktemp("tuned") / "method.yaml"
+    write_method(tuned, STRONG, comments=["Turn it on."])
     command = [sys.executable, "-m", "farsight", "serve", str(model), "--device", "cpu", "--port", "0"]
-    command += ["--method", "farsight(profile=3.0, horizon=400)"]
+    command += ["--method", f"@{tuned}"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     said = process.stdout.readline()
@@ -198,9 +201,17 @@ def test_a_chat_template_that_cannot_be_used_ends_the_command(
     assert result.stderr.startswith("error: the chat template of")
 
 
-def test_a_bound_of_the_other_engine_is_refused(run: Any, model: Path) -> None:
-    result = run("serve", model, "--engine", "vllm", "--max-new-tokens", 5, "--dry-run")
-    assert (result.exit_code, "--max-new-tokens" in result.stderr) == (2, True)
+@pytest.mark.parametrize("option", ["--max-new-tokens", "--batch-size"])
+def test_a_bound_of_the_other_engine_is_refused(run: Any, model: Path, option: str) -> None:
+    result = run("serve", model, "--engine", "vllm", option, 5, "--dry-run")
+    assert (result.exit_code, option in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("key", ["", " a", "a b\n", "schlüssel"])
+def test_a_key_that_no_client_can_send_is_refused(run: Any, model: Path, key: str) -> None:
+    result = run("serve", model, "--api-key", key)
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert result.stderr.startswith("error: --api-key must be printable ASCII")
 
 
 def test_a_model_without_a_chat_template_is_refused(tmp_path: Path) -> None:

@@ -51,6 +51,11 @@ def test_settings_are_farsights_and_the_rest_is_vllms(run: Any) -> None:
     assert words[words.index("--port") + 1] == "81"
 
 
+def test_a_key_is_vllms_own(run: Any) -> None:
+    words = command(run, "some/model", "--api-key", "secret")
+    assert words[words.index("--api-key") + 1] == "secret"
+
+
 def test_greedy_is_vllm_without_registers(run: Any) -> None:
     assert settings(command(run, "some/model", "--method", "greedy")) == {}
 

@@ -31,11 +31,13 @@ def serve() -> Serve:
     app = pytest.importorskip("farsight.serve.app", reason="pip install starlette")
 
     @contextmanager
-    def serve(loaded: LoadedModel, method: Method = STRONG, slowly: float = 0, **limits: Any) -> Iterator[Serving]:
+    def serve(
+        loaded: LoadedModel, method: Method = STRONG, slowly: float = 0, api_key: str | None = None, **limits: Any
+    ) -> Iterator[Serving]:
         """Serve a model, each forward pass of which takes so many seconds more."""
         from farsight.serve.limits import Limits
 
-        application = app.application(loaded, method, "it", limits=Limits(**limits))
+        application = app.application(loaded, method, "it", limits=Limits(**limits), api_key=api_key)
         server = uvicorn.Server(uvicorn.Config(application, log_level="critical", http="h11", ws="none"))
         listener = socket.create_server(("127.0.0.1", 0))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)

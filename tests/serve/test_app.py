@@ -288,3 +288,20 @@ def test_there_is_nothing_else(server: Serving, path: str) -> None:
     status, answer = server.ask("GET", path)
     assert status == 404
     assert answer["error"]["message"]
+
+
+def test_a_key_is_asked_for_everywhere_but_for_health(serve: Serve, free_llava: LoadedModel) -> None:
+    with serve(free_llava, api_key="a secret") as server:
+        knowing = openai.OpenAI(base_url=server.url, api_key="a secret", max_retries=0)
+        assert knowing.chat.completions.create(**server.request()).choices[0].message.content
+        assert [listed.id for listed in knowing.models.list()] == [free_llava.name]
+        assert server.ask("GET", "/health")[0] == 200
+        for key in ("a secre", "a secret ?", "A SECRET"):
+            with pytest.raises(openai.AuthenticationError, match="send the API key") as refused:
+                openai.OpenAI(base_url=server.url, api_key=key, max_retries=0).models.list()
+            assert (refused.value.status_code, refused.value.code) == (401, "invalid_api_key")
+        for headers in ({}, {"Authorization": "a secret"}, {"Authorization": "Basic a secret"}):
+            status, answer = server.post(server.request(), **headers)
+            assert (status, answer["error"]["type"]) == (401, "invalid_request_error")
+            assert server.ask("GET", "/v1/models", **headers)[0] == 401
+            assert server.ask("GET", "/nothing", **headers)[0] == 401

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -47,6 +47,18 @@ def serve(
         int | None,
         typer.Option(metavar="N", min=1, help="Most that max_tokens may ask for; 4096.", rich_help_panel=_SERVER),
     ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="Requests answered together, where they can be; 8.", rich_help_panel=_SERVER
+        ),
+    ] = None,
+    api_key: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY", envvar="FARSIGHT_API_KEY", help="What clients have to send.", rich_help_panel=_SERVER
+        ),
+    ] = None,
     method: Annotated[
         str | None,
         typer.Option(
@@ -67,10 +79,13 @@ def serve(
 ) -> None:
     """Answer requests of OpenAI's chat API, with pictures, from a model that a method is on for.
 
-    Clients talk to http://127.0.0.1:8000/v1 without a key. With Transformers the prompt and max_tokens of a request are
-    its horizon. Under vLLM the horizon is infinite, so that registers are one constant per head, and options that are
-    not listed here are vLLM's own. Example: farsight serve llava-hf/llava-1.5-7b-hf --method "farsight(sigma=0.1)"
+    Clients talk to http://127.0.0.1:8000/v1, without a key unless --api-key says one. With Transformers the prompt and
+    max_tokens of a request are its horizon. Under vLLM the horizon is infinite, so that registers are one constant per
+    head, and options that are not listed here are vLLM's own.
+    Example: farsight serve llava-hf/llava-1.5-7b-hf --method "farsight(sigma=0.1)"
     """
+    if api_key is not None and not (api_key.isascii() and api_key.isprintable() and api_key.strip() == api_key != ""):
+        raise SettingError("--api-key must be printable ASCII without spaces around it; leave it out to ask for none")
     if engine not in ENGINES:
         raise SettingError(f"unknown engine '{engine}'; choose {', '.join(ENGINES)}")
     if not host.strip():
@@ -90,9 +105,11 @@ def serve(
             raise SettingError(f"name a model in front of {more[0]}")
         if max_new_tokens is not None:
             raise SettingError("--max-new-tokens is no option of the engine vllm; choose its own --max-model-len")
+        if batch_size is not None:
+            raise SettingError("--batch-size is no option of the engine vllm; choose its own --max-num-seqs")
         if device is not None or attn_implementation is not None:
             raise SettingError("--engine vllm chooses the rest itself: leave out --device and --attn-implementation")
-        more = more if dtype is None else ["--dtype", dtype, *more]
+        more = [*(["--dtype", dtype] if dtype else []), *(["--api-key", api_key] if api_key else []), *more]
         serve_vllm(model, method or "farsight(horizon=infinite)", host, port, additional_config, more, dry_run)
         return
     if more or additional_config is not None or dry_run:
@@ -103,12 +120,18 @@ def serve(
         lambda: options.load(model, device, dtype, attn_implementation),
         host,
         port,
-        max_new_tokens,
+        {"new_tokens": max_new_tokens, "batch_size": batch_size},
+        api_key,
     )
 
 
 def _serve_transformers(
-    method: str, load: Callable[[], LoadedModel], host: str, port: int, max_new_tokens: int | None
+    method: str,
+    load: Callable[[], LoadedModel],
+    host: str,
+    port: int,
+    limits: Mapping[str, int | None],
+    api_key: str | None,
 ) -> None:
     try:
         import uvicorn
@@ -125,11 +148,11 @@ def _serve_transformers(
     with _listening(host, port) as listener:
         loaded = load()
         label = label_of(chosen)
-        limits = Limits() if max_new_tokens is None else Limits(new_tokens=max_new_tokens)
-        app = application(loaded, chosen, label, only_loopback=host in LOOPBACK, limits=limits)
+        bounds = Limits(**{name: value for name, value in limits.items() if value is not None})
+        app = application(loaded, chosen, label, only_loopback=host in LOOPBACK, limits=bounds, api_key=api_key)
         where = f"[{host}]" if ":" in host else host
-        if host not in LOOPBACK:
-            note(f"warning: whoever reaches {host} may use this server; it asks for no key")
+        if host not in LOOPBACK and api_key is None:
+            note(f"warning: whoever reaches {host} may use this server; it asks for no key; pass --api-key")
         say(f"{loaded.name} with {label} at http://{where}:{listener.getsockname()[1]}/v1")
         try:
             uvicorn.Server(uvicorn.Config(app, **_HOW)).run(sockets=[listener])

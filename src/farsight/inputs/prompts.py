@@ -113,7 +113,7 @@ def picture_inputs(
         is longer than what the model was made for.
     """
     check_takes_images(loaded)
-    with _padded_left(loaded, len(prompts)):
+    with padded_left(loaded, len(prompts)):
         inputs = _processed(loaded.processor, pictures, prompts, earlier)
     check_length(loaded, inputs["input_ids"].shape[-1])
     return dict(inputs.to(loaded.device, dtype=loaded.dtype))
@@ -184,7 +184,7 @@ def video_inputs(
         [{"role": "user", "content": [{"type": "video", "video": list(frames)}, {"type": "text", "text": prompt}]}]
         for frames, prompt in zip(videos, prompts, strict=True)
     ]
-    with _padded_left(loaded, len(prompts)), asking(prompts):
+    with padded_left(loaded, len(prompts)), asking(prompts):
         inputs = tokenized(loaded.processor, talks, padding=len(prompts) > 1)
     check_length(loaded, inputs["input_ids"].shape[-1])
     return dict(inputs.to(loaded.device, dtype=loaded.dtype))
@@ -212,7 +212,7 @@ def text_inputs(loaded: LoadedModel, prompts: Sequence[str], *, chat: bool) -> d
     for prompt in prompts:
         check_text(loaded.processor, prompt)
     chat = chat and has_template(loaded.processor)
-    with _padded_left(loaded, len(prompts)), asking(prompts):
+    with padded_left(loaded, len(prompts)), asking(prompts):
         texts = list(prompts)
         if chat:
             parts = [[{"type": "text", "text": prompt}] if loaded.takes_images else prompt for prompt in prompts]
@@ -261,7 +261,14 @@ def _processed(
 
 
 @contextmanager
-def _padded_left(loaded: LoadedModel, count: int) -> Iterator[None]:
+def padded_left(loaded: LoadedModel, count: int) -> Iterator[None]:
+    """Have several prompts of different lengths end at the same place.
+
+    Raises
+    ------
+    InputError
+        If the model's pad token is not known.
+    """
     tokenizer = loaded.tokenizer
     if count > 1 and tokenizer.pad_token_id is None:
         raise InputError(f"'{loaded.name}' has no pad token, which batches need; pass --batch-size 1")

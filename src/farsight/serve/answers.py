@@ -23,18 +23,20 @@ class ApiError(FarSightError):
         One line with the remedy.
     param
         Which parameter of the request is meant.
+    code
+        What clients of the API know the reason by, if they know it.
     """
 
-    def __init__(self, status: int, message: str, param: str | None = None) -> None:
+    def __init__(self, status: int, message: str, param: str | None = None, code: str | None = None) -> None:
         super().__init__(" ".join(message.split()))
         self.status = status
-        self.param = param
+        self.param, self.code = param, code
 
     @property
     def body(self) -> dict[str, Any]:
         """The API's error object."""
         kind = "invalid_request_error" if self.status < 500 else "server_error"
-        return {"error": {"message": str(self), "type": kind, "param": self.param, "code": None}}
+        return {"error": {"message": str(self), "type": kind, "param": self.param, "code": self.code}}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from hmac import compare_digest
 from typing import Any
 
 from starlette.applications import Starlette
@@ -25,11 +26,12 @@ from farsight.inputs.checkpoints import LoadedModel
 from farsight.method import Method, Plain
 from farsight.methods import settings_of
 from farsight.serve.answers import STREAM_END, ApiError, Completion, encoded, event, model_object
+from farsight.serve.batch import Ended, Job, News, Piece
 from farsight.serve.body import Bodies, ClientLeftError
 from farsight.serve.limits import Limits
 from farsight.serve.prompt import served
 from farsight.serve.request import ChatRequest, parse
-from farsight.serve.worker import Ended, Job, News, Piece, Worker
+from farsight.serve.worker import Worker
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _NAMED = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d*)?")
@@ -38,7 +40,13 @@ _SECONDS_TO_END = 1.0
 
 
 def application(
-    loaded: LoadedModel, method: Method, label: str, *, only_loopback: bool = True, limits: Limits | None = None
+    loaded: LoadedModel,
+    method: Method,
+    label: str,
+    *,
+    only_loopback: bool = True,
+    limits: Limits | None = None,
+    api_key: str | None = None,
 ) -> Starlette:
     """The server's routes and the worker behind them, ``application(...).state.worker``.
 
@@ -55,6 +63,8 @@ def application(
         not.
     limits
         What requests may cost.
+    api_key
+        What requests have to know, but for ``/health``; None for nothing.
 
     Raises
     ------
@@ -98,7 +108,10 @@ def application(
             Route("/v1/models/{name:path}", model),
             Route("/health", health),
         ],
-        middleware=[Middleware(ThisMachine)] if only_loopback else [],
+        middleware=[
+            *([Middleware(ThisMachine)] if only_loopback else []),
+            *([Middleware(Key, api_key)] if api_key is not None else []),
+        ],
         exception_handlers={ApiError: _refused, HTTPException: _no_route, Exception: _failed},
         lifespan=ending_the_worker,
     )
@@ -128,7 +141,7 @@ class Chat:
     async def _answer(self, asked: ChatRequest, scope: Scope, receive: Receive, send: Send) -> None:
         news: asyncio.Queue[News | None] = asyncio.Queue()
         loop = asyncio.get_running_loop()
-        job = Job(request=asked, tell=lambda one: loop.call_soon_threadsafe(news.put_nowait, one))
+        job = Job(request=asked, listener=lambda one: loop.call_soon_threadsafe(news.put_nowait, one))
         leaving = asyncio.create_task(_left(receive, news))
         try:
             self.worker.submit(job)
@@ -188,6 +201,25 @@ class ThisMachine:
             if not _NAMED.fullmatch(host):
                 error = ApiError(400, "this server answers only as 127.0.0.1 or localhost: ask it by that name")
                 await _json(error.body, error.status)(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+
+class Key:
+    """Refuses requests that do not know the key, before anything of them is read."""
+
+    def __init__(self, app: ASGIApp, key: str) -> None:
+        self.app, self.key = app, key.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        if scope["type"] == "http" and scope["path"] != "/health":
+            kind, _, key = Headers(scope=scope).get("authorization", "").partition(" ")
+            if kind.lower() != "bearer" or not compare_digest(key.strip().encode(), self.key):
+                error = ApiError(
+                    401, "send the API key of this server: Authorization: Bearer KEY", None, "invalid_api_key"
+                )
+                await _json(error.body, error.status, {"WWW-Authenticate": "Bearer"})(scope, receive, send)
                 return
         await self.app(scope, receive, send)
 

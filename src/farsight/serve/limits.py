@@ -17,6 +17,9 @@ class Limits:
         Of an answer to a request that does not say.
     requests
         That are read, wait or are answered at once.
+    batch_size
+        Requests that are answered together, where they can be, and as far as their pictures together have no more
+        pixels than one may have.
     body_bytes
         Of one request. A picture of the size that is read at most needs about so many.
     held_bytes
@@ -42,6 +45,7 @@ class Limits:
     new_tokens: int = 4096
     usual_new_tokens: int = 1024
     requests: int = 64
+    batch_size: int = 8
     body_bytes: int = 32 * 2**20
     held_bytes: int = 128 * 2**20
     body_seconds: float = 60.0

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from PIL import Image
 
 from farsight.errors import FarSightError
 from farsight.images import MAX_PIXELS, decode_image
-from farsight.inputs.chat_templates import tokenized
+from farsight.inputs.chat_templates import tokenized, written
 from farsight.inputs.checkpoints import LoadedModel
-from farsight.inputs.prompts import placeholders
+from farsight.inputs.prompts import padded_left, placeholders
 from farsight.method import Method, searches
 from farsight.serve.answers import ApiError
-from farsight.serve.request import ChatRequest, Message, Picture, Served
+from farsight.serve.request import ChatRequest, Picture, Served
 
 
 def served(loaded: LoadedModel, methods: Mapping[str, Method]) -> Served:
@@ -32,18 +32,26 @@ def served(loaded: LoadedModel, methods: Mapping[str, Method]) -> Served:
     )
 
 
-def prompt(loaded: LoadedModel, request: ChatRequest) -> dict[str, Any]:
-    """Make the inputs of ``generate``, on the model's device and in its dtype.
+def prompts(loaded: LoadedModel, requests: Sequence[ChatRequest]) -> dict[str, Any]:
+    """Make the inputs of ``generate``, padded on the left, on the model's device and in its dtype.
 
     Raises
     ------
     ApiError
-        If a picture cannot be read, or the model's template or processor does not take the messages.
+        If a picture cannot be read, if all of them are too large together, or if the model's template or processor does
+        not take the messages.
     """
     try:
-        talk = _talk(request.messages, takes_images=loaded.takes_images)
-        inputs = tokenized(loaded.processor, [talk])
-        return dict(inputs.to(loaded.device, dtype=loaded.dtype) if loaded.takes_images else inputs.to(loaded.device))
+        talks = _talks(requests, takes_images=loaded.takes_images)
+        padding = len(talks) > 1
+        with padded_left(loaded, len(talks)):
+            if loaded.takes_images:
+                return dict(tokenized(loaded.processor, talks, padding=padding).to(loaded.device, dtype=loaded.dtype))
+            if not padding:
+                return dict(tokenized(loaded.processor, talks).to(loaded.device))
+            texts = written(loaded.processor, talks)
+            inputs = loaded.tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=False)
+            return dict(inputs.to(loaded.device))
     except FarSightError as error:
         raise ApiError(400, str(error), "messages") from error
     except Exception as error:  # templates and processors refuse what they do not like in every way there is
@@ -72,24 +80,30 @@ def new_tokens(request: ChatRequest, prompt_tokens: int, context: int | None, us
     return request.max_new_tokens or min(usual, room, most)
 
 
-def _talk(messages: tuple[Message, ...], *, takes_images: bool) -> list[dict[str, Any]]:
+def _talks(requests: Sequence[ChatRequest], *, takes_images: bool) -> list[list[dict[str, Any]]]:
     """Messages as templates take them; text models take the content of one as one text."""
     if not takes_images:
-        return [{"role": message.role, "content": " ".join(map(str, message.parts))} for message in messages]
-    pixels, number = MAX_PIXELS, 0
-    talk: list[dict[str, Any]] = []
-    for message in messages:
-        content: list[dict[str, Any]] = []
-        for part in message.parts:
-            if isinstance(part, Picture):
-                number += 1
-                image = _opened(part, number, pixels)
-                pixels -= image.width * image.height
-                content.append({"type": "image", "image": image})
-            else:
-                content.append({"type": "text", "text": part})
-        talk.append({"role": message.role, "content": content})
-    return talk
+        return [
+            [{"role": message.role, "content": " ".join(map(str, message.parts))} for message in request.messages]
+            for request in requests
+        ]
+    pixels = MAX_PIXELS
+    talks: list[list[dict[str, Any]]] = []
+    for request in requests:
+        number, talk = 0, []
+        for message in request.messages:
+            content: list[dict[str, Any]] = []
+            for part in message.parts:
+                if isinstance(part, Picture):
+                    number += 1
+                    image = _opened(part, number, pixels)
+                    pixels -= image.width * image.height
+                    content.append({"type": "image", "image": image})
+                else:
+                    content.append({"type": "text", "text": part})
+            talk.append({"role": message.role, "content": content})
+        talks.append(talk)
+    return talks
 
 
 def _opened(picture: Picture, number: int, pixels: int) -> Image.Image:
