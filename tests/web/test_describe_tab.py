@@ -31,6 +31,25 @@ def test_a_visitor_who_chooses_before_the_page_has_begun_keeps_the_choice(tmp_pa
     assert sessions.of("slow").shown is gallery()[0]
 
 
+def test_a_refusal_that_is_faster_than_the_page_stays_and_there_is_a_scene_to_describe(tmp_path: Path) -> None:
+    import gradio as gr
+
+    from farsight.web.describe_tab import DescribeTab
+    from farsight.web.gallery import gallery
+    from farsight.web.limits import Limits
+    from farsight.web.models import Models
+    from farsight.web.sessions import Sessions
+    from farsight.web.uploads import UploadFolder
+
+    limits, sessions = Limits(), Sessions(5, 100)
+    tab = DescribeTab(models=Models(), sessions=sessions, uploads=UploadFolder(tmp_path, limits), limits=limits)
+    hasty, patient = (SimpleNamespace(session_hash=name) for name in ("hasty", "patient"))
+    assert "status error" in tab.upload("no such file", hasty)[3]  # type: ignore[arg-type]
+    assert tab.arrive(hasty)[2] == gr.skip()  # type: ignore[arg-type]
+    assert sessions.of("hasty").shown is gallery()[0]
+    assert "Ready" in tab.arrive(patient)[2]  # type: ignore[arg-type]
+
+
 @pytest.mark.usefixtures("without_scenes")
 def test_without_drawn_scenes_the_page_waits_for_a_picture(tmp_path: Path) -> None:
     from farsight.web.app import Page

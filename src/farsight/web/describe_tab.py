@@ -59,6 +59,7 @@ class DescribeTab:
 
     def upload(self, name: str | None, request: gr.Request) -> tuple[None, Any, str, str]:
         """Take an uploaded picture into memory, and the file off the disk."""
+        self.sessions.of(request.session_hash)  # from now on the visitor is known, and what is said now stays
         try:
             [path] = self.uploads.found(name)
             try:
@@ -72,10 +73,15 @@ class DescribeTab:
         return None, gallery_html(None), chosen_html(shown), status(READY)
 
     def arrive(self, request: gr.Request) -> tuple[Any, Any, Any]:
-        """Begin with the first drawn scene, so that there is something to describe, unless a visitor was faster."""
+        """Begin with the first drawn scene, so that there is something to describe, unless a visitor was faster.
+
+        A visitor whose upload was refused before keeps what was said of it.
+        """
+        known = request.session_hash in self.sessions
         if self.sessions.of(request.session_hash).shown is not None:
             return gr.skip(), gr.skip(), gr.skip()
-        return self._take(request, 0) if gallery() else (gr.skip(), gr.skip(), status(READY))
+        scenes, chosen, told = self._take(request, 0) if gallery() else (gr.skip(), gr.skip(), status(READY))
+        return scenes, chosen, gr.skip() if known else told
 
     def take(self, request: gr.Request, event: gr.EventData) -> tuple[Any, Any, str]:
         """Take a drawn scene."""

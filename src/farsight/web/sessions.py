@@ -62,6 +62,9 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._found)
 
+    def __contains__(self, key: str | None) -> bool:
+        return (key or "") in self._found
+
     def of(self, key: str | None) -> Session:
         """Give the visitor of this key, a new one if need be."""
         with self._lock:
