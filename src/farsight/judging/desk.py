@@ -121,9 +121,16 @@ class Desk:
 
     def _named(self, picture: Picture) -> list[set[str]]:
         """What each method names."""
-        return [
-            {mention.object for text in texts for mention in self.mentions(text)} for texts in picture.answers.values()
-        ]
+        if picture.image_id not in self._names_in:
+            self._names_in[picture.image_id] = [
+                {mention.object for text in texts for mention in self.mentions(text)}
+                for texts in picture.answers.values()
+            ]
+        return self._names_in[picture.image_id]
+
+    @cached_property
+    def _names_in(self) -> dict[str, list[set[str]]]:
+        return {}
 
     @cached_property
     def _mentions(self) -> dict[str, list[Mention]]:
