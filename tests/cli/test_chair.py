@@ -246,3 +246,34 @@ def test_details_go_nowhere_where_no_folder_is(run: Any, files: dict[str, Path],
     result = run("chair", files["greedy"], "--objects", files["objects"], "--details", tmp_path / "no" / "x.jsonl")
     assert result.exit_code == 2
     assert "no folder" in result.stderr
+
+
+def test_a_run_and_what_describe_wrote_need_no_other_file(run: Any, tmp_path: Path) -> None:
+    asked = ("--count", 3, "-n", 24, "--device", "cpu", "--json")
+    evaluated = run("eval", "--task", "scenes:test", "--out", tmp_path / "run", *asked)
+    figures = json.loads(evaluated.stdout)["parts"]["free"]["figures"]
+    scored = run("chair", tmp_path / "run", "--json")
+    assert (scored.exit_code, scored.stderr) == (
+        0,
+        f"{tmp_path / 'run'}: the captions of 'free'; its report has those of counted\n",
+    )
+    files = json.loads(scored.stdout)["files"]
+    assert {name: one["chair_i"] for name, one in files.items()} == {
+        name: one["chair_i"] for name, one in figures.items()
+    }
+    assert run("audit", tmp_path / "run").exit_code == 0
+
+    examples = Path(__file__).parents[2] / "examples"
+    truth = ("--objects", examples / "objects.jsonl", "--synonyms", "scenes")
+    described = tmp_path / "described.json"
+    described.write_text(run("describe", examples / "park.png", *truth, "--compare", "-n", 24, "--json").stdout)
+    files = json.loads(run("chair", described, "--synonyms", "scenes", "--json").stdout)["files"]
+    rows = json.loads(described.read_text())
+    assert {name: one["hallucinated_captions"] for name, one in files.items()} == {
+        row["method"]["name"]: int(bool(row["hallucinated"])) for row in rows
+    }
+
+
+def test_captions_of_unknown_pictures_ask_for_objects(run: Any, files: dict[str, Path], tmp_path: Path) -> None:
+    refused(run("chair", files["greedy"]), "the objects that are in the pictures are not known: pass --objects FILE")
+    refused(run("chair", tmp_path), "has no details.jsonl; give the folder of a finished 'farsight eval'")

@@ -25,7 +25,9 @@ from farsight.cli.methods import methods
 from farsight.cli.options import check_no_setting
 from farsight.cli.pope import pope, pope_questions
 from farsight.cli.quiet import quiet
+from farsight.cli.reproduce import reproduce
 from farsight.cli.serve import serve
+from farsight.cli.table import table
 from farsight.cli.terminal import abandon, note, prepare, say
 from farsight.cli.tune import tune
 from farsight.cli.web import web
@@ -134,6 +136,8 @@ app.command()(calibrate)
 app.command("eval")(evaluate)
 app.command()(tune)
 app.command()(judge)
+app.command()(table)
+app.command()(reproduce)
 app.command()(chair)
 app.command()(audit)
 app.command()(pope)

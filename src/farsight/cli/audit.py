@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def audit(
     captions: caption_options.Captions,
-    objects: caption_options.Objects,
+    objects: caption_options.Objects = None,
     synonyms: caption_options.Synonyms = None,
     out: Annotated[
         Path | None,

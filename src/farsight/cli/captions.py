@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, TypeVar
 import typer
 
 from farsight.cli.terminal import new_console, note
-from farsight.errors import InputError
+from farsight.errors import InputError, SettingError
 from farsight.files import real_path
 
 if TYPE_CHECKING:
@@ -23,13 +23,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Captions = Annotated[
-    list[Path], typer.Argument(metavar="CAPTIONS.jsonl", help="Rows of image_id and caption. One file or several.")
+    list[Path],
+    typer.Argument(
+        metavar="CAPTIONS", help="Rows of image_id and caption; what 'describe --json' wrote; the RUN of an 'eval'."
+    ),
 ]
 Objects = Annotated[
-    list[Path],
+    list[Path] | None,
     typer.Option(
         metavar="OBJECTS",
-        help="Rows of image_id and objects; or COCO's instances_*.json and captions_*.json, one option each.",
+        help="Rows of image_id and objects; or COCO's instances_*.json, captions_*.json, one each. A RUN has its own.",
     ),
 ]
 Synonyms = Annotated[
@@ -52,23 +55,28 @@ Seed = Annotated[int, typer.Option(metavar="N", help="Seed of the bootstrap.", m
 
 
 def scored(
-    captions: list[Path], objects: list[Path], synonyms: str | None, cut: Cut, *, skip_bad: bool
+    captions: list[Path], objects: list[Path] | None, synonyms: str | None, cut: Cut, *, skip_bad: bool
 ) -> dict[str, ChairScore]:
     """Score each file, cut or whole; what was skipped or cut is said on stderr."""
+    from farsight.cli.caption_sources import read_said
     from farsight.cli.truth import read_vocabulary_by_name
-    from farsight.files import short_names
     from farsight.metrics import chair
     from farsight.metrics.captions import read_objects
     from farsight.metrics.cuts import Cut
     from farsight.metrics.records import Reader
 
-    vocabulary = read_vocabulary_by_name(synonyms)
+    said = read_said(captions)
+    known = {image_id: names for one in said.values() for image_id, names in one.objects.items()}
+    if not objects and not known:
+        raise SettingError("the objects that are in the pictures are not known: pass --objects FILE")
+    own = next((one.synonyms for one in said.values()), None) if not objects else None
+    vocabulary = read_vocabulary_by_name(synonyms or own)
     reader = Reader(skip_bad=skip_bad)
-    present = read_objects(objects, vocabulary, reader, opener=_open_with_progress)
+    present = read_objects(objects or known, vocabulary, reader, opener=_open_with_progress)
     _tell_skipped("objects", reader.skipped)
     scores = {}
-    for name, path in zip(short_names(captions), captions, strict=True):
-        scores[name] = chair.score(path, present, vocabulary=vocabulary, cut=cut, skip_bad=skip_bad)
+    for name, one in said.items():
+        scores[name] = chair.score(one.captions, present, vocabulary=vocabulary, cut=cut, skip_bad=skip_bad)
         _tell_skipped(name, list(scores[name].skipped))
         if cut != Cut():
             note(f"{name}: {scores[name].cut_captions} of {len(scores[name].captions)} captions cut {cut}")

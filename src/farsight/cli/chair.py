@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def chair(
     context: typer.Context,
     captions: caption_options.Captions,
-    objects: caption_options.Objects,
+    objects: caption_options.Objects = None,
     synonyms: caption_options.Synonyms = None,
     details: Annotated[
         Path | None, typer.Option(metavar="OUT.jsonl", help="Write one row a caption: what is false, and where.")
@@ -46,7 +46,9 @@ def chair(
 
     Of several files the first is the baseline: the others are compared with it on the pictures that both have.
 
-    Example: farsight chair greedy.jsonl farsight.jsonl --objects objects.jsonl
+    Examples: farsight chair greedy.jsonl farsight.jsonl --objects objects.jsonl
+
+    farsight chair runs/scenes
     """
     from farsight.metrics.cuts import Cut
     from farsight.metrics.text_quality import quality
@@ -54,7 +56,7 @@ def chair(
     if perplexity is None:
         options.refuse_unused(context, "it is for --perplexity", "images", "prompt", "device", "dtype")
     cut = Cut(words=words, objects=objects_at_most)
-    caption_options.check_output(details, [*captions, *objects, *([Path(synonyms)] if synonyms else [])])
+    caption_options.check_output(details, [*captions, *(objects or []), *([Path(synonyms)] if synonyms else [])])
     scores = caption_options.scored(captions, objects, synonyms, cut, skip_bad=skip_bad)
     measured: dict[str, dict[str, float]] = {}
     if perplexity is not None:

@@ -75,6 +75,8 @@ class FinishedRun:
 
     name: str
     title: str
+    task: str
+    model: str
     methods: Sequence[str]
     parts: Sequence[PartScores]
     """With figures and differences; captions and answers are in ``items``."""
@@ -117,9 +119,9 @@ def read_run(folder: Path) -> FinishedRun:
         parts = [_part(name, found, methods) for name, found in results["parts"].items()]
         if not (methods and parts):
             raise ValueError("it has no methods or no parts")
-        title = f"{config['task']['name']}: {config['model']}"
-    items = _items(folder, methods)
-    return FinishedRun(name=folder.name, title=title, methods=methods, parts=parts, items=items)
+        task, model = config["task"]["name"], config["model"]
+    items, title = _items(folder, methods), f"{task}: {model}"
+    return FinishedRun(name=folder.name, title=title, task=task, model=model, methods=methods, parts=parts, items=items)
 
 
 def _part(name: str, found: Mapping[str, Any], methods: Sequence[str]) -> PartScores:

@@ -1,0 +1,104 @@
+"""What the commands that score captions are given: rows, what ``describe --json`` wrote, or folders of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from farsight.cli.terminal import note
+from farsight.cli.truth import SCENES
+from farsight.errors import InputError
+from farsight.files import json_lines, opened, read_json, reading, short_names
+from farsight.files.documents import decode_json
+
+_DRAWN = ("scenes:", "videos:")
+"""How tasks begin whose objects are those of the drawn world."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """Captions by one name.
+
+    Parameters
+    ----------
+    captions
+        Rows, or the file that has them.
+    objects
+        What is in the pictures, by picture, where it stands beside the captions.
+    synonyms
+        The vocabulary that goes with it; None for COCO's.
+    """
+
+    captions: Path | Sequence[Mapping[str, Any]]
+    objects: Mapping[str, Sequence[str]]
+    synonyms: str | None = None
+
+
+def read_said(paths: Sequence[Path]) -> dict[str, Said]:
+    """Give captions by name: one for each file, one for each method of a run and of what ``describe --json`` wrote.
+
+    Raises
+    ------
+    InputError
+        If a folder is no finished run, or its files are damaged.
+    """
+    said: dict[str, Said] = {}
+    for name, path in zip(short_names(paths), paths, strict=True):
+        of_path = _of_run(path) if path.is_dir() else _of_description(path)
+        if of_path is None:
+            said[name] = Said(captions=path, objects={})
+        elif len(paths) == 1:
+            said |= of_path
+        else:
+            said |= {name if len(of_path) == 1 else f"{name} {label}": one for label, one in of_path.items()}
+    return said
+
+
+def _of_run(folder: Path) -> dict[str, Said]:
+    if not (folder / "details.jsonl").is_file():
+        raise InputError(f"{folder}: has no details.jsonl; give the folder of a finished 'farsight eval'")
+    rows: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    again = "start the same 'farsight eval' again"
+    with opened(folder / "details.jsonl") as file, reading(folder / "details.jsonl", "a run's details", again):
+        for _, line in json_lines(file):
+            row = decode_json(line.decode())
+            rows.setdefault(row["part"], {}).setdefault(row["method"], []).append(row)
+    if not rows:
+        raise InputError(f"{folder}: the run asked for no captions; there is nothing to score")
+    results = read_json(folder / "results.json", again)
+    with reading(folder / "results.json", "a run's results", again):
+        drawn = str(results["config"]["task"]["name"]).startswith(_DRAWN)
+    part, *others = rows
+    if others:
+        note(f"{folder}: the captions of '{part}'; its report has those of {', '.join(others)}")
+    return {
+        label: Said(
+            captions=of_method,
+            objects={row["image_id"]: row["objects"] for row in of_method},
+            synonyms=SCENES if drawn else None,
+        )
+        for label, of_method in rows[part].items()
+    }
+
+
+def _of_description(path: Path) -> dict[str, Said] | None:
+    """What `farsight describe --json` wrote, by method; None of any other file."""
+    if path.suffix != ".json" or not path.is_file():
+        return None
+    rows = read_json(path)
+    if not (isinstance(rows, list) and rows and all(isinstance(row, dict) for row in rows)):
+        return None
+    if not all(isinstance(row.get("method"), dict) and isinstance(row.get("image"), str) for row in rows):
+        return None
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        found.setdefault(str(row["method"].get("name")), []).append(row)
+    return {
+        name: Said(
+            captions=of_method,
+            objects={row["image"]: [*row["named"], *row["missed"]] for row in of_method if "missed" in row},
+        )
+        for name, of_method in found.items()
+    }

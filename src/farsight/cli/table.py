@@ -1,0 +1,37 @@
+"""``farsight table``: runs, models and seeds in one table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from farsight.cli.terminal import note, say
+from farsight.errors import SettingError
+
+
+def table(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Folders of finished 'farsight eval'.")],
+    format: Annotated[
+        str, typer.Option(metavar="NAME", help="markdown, latex, or csv, which has every number by itself.")
+    ] = "markdown",
+) -> None:
+    """Put finished runs into one table: models and methods as rows, figures with their intervals as columns.
+
+    Runs of the same task and model, such as several seeds, are averaged, and so are the ends of their intervals.
+
+    Examples: farsight table runs/llava runs/qwen --format latex > table.tex
+    """
+    from farsight.evaluate.finished import read_run
+    from farsight.evaluate.merged import FORMATS, merged, written
+    from farsight.files import short_names
+
+    if format not in FORMATS:
+        raise SettingError(f"--format '{format}': choose {', '.join(FORMATS)}")
+    short_names(runs)  # refuses the same one twice, which would count double
+    found = [read_run(run) for run in runs]
+    say(written(merged(found), format))
+    kinds = {(run.task, run.model) for run in found}
+    if len(kinds) < len(found):
+        note(f"{len(found)} runs of {len(kinds)} pairs of task and model: means, also of the ends of the intervals")

@@ -1,0 +1,86 @@
+"""Runs in one table: nothing is averaged that is not alike, and no difference is without its interval."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from farsight.cli import app
+from farsight.errors import InputError
+from farsight.evaluate.finished import FinishedRun
+from farsight.evaluate.merged import merged, written
+from farsight.evaluate.scores import PartScores
+from farsight.metrics.paired import Difference
+
+ENDS = {"low": -0.02, "high": 0.04, "p": 0.5, "items": 9}
+
+
+def made(name: str, accuracies: dict[str, float], model: str = "m_1") -> FinishedRun:
+    first, *others = accuracies
+    differences: Any = {
+        label: {"accuracy": Difference(name="accuracy", baseline=accuracies[first], other=accuracies[label], **ENDS)}
+        for label in others
+    }
+    part = PartScores(
+        part="pope", kind="question", captions={}, answers={}, differences=differences, failed={},
+        figures={label: {"accuracy": accuracy} for label, accuracy in accuracies.items()},
+    )  # fmt: skip
+    return FinishedRun(
+        name=name, title=f"pope: {model}", task="pope", model=model, methods=list(accuracies), parts=[part], items={}
+    )
+
+
+SEEDS = [made("one", {"greedy": 0.80, "farsight": 0.82}), made("two", {"greedy": 0.70, "farsight": 0.76})]
+
+
+def test_seeds_are_averaged_and_models_are_rows() -> None:
+    table = merged([*SEEDS, made("three", {"greedy": 0.5, "vcd": 0.51}, model="other")])
+    assert list(table) == [("m_1", "greedy"), ("m_1", "farsight"), ("other", "greedy"), ("other", "vcd")]
+    cell = table["m_1", "farsight"]["pope pope accuracy"]
+    assert cell.text() == "79.0 (+4.0 [-2.0, +4.0])"
+    assert table["m_1", "greedy"]["pope pope accuracy"].text() == "75.0"
+
+
+def test_a_table_is_markdown_latex_or_every_number_by_itself() -> None:
+    table = merged(SEEDS)
+    assert written(table, "markdown").splitlines()[-1] == "| m_1 | farsight | 79.0 (+4.0 [-2.0, +4.0]) |"
+    assert r"m\_1 & farsight & 79.0 (+4.0 [-2.0, +4.0]) \\" in written(table, "latex")
+    rows = list(csv.DictReader(written(table, "csv").splitlines()))
+    assert [(row["method"], float(row["value"])) for row in rows] == [
+        ("greedy", pytest.approx(75)), ("farsight", pytest.approx(79)),
+    ]  # fmt: skip
+    assert (rows[0]["low"], float(rows[1]["low"])) == ("", -2.0)
+
+
+def test_methods_of_several_runs_stand_together_only_over_the_same_baseline() -> None:
+    table = merged([SEEDS[0], made("more", {"greedy": 0.80, "vcd": 0.81})])
+    assert [method for _, method in table] == ["greedy", "farsight", "vcd"]
+    with pytest.raises(InputError, match="more and one have other methods and other figures of 'greedy'"):
+        merged([SEEDS[0], made("more", {"greedy": 0.79, "vcd": 0.81})])
+    with pytest.raises(InputError, match="compares with 'vcd', and one with 'greedy'"):
+        merged([SEEDS[0], made("more", {"vcd": 0.79, "greedy": 0.81})])
+
+
+def test_commands_of_table_2_are_printed_and_those_of_eval_are_understood(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["reproduce", "--data", str(tmp_path), "--count", "7"])
+    assert result.exit_code == 0
+    commands = [shlex.split(line) for line in result.stdout.splitlines()]
+    assert [words[:2] for words in commands] == [["farsight", "eval"]] * 3 + [["farsight", "table"]] * 2
+    for words in commands[:3]:  # every option is one of eval; the data is not there
+        tried = CliRunner().invoke(app, [*words[1:], "--engine", "nowhere"])
+        assert "unknown engine 'nowhere'" in tried.stderr
+    missing = CliRunner().invoke(app, ["reproduce", "--data", str(tmp_path), "--run"])
+    assert (missing.exit_code, "val2014: is not there" in missing.stderr) == (2, True)
+    assert CliRunner().invoke(app, ["reproduce", "--table", "3"]).exit_code == 2
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(json.dumps({}))
+    result = CliRunner().invoke(app, ["table", str(tmp_path)])
+    assert (result.exit_code, "the run is not finished" in result.stderr) == (2, True)
