@@ -48,6 +48,8 @@ class Method(ABC):
     """Forward passes per new token beyond the one of greedy decoding, with default settings. A pass over several beams
     at once is one pass; a rollback's are not counted."""
 
+    own_prompt: ClassVar[bool] = False
+    """Whether it runs a second pass over a prompt that is longer or shorter than the model's own."""
     cache: ClassVar[str] = "any"
     """Whether generation needs a cache ("needed") or goes without one ("none")"""
 
@@ -179,10 +181,15 @@ def _check_pair(one: Method, other: Method) -> None:
             f"{one.name} goes with methods that change the {' or the '.join(one.goes_with)}; "
             f"{other.name} changes the {' and the '.join(other.changed)}"
         )
+    elif other.own_prompt and getattr(one, "rows", "all") != "all":
+        reason = (
+            f"{other.name} runs a second pass over a prompt of its own, in which {one.name}'s rows would be others than "
+            f"those of rows='{getattr(one, 'rows', '')}': use rows='all', or"
+        )
     elif (one.cache, other.cache) == ("none", "needed"):
         reason = f"{one.name} generates without a cache, and {other.name} needs one"
     if reason is not None:
-        raise SettingError(f"{reason}: leave one out")
+        raise SettingError(f"{reason} leave one out" if reason.endswith(" or") else f"{reason}: leave one out")
 
 
 def enable(model: nn.Module, method: Method) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 from itertools import combinations
 from typing import Any
@@ -16,13 +17,15 @@ from test_grid import LEAVE_THE_FIRST_TOKEN, ROWS, greedy
 
 import farsight
 from farsight import METHODS, Composed, FarSight, Method, Plain, SettingError
-from farsight.method import CHANGES
+from farsight.method import CHANGES, parts
 from farsight.methods import name_of, settings_of
 from farsight.methods.beam_search import BeamSearch
 from farsight.methods.constant_gate import ConstantGate
 from farsight.methods.dola import DoLa
 from farsight.methods.edvt import EDVT
 from farsight.methods.farsight_released import FarSightReleased
+from farsight.methods.icd import ICD
+from farsight.methods.m3id import M3ID
 from farsight.methods.opera import OPERA
 from farsight.methods.pai import PAI
 from farsight.methods.vcd import VCD
@@ -150,6 +153,19 @@ def test_whatever_may_be_composed_runs_and_is_neither_method_alone(pair: Compose
     steps = slice(None) if any(part.name in LEAVE_THE_FIRST_TOKEN for part in pair.methods) else slice(1)
     for alone in pair.methods:
         assert not torch.equal(said_by(pair)[steps], said_by(alone)[steps])
+
+
+@pytest.mark.parametrize("other", [M3ID(), ICD(), PAI()], ids=lambda method: method.name)
+@pytest.mark.parametrize(
+    "gate", [FarSight(rows="generated"), ConstantGate(rows="text")], ids=lambda method: method.name
+)
+def test_rows_are_not_told_in_a_second_pass_over_another_prompt(gate: Method, other: Method) -> None:
+    with pytest.raises(
+        SettingError, match=r"second pass over a prompt of its own, .* use rows='all', or leave one out"
+    ):
+        gate + other
+    assert parts(replace(gate, rows="all") + other)
+    assert parts(gate + VCD())
 
 
 def test_only_methods_are_added() -> None:

@@ -46,6 +46,7 @@ class ICD(ContrastiveMethod):
     paper: ClassVar[str] = "Wang et al., Findings of ACL 2024, arXiv 2403.18715"
     changes: ClassVar[str] = "logits"
     extra_forwards: ClassVar[float] = 1.0
+    own_prompt: ClassVar[bool] = True
     needs_image: ClassVar[bool] = False
 
     alpha: float = setting(1.0, check_strength)

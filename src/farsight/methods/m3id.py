@@ -37,6 +37,7 @@ class M3ID(ContrastiveMethod):
     paper: ClassVar[str] = "Favero et al., CVPR 2024, arXiv 2403.14003"
     changes: ClassVar[str] = "logits"
     extra_forwards: ClassVar[float] = 1.0
+    own_prompt: ClassVar[bool] = True
 
     decay: float = setting(0.02, check_strength)
     alpha: float = setting(0.3, check_share)

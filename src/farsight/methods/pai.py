@@ -50,6 +50,7 @@ class PAI(ContrastiveMethod):
     paper: ClassVar[str] = "Liu et al., ECCV 2024, arXiv 2407.21771"
     changes: ClassVar[str] = "scores and logits"
     extra_forwards: ClassVar[float] = 1.0
+    own_prompt: ClassVar[bool] = True
 
     alpha: float = setting(0.2, check_strength)
     gamma: float = setting(1.1, check_number, at_least(1))
