@@ -1,4 +1,4 @@
-# make demo | test | lint | docs | bench | test-slow | test-lmms-eval | test-vllm | test-engines | test-ray | test-web
+# make demo | test | lint | docs | bench | test-slow | test-lmms-eval | test-vllm | test-engines | test-ray | test-web | test-vlmevalkit
 # make test-oldest | test-newest | test-notebooks | test-wheel | test-real | notebooks | coverage | gallery | bench-vllm
 # make bench-engines | dist | clean
 # PYTHON=python3.12 picks the interpreter of a new .venv
@@ -8,6 +8,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	"$$p" -c '$(SUPPORTED)' >/dev/null 2>&1 && echo "$$p" && break; done)
 VENV ?= .venv
 LMMS_VENV ?= .venv-lmms
+VLMEVALKIT_VENV ?= .venv-vlmevalkit
 VLLM_VENV ?= .venv-vllm
 RAY_VENV ?= .venv-ray
 ENGINES_VENV ?= .venv-engines
@@ -15,7 +16,7 @@ WEB_VENV ?= .venv-web
 OLDEST_VENV ?= .venv-oldest
 NEWEST_VENV ?= .venv-newest
 RUN := $(VENV)/bin/python
-VENVS := $(sort $(VENV) .venv $(LMMS_VENV) $(VLLM_VENV) $(RAY_VENV) $(ENGINES_VENV) $(WEB_VENV) $(OLDEST_VENV) \
+VENVS := $(sort $(VENV) .venv $(LMMS_VENV) $(VLMEVALKIT_VENV) $(VLLM_VENV) $(RAY_VENV) $(ENGINES_VENV) $(WEB_VENV) $(OLDEST_VENV) \
 	$(NEWEST_VENV))
 # In a rule that makes ENVIRONMENT/.installed-...: the Python of that environment, and its pip.
 ITS = $(@D)/bin/python
@@ -37,7 +38,7 @@ export FARSIGHT_CACHE ?= $(CURDIR)/build/cache
 
 TOOK = echo "make $@ took $$(( $$(date +%s) - start )) s"
 
-.PHONY: demo test test-slow test-lmms-eval test-vllm test-engines test-ray test-web test-oldest test-newest test-notebooks \
+.PHONY: demo test test-slow test-lmms-eval test-vlmevalkit test-vllm test-engines test-ray test-web test-oldest test-newest test-notebooks \
 	test-wheel test-real lint docs notebooks dist bench bench-vllm bench-engines coverage gallery always clean
 
 demo:
@@ -64,6 +65,10 @@ test-real:
 test-lmms-eval:
 	@start=$$(date +%s); $(MAKE) -s --no-print-directory VENV=$(LMMS_VENV) $(LMMS_VENV)/.installed-lmms \
 	&& $(LMMS_VENV)/bin/python -m pytest -q tests/lmms_bridge && $(TOOK)
+
+test-vlmevalkit:
+	@start=$$(date +%s); $(MAKE) -s --no-print-directory VENV=$(VLMEVALKIT_VENV) $(VLMEVALKIT_VENV)/.installed-vlmevalkit \
+	&& $(VLMEVALKIT_VENV)/bin/python -m pytest -q tests/vlmevalkit_bridge && $(TOOK)
 
 test-notebooks:
 	@start=$$(date +%s); $(MAKE) -s --no-print-directory $(VENV)/.installed-notebooks \
@@ -138,7 +143,7 @@ coverage: $(VENV)/.installed-dev
 	@start=$$(date +%s); PYTHONPATH=tests:tests/coverage $(RUN) tests/coverage/matrix.py $(AGAIN) && $(TOOK)
 
 clean:
-	rm -rf $(VENV) $(LMMS_VENV) $(VLLM_VENV) $(RAY_VENV) $(ENGINES_VENV) $(WEB_VENV) $(OLDEST_VENV) $(NEWEST_VENV)
+	rm -rf $(VENV) $(LMMS_VENV) $(VLMEVALKIT_VENV) $(VLLM_VENV) $(RAY_VENV) $(ENGINES_VENV) $(WEB_VENV) $(OLDEST_VENV) $(NEWEST_VENV)
 	rm -rf build dist docs/notebooks
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
@@ -179,6 +184,17 @@ $(VENVS:=/.installed-lmms): %/.installed-lmms: %/.installed
 	@echo "installing lmms-eval in $(@D)"
 	@$(PIP) pytest accelerate datasets evaluate sacrebleu loguru pytz tenacity httpx pytablewriter pydantic decord
 	@$(PIP) --no-deps lmms-eval==0.7.3
+	@touch $@
+
+# VLMEvalKit imports all of its models and data sets at once, so these are what its imports need and no more of its own
+# list. Its torchvision is built for CUDA and does not load beside PyTorch for CPUs without the last line.
+$(VENVS:=/.installed-vlmevalkit): %/.installed-vlmevalkit: %/.installed tests/vlmevalkit_bridge/environment.py
+	@echo "installing VLMEvalKit in $(@D)"
+	@$(PIP) pytest accelerate pandas openpyxl tabulate python-dotenv sty timeout-decorator validators termcolor portalocker \
+	   opencv-python-headless einops json-repair datasets levenshtein decord jieba rouge math-verify num2words pylatexenc \
+	   imageio scikit-learn rapidfuzz nltk requests antlr4-python3-runtime==4.11.1 latex2sympy2-extended
+	@$(PIP) --no-deps qwen-vl-utils torchvision==0.29.1 ms-vlmeval==0.0.20
+	@$(ITS) tests/vlmevalkit_bridge/environment.py
 	@touch $@
 
 # A build of vLLM for CPUs. It wants an older Transformers than CI's, so of constraints.txt only PyTorch's version is used.

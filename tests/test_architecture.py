@@ -52,6 +52,7 @@ FLOORS = {
     "tune": 6,
     "web": 6,
     "lmms_eval": 6,
+    "vlmevalkit": 6,
     "cli": 7,
     "__main__": 8,
 }

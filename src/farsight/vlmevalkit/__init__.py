@@ -1,0 +1,4 @@
+"""VLMEvalKit with any of our methods: ``python -m farsight.vlmevalkit --method farsight`` and VLMEvalKit's own arguments.
+
+Nothing else of farsight imports this package, so farsight needs no VLMEvalKit.
+"""
