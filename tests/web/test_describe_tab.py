@@ -50,6 +50,28 @@ def test_a_refusal_that_is_faster_than_the_page_stays_and_there_is_a_scene_to_de
     assert "Ready" in tab.arrive(patient)[2]  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(("model", "told"), [("embedded", True), ("some/model", False)])
+def test_an_uploaded_picture_is_nothing_to_the_embedded_model_and_that_is_said(
+    tmp_path: Path, model: str, told: bool
+) -> None:
+    from PIL import Image
+
+    from farsight.web.describe_tab import DescribeTab
+    from farsight.web.limits import Limits
+    from farsight.web.models import Models
+    from farsight.web.sessions import Sessions
+    from farsight.web.uploads import UploadFolder
+
+    limits = Limits()
+    uploads = UploadFolder(tmp_path, limits)
+    tab = DescribeTab(models=Models(name=model), sessions=Sessions(5, 100), uploads=uploads, limits=limits)
+    (tmp_path / "here").mkdir()
+    Image.new("RGB", (40, 30)).save(tmp_path / "here" / "red.png")
+    said = tab.upload(str(tmp_path / "here" / "red.png"), SimpleNamespace(session_hash="one"))[3]  # type: ignore[arg-type]
+    assert "Ready to describe." in said
+    assert ("nothing of photographs" in said) == told
+
+
 @pytest.mark.usefixtures("without_scenes")
 def test_without_drawn_scenes_the_page_waits_for_a_picture(tmp_path: Path) -> None:
     from farsight.web.app import Page

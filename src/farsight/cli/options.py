@@ -10,6 +10,7 @@ import typer
 
 from farsight.cli.terminal import note
 from farsight.errors import SettingError
+from farsight.inputs.named_models import DRAWN_ONLY
 from farsight.inputs.named_models import EMBEDDED as EMBEDDED
 from farsight.inputs.named_models import load as load
 
@@ -106,10 +107,7 @@ def note_photographs(model: str, images: Sequence[Path]) -> None:
     """Say that the embedded model knows drawn scenes only, unless these lie beside their ``objects.jsonl``."""
     drawn = {folder for path in images for folder in (path.parent, path.parent.parent)}
     if model == EMBEDDED and images and not any((folder / "objects.jsonl").is_file() for folder in drawn):
-        note(
-            "the embedded model knows scenes that farsight draws, and nothing of photographs: for those pass a model, "
-            "such as -m llava-hf/llava-1.5-7b-hf"
-        )
+        note(f"{DRAWN_ONLY}, such as -m llava-hf/llava-1.5-7b-hf")
 
 
 MaxNewTokens = Annotated[

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from farsight.inputs.checkpoints import LoadedModel
 
 EMBEDDED = "embedded"
+DRAWN_ONLY = "the embedded model knows scenes that farsight draws, and nothing of photographs: for those pass a model"
 Medium = Literal["picture", "video", "text"]
 
 

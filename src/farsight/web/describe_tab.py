@@ -10,7 +10,7 @@ import gradio as gr
 
 from farsight.cancelling import CancelledError
 from farsight.errors import InputError
-from farsight.inputs.named_models import EMBEDDED
+from farsight.inputs.named_models import DRAWN_ONLY, EMBEDDED
 from farsight.registers import PAPER_SIGMA
 from farsight.web.choices import METHOD_NAMES, MOST_HORIZON, MOST_SIGMA, WHOLE_CALL, chosen_method, has_sliders, number
 from farsight.web.comparing import Question, compared
@@ -70,7 +70,8 @@ class DescribeTab:
         except Exception as error:
             return None, gr.skip(), gr.skip(), failure(error)
         self.sessions.show(request.session_hash, shown)
-        return None, gallery_html(None), chosen_html(shown), status(READY)
+        of_no_use = f" But {DRAWN_ONLY}: farsight web -m NAME" if self.models.name == EMBEDDED else ""
+        return None, gallery_html(None), chosen_html(shown), status(READY + of_no_use)
 
     def arrive(self, request: gr.Request) -> tuple[Any, Any, Any]:
         """Begin with the first drawn scene, so that there is something to describe, unless a visitor was faster.
