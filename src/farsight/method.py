@@ -183,8 +183,8 @@ def _check_pair(one: Method, other: Method) -> None:
         )
     elif other.own_prompt and getattr(one, "rows", "all") != "all":
         reason = (
-            f"{other.name} runs a second pass over a prompt of its own, in which the rows of {one.name} would be others: "
-            "use rows='all', or"
+            f"{other.name} runs a second pass over a prompt of its own, in which the rows of {one.name} would be "
+            "others: use rows='all', or"
         )
     elif (one.cache, other.cache) == ("none", "needed"):
         reason = f"{one.name} generates without a cache, and {other.name} needs one"
