@@ -75,6 +75,18 @@ def test_uploaded_captions_are_audited(visit: Any, site: Any, viewport: dict[str
     no_wider_than_the_screen(page)
 
 
+def test_better_is_green_and_worse_is_orange_as_the_page_says(visit: Any) -> None:
+    page = visit(color_scheme="light")
+    page.get_by_role("tab", name="Run").click()
+    cell = page.locator("#run-figures table").nth(1).locator("td").first
+    cell.wait_for()
+    marked = "(one, kind) => (one.className = kind, getComputedStyle(one).color.match(/\\d+/g).map(Number))"
+    better, worse = (cell.evaluate(marked, kind) for kind in ("better", "worse"))
+    assert better[1] == max(better)
+    assert worse[0] == max(worse)
+    assert "green is better, orange worse" in page.locator("#run-figures").inner_text()
+
+
 def test_a_bad_row_is_named_by_file_and_line(visit: Any, site: Any) -> None:
     page = visit()
     page.get_by_role("tab", name="Audit").click()
