@@ -45,9 +45,9 @@ def test_a_refusal_that_is_faster_than_the_page_stays_and_there_is_a_scene_to_de
     tab = DescribeTab(models=Models(), sessions=sessions, uploads=UploadFolder(tmp_path, limits), limits=limits)
     hasty, patient = (SimpleNamespace(session_hash=name) for name in ("hasty", "patient"))
     assert "status error" in tab.upload("no such file", hasty)[3]  # type: ignore[arg-type]
-    assert tab.arrive(hasty)[2] == gr.skip()  # type: ignore[arg-type]
+    assert tab.arrive(hasty) == gr.skip()  # type: ignore[arg-type]
     assert sessions.of("hasty").shown is gallery()[0]
-    assert "Ready" in tab.arrive(patient)[2]  # type: ignore[arg-type]
+    assert "Ready" in tab.arrive(patient)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("model", "told"), [("embedded", True), ("some/model", False)])
@@ -89,6 +89,6 @@ def test_without_drawn_scenes_the_page_waits_for_a_picture(tmp_path: Path) -> No
     [chosen] = [block for block in page.blocks.values() if getattr(block, "elem_id", None) == "chosen"]
     assert "No picture yet" in chosen.value
     tab = DescribeTab(models=models, sessions=sessions, uploads=uploads, limits=limits)
-    told = tab.arrive(SimpleNamespace(session_hash="visitor"))[2]  # type: ignore[arg-type]
+    told = tab.arrive(SimpleNamespace(session_hash="visitor"))  # type: ignore[arg-type]
     assert "Ready to describe" in told
     gallery.cache_clear()

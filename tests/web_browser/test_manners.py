@@ -50,6 +50,7 @@ def test_too_many_pixels_are_refused_from_the_header(visit: Any, site: Any, tmp_
 
 def test_a_file_that_is_too_large_is_not_even_sent(visit: Any, site: Any) -> None:
     page = visit()
+    page.locator("#status", has_text="Ready").wait_for()  # the page's own first request has been answered
     sent: list[str] = []
     page.on("request", lambda request: sent.append(request.method))
     upload(page, "#drop", {"name": "big.png", "mimeType": "image/png", "buffer": bytes(2_100_000)})

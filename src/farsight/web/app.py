@@ -61,11 +61,11 @@ class Page:
             gr.HTML(f'<h1>FarSight</h1><p class="quiet">Model: {escape(self.models.name)}</p>', js_on_load=None)
             with gr.Tabs():
                 with gr.Tab("Describe", id="describe"):
-                    shown = describe_tab(describing, private=PRIVATE)
+                    told = describe_tab(describing, private=PRIVATE)
                 with gr.Tab("Run", id="run"):
                     run_tab(RunTab(folders=self.runs), private=PRIVATE)
                 with gr.Tab("Audit", id="audit"):
                     audit_tab(AuditTab(uploads=self.uploads, limits=self.limits), private=PRIVATE)
-            blocks.load(describing.arrive, None, shown, show_progress="hidden", queue=False, **PRIVATE)
+            blocks.load(describing.arrive, None, told, show_progress="hidden", queue=False, **PRIVATE)
             blocks.unload(self.leave)
         return blocks.queue(max_size=64, status_update_rate=1, default_concurrency_limit=4)

@@ -59,7 +59,7 @@ class DescribeTab:
 
     def upload(self, name: str | None, request: gr.Request) -> tuple[None, Any, str, str]:
         """Take an uploaded picture into memory, and the file off the disk."""
-        self.sessions.of(request.session_hash)  # from now on the visitor is known, and what is said now stays
+        session = self.sessions.of(request.session_hash)
         try:
             [path] = self.uploads.found(name)
             try:
@@ -68,28 +68,27 @@ class DescribeTab:
                 self.uploads.remove(path)
             shown = uploaded(path.name, data, self.limits)
         except Exception as error:
+            session.refused = True
             return None, gr.skip(), gr.skip(), failure(error)
         self.sessions.show(request.session_hash, shown)
         of_no_use = f" But {DRAWN_ONLY}: farsight web -m NAME" if self.models.name == EMBEDDED else ""
         return None, gallery_html(None), chosen_html(shown), status(READY + of_no_use)
 
-    def arrive(self, request: gr.Request) -> tuple[Any, Any, Any]:
+    def arrive(self, request: gr.Request) -> Any:
         """Begin with the first drawn scene, so that there is something to describe, unless a visitor was faster.
 
         A visitor whose upload was refused before keeps what was said of it.
         """
-        known = request.session_hash in self.sessions
-        if self.sessions.of(request.session_hash).shown is not None:
-            return gr.skip(), gr.skip(), gr.skip()
-        scenes, chosen, told = self._take(request, 0) if gallery() else (gr.skip(), gr.skip(), status(READY))
-        return scenes, chosen, gr.skip() if known else told
+        session = self.sessions.of(request.session_hash)
+        if session.shown is not None:
+            return gr.skip()
+        if gallery():
+            self.sessions.show(request.session_hash, gallery()[0])
+        return gr.skip() if session.refused else status(READY)
 
     def take(self, request: gr.Request, event: gr.EventData) -> tuple[Any, Any, str]:
         """Take a drawn scene."""
-        return self._take(request, getattr(event, "index", None))
-
-    def _take(self, request: gr.Request, index: Any) -> tuple[Any, Any, str]:
-        scenes = gallery()
+        index, scenes = getattr(event, "index", None), gallery()
         if not isinstance(index, int) or not 0 <= index < len(scenes):
             return gr.skip(), gr.skip(), failure(InputError("there is no such scene; choose one of these"))
         self.sessions.show(request.session_hash, scenes[index])
@@ -166,7 +165,7 @@ def _thumbnail(shown: Shown) -> str:
     return shown_uri(seen[3] if isinstance(seen, list) else seen, 112)
 
 
-def describe_tab(does: DescribeTab, *, private: dict[str, Any]) -> list[gr.HTML]:
+def describe_tab(does: DescribeTab, *, private: dict[str, Any]) -> gr.HTML:
     """Lay out the tab and give what `DescribeTab.arrive` fills in; ``private`` keeps events out of Gradio's own API."""
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=320, elem_id="inputs"):
@@ -212,7 +211,7 @@ def describe_tab(does: DescribeTab, *, private: dict[str, Any]) -> list[gr.HTML]
     asked = [left, right, sigma, horizon, prompt, tokens]
     _job(start.click, does, asked, [told, result], [start, stop], private)
     stop.click(does.cancel, None, told, **quick)
-    return [scenes, chosen, told]
+    return told
 
 
 def _slider(low: float, high: float, **how: Any) -> gr.Slider:

@@ -33,6 +33,8 @@ class Session:
     shown: Shown | None = None
     cancelled: Event = field(default_factory=Event)
     """Set when the job that it belongs to is to stop; a new job gets a new one."""
+    refused: bool = False
+    """Whether an upload was, of which something is said that a page that begins late must not replace."""
     gone: bool = False
 
     def new_job(self) -> Event:
@@ -61,9 +63,6 @@ class Sessions:
 
     def __len__(self) -> int:
         return len(self._found)
-
-    def __contains__(self, key: str | None) -> bool:
-        return (key or "") in self._found
 
     def of(self, key: str | None) -> Session:
         """Give the visitor of this key, a new one if need be."""
