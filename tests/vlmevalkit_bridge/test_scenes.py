@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import io
+import json
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 pytest.importorskip("vlmeval")
 
 import pandas as pd
+import vlmeval.vlm
 from PIL import Image
 from vlmeval.config import supported_VLM
 from vlmeval.vlm.base import BaseModel
@@ -91,6 +93,19 @@ def test_vlmevalkit_gives_each_methods_own_answers(questions: list[dict[str, str
         different.add(tuple(said))
     assert len(different) > 1
     assert "scenes+vcd" not in supported_VLM
+
+
+@pytest.mark.usefixtures("questions")
+def test_a_config_file_of_vlmevalkit_is_run_with_each_method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vlmeval.vlm, "Scenes", Scenes, raising=False)
+    data = {"ScenesVQA_openended": {"class": "CustomVQADataset", "dataset": "ScenesVQA_openended"}}
+    config, out = tmp_path / "config.json", tmp_path / "out"
+    config.write_text(
+        json.dumps({"model": {"mine": {"class": "Scenes", "path": str(checkpoint_path())}}, "data": data})
+    )
+    main(["--method", "greedy", "--config", str(config), "--mode", "infer", "--work-dir", str(out)])
+    [file] = out.glob("mine+greedy/**/*ScenesVQA_openended.tsv")
+    assert len(pd.read_csv(file, sep="\t")) == PICTURES
 
 
 @pytest.mark.parametrize(
