@@ -80,12 +80,12 @@ def describe(
     shown: list[Path | None] = [*images] if images else [None]
     for path in images:  # before a model is loaded, which may take long
         open_image(path)
-    options.note_photographs(model, images)
     truth = None if objects is None else read_truth(objects, synonyms)
     if truth is not None:
         truth.check(images)
     with under_way(f"loading {model}"):
         loaded = options.load(model, device, dtype, attn_implementation)
+    options.note_photographs(model, images)
     if images:
         check_takes_images(loaded)
     check_text(loaded.processor, prompt)
