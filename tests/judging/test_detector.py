@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import transformers
 from PIL import Image
-from transformers.models.owlv2.image_processing_pil_owlv2 import Owlv2ImageProcessorPil
+from tiny_detector import save_tiny_detector
 
 from farsight.errors import InputError
 from farsight.images import open_image
@@ -33,7 +32,7 @@ def knowing(path: Path, object_: str) -> float:
 
 
 def judge(tmp_path: Path, score: Any, examples: list[Example] = EXAMPLES, **more: Any) -> Detected:
-    names = read_vocabulary(vocabulary_path())
+    names = Annotated(objects={}, vocabulary=read_vocabulary(vocabulary_path()))
     return detected("it", IMAGES, names, examples, file=tmp_path / "scores.jsonl", score=score, **more)
 
 
@@ -134,28 +133,7 @@ def test_people_who_contradict_each_other_are_no_examples() -> None:
 
 @pytest.fixture(scope="module")
 def owl(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An OWLv2 of a few thousand random weights, saved as any checkpoint."""
-    folder = tmp_path_factory.mktemp("owl")
-    letters = sorted(set("abcdefghijklmnopqrstuvwxyz"))
-    words = ["!", *letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
-    tokenizer = transformers.CLIPTokenizer(
-        vocab={word: number for number, word in enumerate(words)}, merges=[], pad_token="!", model_max_length=32
-    )
-    text = {
-        "vocab_size": len(words), "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2,
-        "num_attention_heads": 2, "max_position_embeddings": 32, "pad_token_id": 0, "bos_token_id": 53,
-        "eos_token_id": 54,
-    }  # fmt: skip
-    vision = {
-        "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
-        "image_size": 32, "patch_size": 8,
-    }  # fmt: skip
-    torch.manual_seed(0)
-    config = transformers.Owlv2Config(text_config=text, vision_config=vision, projection_dim=16)
-    transformers.Owlv2ForObjectDetection(config).save_pretrained(folder)
-    images = Owlv2ImageProcessorPil(size={"height": 32, "width": 32})
-    transformers.Owlv2Processor(images, tokenizer).save_pretrained(folder)
-    return folder
+    return save_tiny_detector(tmp_path_factory.mktemp("owl"))
 
 
 def test_a_detector_is_asked_as_transformers_asks_it(owl: Path, tmp_path: Path) -> None:
@@ -177,7 +155,7 @@ def test_a_real_detector_gives_verdicts(owl: Path, tmp_path: Path) -> None:
         Image.new("RGB", (32, 32), (50 * number, 90, 200)).save(tmp_path / f"{number}.png")
     images = {f"{number}.png": tmp_path / f"{number}.png" for number in range(5)}
     examples = [Example(image_id, word, word == "dog") for image_id in images for word in ("dog", "cat")]
-    names = read_vocabulary(None)
+    names = Annotated(objects={}, vocabulary=read_vocabulary(None))
     truth = detected(str(owl), images, names, examples, file=tmp_path / "scores.jsonl", device="cpu")
     assert truth.mentions("A dog and a bicycle.") == ["dog", "bicycle"]
     score = load_detector(owl, device="cpu").score(open_image(images["0.png"]), "bicycle")

@@ -88,6 +88,14 @@ def tune(
             help="What may change: recall=1, words=10, repetition=1, answers=1 unless said otherwise; NAME=off.",
         ),
     ] = None,
+    judge: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID",
+            help="A detector that judges what nobody did: google/owlv2-base-patch16-ensemble, ...",
+            rich_help_panel=_TASK,
+        ),
+    ] = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Say what it would ask and how long it takes; write nothing.")
     ] = False,
@@ -156,6 +164,10 @@ def tune(
         question_count=question_count,
     )
     name = choose(task, asked, prompt or [])
+    if judge is not None and name != PICTURES_ALONE:
+        raise SettingError(
+            "--judge is for --images of which nothing is known, unlike these: leave it out"
+        )
     refused = _refused(choice, name, model, racing, dtype, attn_implementation)
     raced = {BASELINE: Plain()} | {label: method for label, method in racing.items() if label not in refused}
     with _place(out, plan) as place, claimed(place) as folder:
@@ -178,10 +190,10 @@ def tune(
                 plan=whole,
                 folder=folder,
                 engine=choice.make(whole, videos=videos),
-                truth=truth_of(name, asked, made, place),
+                truth=truth_of(name, asked, made, place, None if plan else judge, device),
                 guards=guards,
                 budget=budget,
-                judged=name == PICTURES_ALONE,
+                judged=name == PICTURES_ALONE and judge is None,
                 timed=choice.timed,
                 knows_methods=choice.knows_methods,
                 seed=seed,
@@ -238,6 +250,7 @@ def _refused(
 def _write(tuning: Tuning, found: Verdict | Agreement) -> dict[str, Any]:
     """Write what came out, and give what the file says beside it."""
     from farsight.files import write
+    from farsight.judging.detector import Detected
     from farsight.tune.method_file import NAME, forms, write_method
     from farsight.tune.next_steps import after_agreement, after_verdict
     from farsight.tune.page import agreement_page, verdict_page
@@ -247,6 +260,9 @@ def _write(tuning: Tuning, found: Verdict | Agreement) -> dict[str, Any]:
     more: dict[str, Any] = {"seed": tuning.seed, "config": plan.record()}
     title = f"Which method for {plan.model} on {plan.task.name}?"
     footer = f"farsight {more['config']['farsight']}, seed {tuning.seed}, batches of {plan.batch_size}."
+    if isinstance(tuning.truth, Detected):
+        more["judge"] = {"name": tuning.truth.name} | tuning.truth.calibration.record()
+        footer = f"{footer} {tuning.truth.sentence}."
     known = (plan.task.items, tuning.folder.rows, tuning.truth, footer)
     if isinstance(found, Verdict):
         method = plan.methods[found.chosen]
@@ -263,6 +279,7 @@ def _write(tuning: Tuning, found: Verdict | Agreement) -> dict[str, Any]:
 
 def _print(tuning: Tuning, found: Verdict | Agreement | Forecast, written: Mapping[str, Any]) -> None:
     from farsight.cli.tables import print_table
+    from farsight.judging.detector import Detected
     from farsight.tune.agreement import Agreement
     from farsight.tune.forecast import Forecast
     from farsight.tune.method_file import NAME
@@ -276,6 +293,8 @@ def _print(tuning: Tuning, found: Verdict | Agreement | Forecast, written: Mappi
         for label, reason in tuning.refused.items():
             note(f"{label} is out: {reason}")
     say(found.sentence)
+    if isinstance(tuning.truth, Detected):
+        say(tuning.truth.sentence)
     if isinstance(found, Verdict):
         for label, reason in found.left_out.items():
             note(f"{label} did not race: {reason}")

@@ -18,9 +18,8 @@ from filelock import FileLock
 from farsight.errors import InputError
 from farsight.files import MOST_BYTES, decode_json, read_bytes, reading
 from farsight.images import open_image
-from farsight.judging.judged import Names
 from farsight.judging.judgements import KNOWN, Judgement
-from farsight.judging.truth import Truth
+from farsight.judging.truth import Located, Truth
 from farsight.metrics.vocabulary import Mention
 
 NAME = "scores.jsonl"
@@ -97,6 +96,23 @@ class Calibration:
         }
 
 
+def check(examples: Sequence[Example]) -> None:
+    """See that enough is known to choose a threshold by.
+
+    Raises
+    ------
+    InputError
+        If fewer than `LEAST` objects are there, or are not, or all are in one picture.
+    """
+    there, pictures = sum(one.there for one in examples), len({one.image_id for one in examples})
+    absent = len(examples) - there
+    if there < LEAST or absent < LEAST or pictures < 2:
+        raise InputError(
+            f"a detector's threshold is chosen on at least {LEAST} objects that are there and {LEAST} that are not, in "
+            f"two pictures or more; known are {there} and {absent}, in {pictures}: judge more"
+        )
+
+
 def calibrate(examples: Sequence[Example], scores: Sequence[float]) -> Calibration:
     """Choose the threshold with the fewest errors, those of either kind counted as shares of their own.
 
@@ -105,15 +121,11 @@ def calibrate(examples: Sequence[Example], scores: Sequence[float]) -> Calibrati
     Raises
     ------
     InputError
-        If fewer than `LEAST` objects are there, or are not, or all are in one picture.
+        As `check`.
     """
+    check(examples)
     there = np.array([one.there for one in examples], dtype=bool)
     pictures = np.array([one.image_id for one in examples])
-    if there.sum() < LEAST or (~there).sum() < LEAST or len(set(pictures)) < 2:
-        raise InputError(
-            f"a detector's threshold is chosen on at least {LEAST} objects that are there and {LEAST} that are not, in "
-            f"two pictures or more; known are {there.sum()} and {(~there).sum()}, in {len(set(pictures))}: judge more"
-        )
     values = np.array(scores, dtype=float)
     said = np.zeros(len(values), dtype=bool)
     for picture in set(pictures):
@@ -196,7 +208,7 @@ class Detected:
     images
         The file of each picture, by ``image_id``.
     names
-        Finds objects in answers.
+        Knows where answers name objects.
     score
         Of a picture's file and an object: how sure the detector is that it is there.
     scores
@@ -209,7 +221,7 @@ class Detected:
 
     name: str
     images: Mapping[str, Path]
-    names: Names
+    names: Located
     score: Callable[[Path, str], float]
     scores: Scores
     calibration: Calibration
@@ -222,7 +234,7 @@ class Detected:
 
     def located(self, answer: str) -> list[Mention]:
         """Objects that an answer names, and where."""
-        return self.names.mentions(answer)
+        return self.names.located(answer)
 
     def mentions(self, answer: str) -> list[str]:
         """Objects that an answer names, in the order of the text, with repeats."""
@@ -245,7 +257,7 @@ class Detected:
 def detected(
     name: str,
     images: Mapping[str, Path],
-    names: Names,
+    names: Located,
     examples: Sequence[Example],
     *,
     file: Path,
@@ -275,6 +287,8 @@ def detected(
     InputError
         If it cannot be loaded or says no numbers, or too little is known to choose a threshold.
     """
+    usable = [one for one in examples if one.image_id in images]
+    check(usable)
     if score is None:
         from farsight.inputs.detectors import load_detector  # which imports PyTorch and Transformers
 
@@ -284,7 +298,6 @@ def detected(
             return detector.score(open_image(path), object_)
 
     scores = Scores(file, name)
-    usable = [one for one in examples if one.image_id in images]
     said = [_asked(scores, score, images[one.image_id], one.image_id, one.object) for one in usable]
     return Detected(
         name=name,

@@ -12,6 +12,8 @@ from farsight.evaluate.named_tasks import TaskOptions, choose_task, find_task
 from farsight.evaluate.tasks import CAPTION_TOKENS, DESCRIBE, Item, Task
 from farsight.images import find_images
 from farsight.judging.annotated import Annotated
+from farsight.judging.detector import NAME as SCORES
+from farsight.judging.detector import detected, examples_of
 from farsight.judging.judged import judged
 from farsight.judging.truth import Truth
 from farsight.metrics.vocabulary import read_vocabulary
@@ -85,17 +87,27 @@ def choose(name: str | None, options: TaskOptions, prompts: Sequence[str]) -> st
     return PICTURES_ALONE
 
 
-def truth_of(name: str, options: TaskOptions, task: Task, folder: Path) -> Truth:
+def truth_of(
+    name: str, options: TaskOptions, task: Task, folder: Path, judge: str | None = None, device: str | None = None
+) -> Truth:
     """Give what is known of the pictures: by their annotations, or by what was judged in the folder so far.
+
+    What nobody judged is judged by the detector ``judge``, if there is one, loaded to ``device``. Its threshold is
+    chosen on what people judged.
 
     Raises
     ------
     InputError
-        As `farsight.judging.judged.judged`.
+        As `farsight.judging.judged.judged` and `farsight.judging.detector.detected`.
     """
     if name != PICTURES_ALONE:
         return annotated(task)
-    return judged(folder, None if options.synonyms is None else task.vocabulary)
+    known = judged(folder, None if options.synonyms is None else task.vocabulary)
+    if judge is None:
+        return known
+    images = {item.image_id: item.path for item in task.items if item.path is not None}
+    examples = examples_of(known.judgements)
+    return detected(judge, images, known, examples, file=folder / SCORES, known=known, device=device)
 
 
 def annotated(task: Task) -> Annotated:

@@ -1,0 +1,50 @@
+"""``farsight tune --judge``: a detector judges what nobody did, and its errors stand beside what comes out."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from refusals import refused
+from tiny_detector import save_tiny_detector
+
+from farsight.judging.judgements import NAME, Judgement, Judgements
+
+
+@pytest.fixture
+def command(tmp_path: Path, model: Path) -> list[object]:
+    images = tmp_path / "images"
+    images.mkdir()
+    for number in range(10):
+        Image.new("RGB", (30, 20), (20 * number, 0, 0)).save(images / f"{number}.png")
+    return [
+        "tune", "--model", model, "--images", images, "-n", 6, "--device", "cpu", "--out", tmp_path / "tuned",
+        "--methods", "greedy,constant(value=0.2)", "--synonyms", "scenes",
+    ]  # fmt: skip
+
+
+def test_its_errors_stand_beside_the_verdict(run: Any, command: list[object], tmp_path: Path) -> None:
+    detector = save_tiny_detector(tmp_path / "owl")
+    assert run(*command).exit_code == 0
+    unjudged = run(*command, "--judge", detector)
+    assert unjudged.exit_code == 2
+    assert "judge more" in unjudged.stderr
+    rows = [
+        Judgement(f"{number}.png", word, "there" if word == "dog" else "not there", "me")
+        for number in range(6)
+        for word in ("dog", "cat")
+    ]
+    Judgements(tmp_path / "tuned" / NAME).append(rows)
+    result = run(*command, "--judge", detector)
+    assert result.exit_code == 0, result.stderr
+    verdict = json.loads((tmp_path / "tuned" / "verdict.json").read_text())
+    assert verdict["judge"]["false_there"]["of"] == verdict["judge"]["false_not_there"]["of"] == 6
+    assert f"objects are judged by {detector}: it says there of what is not" in result.stdout
+    assert "not there of what is" in (tmp_path / "tuned" / "report.html").read_text()
+
+
+def test_it_is_refused_where_the_truth_is_known(run: Any, command: list[object], tmp_path: Path) -> None:
+    objects = tmp_path / "objects.jsonl"
+    objects.write_text("".join(json.dumps({"image_id": n, "objects": ["dog"]}) + "\n" for n in range(10)))
+    refused(run(*command, "--objects", objects, "--judge", "some/detector"), "--judge is for --images")
