@@ -162,8 +162,10 @@ def _prepare_length(original: Callable[..., Any], calls: Calls, *args: Any, **kw
     if (call := calls.call) is not None:
         ids, embeds = given["input_ids_length"], call.request.get("inputs_embeds")
         call.prompt_slots = ids or (1 if embeds is None else embeds.shape[1])
-        own = next((one for one in call.request.get("stopping_criteria") or () if isinstance(one, NewTokens)), None)
-        call.new_tokens = config.max_length - ids if own is None else torch.tensor(own.each).unsqueeze(1)
+        call.new_tokens = config.max_length - ids
+        for own in call.request.get("stopping_criteria") or ():
+            if isinstance(own, NewTokens) and len(set(own.each)) > 1:
+                call.new_tokens = torch.tensor(own.each).unsqueeze(1)
     return config
 
 
