@@ -77,11 +77,11 @@ def diagnose(
     if truth is not None and image is not None:
         truth.check([image])
     vocabulary = vocabulary_for(model, synonyms) if truth is None else truth.vocabulary
-    if image is not None:
-        options.note_photographs(model, [image])
     make_folder(out)  # before a model is loaded, which may take long
     with under_way(f"loading {model}"):
         loaded = options.load(model, device, dtype, attn_implementation, videos=video)
+    if image is not None:
+        options.note_photographs(model, [image])
     asked = options.prompt_for(prompt, seen)
     with under_way(f"asking {model}"):
         found = look(loaded, seen, asked, chosen, max_new_tokens=max_new_tokens, answer=answer)
