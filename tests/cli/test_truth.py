@@ -87,3 +87,14 @@ def test_the_scenes_have_a_vocabulary_by_name(run: Any, model: Path, picture: Pa
     args = ["describe", picture, "--model", model, "-n", 2, "--objects", objects]
     assert run(*args, "--synonyms", "scenes", "--json").exit_code == 0
     refused(run(*args, "--json"), "'teapot' is no object of the vocabulary COCO")
+
+
+def test_what_is_made_up_is_marked_without_another_method_beside_it(run: Any) -> None:
+    examples = Path(__file__).parents[2] / "examples"
+    objects = ["--objects", examples / "objects.jsonl", "--synonyms", "scenes"]
+    result = run("describe", examples / "kitchen.png", *objects, "--method", "greedy", "-n", 80)
+    assert result.exit_code == 0, result.stderr
+    said = " ".join(result.stdout.split())
+    assert "There is a yellow [not there: boat] on the left." in said
+    assert "a red teapot at the bottom right" in said
+    assert said.endswith("[not there: ...] marks an object that is not in the picture.")

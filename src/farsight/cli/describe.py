@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from farsight.cli import options
-from farsight.cli.terminal import new_console, say, under_way
+from farsight.cli.terminal import new_console, say, under_way, visible
 from farsight.errors import SettingError
 
 if TYPE_CHECKING:
@@ -115,18 +115,26 @@ class _Job:
         self.max_new_tokens = max_new_tokens
 
     def stream(self, images: list[Path | None]) -> None:
+        from farsight.cli.comparison import has_colour, truth_note
         from farsight.description import generate
         from farsight.images import open_image
         from farsight.methods.grammar import label_of
 
         console = new_console()
+        colour = has_colour(console)
+        show = None if self.truth is not None else _stream  # what is marked is known when all is said
         for number, path in enumerate(images):
             _title(console, path, first=number == 0)
             image = None if path is None else open_image(path)
-            said = generate(self.loaded, self.methods[0], image, self.prompt, self.max_new_tokens, show=_stream)
-            say("" if said.text else "(the model said nothing)")
+            said = generate(self.loaded, self.methods[0], image, self.prompt, self.max_new_tokens, show=show)
+            if said.text and show is None:
+                console.print(self._marked(path, said.text, colour=colour) or visible(said.text), soft_wrap=True)
+            else:
+                say("" if said.text else "(the model said nothing)")
             console.print(f"{label_of(self.methods[0])}: {said.pace}", style="dim")
             self._explain(console, path)
+        if self.truth is not None:
+            console.print(truth_note(colour=colour))
 
     def compare(self, images: list[Path | None]) -> None:
         from farsight.cli.comparison import Side, has_colour, side_by_side

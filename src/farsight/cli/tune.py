@@ -165,9 +165,7 @@ def tune(
     )
     name = choose(task, asked, prompt or [])
     if judge is not None and name != PICTURES_ALONE:
-        raise SettingError(
-            "--judge is for --images of which nothing is known, unlike these: leave it out"
-        )
+        raise SettingError("--judge is for --images of which nothing is known, unlike these: leave it out")
     refused = _refused(choice, name, model, racing, dtype, attn_implementation)
     raced = {BASELINE: Plain()} | {label: method for label, method in racing.items() if label not in refused}
     with _place(out, plan) as place, claimed(place) as folder:
