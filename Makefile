@@ -191,8 +191,8 @@ $(VENVS:=/.installed-lmms): %/.installed-lmms: %/.installed
 $(VENVS:=/.installed-vlmevalkit): %/.installed-vlmevalkit: %/.installed tests/vlmevalkit_bridge/environment.py
 	@echo "installing VLMEvalKit in $(@D)"
 	@$(PIP) pytest accelerate pandas openpyxl tabulate python-dotenv sty timeout-decorator validators termcolor portalocker \
-	   opencv-python-headless einops json-repair datasets levenshtein decord jieba rouge math-verify num2words pylatexenc \
-	   imageio scikit-learn rapidfuzz nltk requests antlr4-python3-runtime==4.11.1 latex2sympy2-extended
+	   opencv-python-headless einops json-repair datasets levenshtein decord jieba rouge math-verify num2words openai \
+	   imageio scikit-learn rapidfuzz nltk requests antlr4-python3-runtime==4.11.1 latex2sympy2-extended pylatexenc==2.10
 	@$(PIP) --no-deps qwen-vl-utils torchvision==0.29.1 ms-vlmeval==0.0.20
 	@$(ITS) tests/vlmevalkit_bridge/environment.py
 	@touch $@
