@@ -112,7 +112,7 @@ def open_frames(folder: str | Path) -> list[Image.Image]:
     InputError
         If there is no such folder, no picture in it, or one that cannot be read.
     """
-    return [open_image(path) for path in find_pictures([folder])]
+    return [open_image(path) for path in sorted(set(find_images(folder).values()))]
 
 
 def find_pictures(paths: Iterable[str | Path]) -> list[Path]:

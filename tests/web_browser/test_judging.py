@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from browsing import DESKTOP, PATIENCE, PHONE, no_wider_than_the_screen, wait_until
 
+pytest.importorskip("playwright", reason="make test-web installs it")
+
 KEYS = {"there": "1", "not there": "2", "unsure": "3"}
 
 
