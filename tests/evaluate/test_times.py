@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from farsight.evaluate.engine import Answer, Failure
-from farsight.evaluate.page import told_times
-from farsight.evaluate.times import TIMES, keep_time, times_over_first
+from farsight.evaluate.page import told_costs
+from farsight.evaluate.times import TIMES, keep_time, memory_over_first, times_over_first
 
 METHODS = ["greedy", "beam"]
 
@@ -29,7 +30,7 @@ def test_time_is_that_of_a_token_over_the_first_methods(tmp_path: Path) -> None:
     keep(tmp_path)
     found = times_over_first(tmp_path, METHODS)
     assert found == pytest.approx({"greedy": 1, "beam": 2})
-    assert told_times(found) == "Time per token over greedy: beam x2.00."
+    assert told_costs(found, memory_over_first(tmp_path, METHODS)) == ["Time per token over greedy: beam x2.00."]
 
 
 def test_a_busy_minute_is_no_methods_fault(tmp_path: Path) -> None:
@@ -51,3 +52,12 @@ def test_what_was_hardly_or_not_timed_has_no_time(tmp_path: Path) -> None:
     keep_time(tmp_path, "greedy", "item 0", [said(10, 1.0)])
     keep_time(tmp_path, "beam", "item 0", [said(10, 1.0)])
     assert times_over_first(tmp_path, METHODS) == {}
+
+
+def test_memory_of_a_gpu_is_told_where_it_is_counted(tmp_path: Path) -> None:
+    for batch in range(3):
+        for label, peak in (("greedy", 100), ("beam", 250)):
+            keep_time(tmp_path, label, f"item {batch}", [replace(said(10, 1.0), peak_bytes=peak)] * 2)
+    found = memory_over_first(tmp_path, METHODS)
+    assert found == pytest.approx({"greedy": 1, "beam": 2.5})
+    assert told_costs({}, found) == ["Peak memory over greedy: beam x2.50."]

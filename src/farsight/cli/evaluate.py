@@ -266,28 +266,29 @@ def _write_page(plan: Plan, parts: list[PartScores], out: Path) -> None:
     pictures = {item.image_id: item.path for item in plan.task.items if item.path is not None}
     version = plan.record()["farsight"]
     footer = f"Task {plan.task.name}, model {plan.model}, farsight {version}, batches of {plan.batch_size}."
-    title, times = f"{plan.task.name}: {plan.model}", _times(plan, out)
-    write(out / "report.html", [run_page(title, parts, pictures, footer, times=times)])
+    title, (times, memory) = f"{plan.task.name}: {plan.model}", _costs(plan, out)
+    write(out / "report.html", [run_page(title, parts, pictures, footer, times=times, memory=memory)])
     for part in parts:
         if part.differences:
             name = part.part.replace("%", "%25").replace("/", "%2F")
             write(out / f"{name}.png", [image(draw_differences(part))])
 
 
-def _times(plan: Plan, out: Path) -> dict[str, float]:
-    """Time of each method over the first; empty if there is but one, or an engine takes no times."""
-    from farsight.evaluate.times import times_over_first
+def _costs(plan: Plan, out: Path) -> tuple[dict[str, float], dict[str, float]]:
+    """Time and memory of each method over the first; empty if there is but one, or an engine measures none."""
+    from farsight.evaluate.times import memory_over_first, times_over_first
 
-    return times_over_first(out, list(plan.methods)) if len(plan.methods) > 1 else {}
+    labels = list(plan.methods)
+    return (times_over_first(out, labels), memory_over_first(out, labels)) if len(labels) > 1 else ({}, {})
 
 
 def _print(plan: Plan, parts: list[PartScores], out: Path, *, tables: bool) -> None:
     from farsight.cli.tables import print_table
-    from farsight.evaluate.page import SIGNS_LEGEND, differences_table, figures_table, summary_table, told_times
+    from farsight.evaluate.page import SIGNS_LEGEND, differences_table, figures_table, summary_table, told_costs
     from farsight.evaluate.verdicts import told
 
     baseline = next(iter(plan.methods))
-    times = _times(plan, out)
+    times, memory = _costs(plan, out)
     if not tables:
         table = summary_table(parts, times)
         print_table(table.columns, table.rows, marks=table.marks)
@@ -295,8 +296,8 @@ def _print(plan: Plan, parts: list[PartScores], out: Path, *, tables: bool) -> N
     else:
         for part in parts:
             say("\n  ".join(told(part)))
-        if times:
-            say(told_times(times))
+        for line in told_costs(times, memory):
+            say(line)
     for part in parts:
         for table in [figures_table(part), differences_table(part, baseline)][: 1 + bool(part.differences)] * tables:
             print_table(table.columns, table.rows, marks=table.marks)

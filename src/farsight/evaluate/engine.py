@@ -36,6 +36,8 @@ class Answer:
     """Share of attention that the gates took away, mean over layers, heads and generated rows; None without gates."""
     seconds: float | None = None
     """Its share of the time that its batch took; None where batches do not have the machine to themselves."""
+    peak_bytes: int | None = None
+    """Most memory of the GPU that its batch had; None where that is not counted."""
 
     @classmethod
     def of(
@@ -47,6 +49,7 @@ class Answer:
         absorbed: Callable[[int], float | None],
         stop: str | None = None,
         seconds: float | None = None,
+        peak_bytes: int | None = None,
     ) -> Answer:
         """Read an answer from the tokens of a sequence, of which those after the first end do not count.
 
@@ -64,6 +67,8 @@ class Answer:
             Text that ends an answer too, and is not part of it.
         seconds
             Its share of the time of its batch.
+        peak_bytes
+            Most memory of the GPU that its batch had.
         """
         end = next((place for place, token in enumerate(generated) if token in ends), None)
         kept = generated if end is None else generated[: end + 1]
@@ -78,6 +83,7 @@ class Answer:
             ended=end is not None,
             absorbed=absorbed(len(kept)),
             seconds=seconds,
+            peak_bytes=peak_bytes,
         )
 
 

@@ -187,10 +187,13 @@ def answer(
     length = inputs["input_ids"].shape[1]
     absorbed = _Absorbed()
     started = perf_counter()
+    if loaded.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(loaded.device)
     with method(loaded.model), absorbed.watching(loaded.model, method) if watch else nullcontext():
         output: Tensor = loaded.model.generate(**inputs, max_new_tokens=max_new_tokens, **how)  # type: ignore[operator]
     generated = output[:, length:].tolist()
     seconds = (perf_counter() - started) / len(generated)
+    peak_bytes = torch.cuda.max_memory_allocated(loaded.device) if loaded.device.type == "cuda" else None
     ends = end_tokens(loaded.model.generation_config)
     return [
         Answer.of(
@@ -200,6 +203,7 @@ def answer(
             absorbed=partial(absorbed.mean, number),
             stop=LINE_END if medium == "completion" else None,
             seconds=seconds,
+            peak_bytes=peak_bytes,
         )
         for number, row in enumerate(generated)
     ]

@@ -166,6 +166,7 @@ def run_page(
     footer: str,
     *,
     times: Mapping[str, float] | None = None,
+    memory: Mapping[str, float] | None = None,
     most: int = 12,
 ) -> str:
     """Write the page of a run.
@@ -180,7 +181,7 @@ def run_page(
         Picture of each ``image_id``, for the captions that are shown.
     footer
         How the run was made.
-    times
+    times, memory
         Of each method over the first, if they were taken.
     most
         How many pictures to show of those on which the methods' captions differ.
@@ -206,7 +207,7 @@ def run_page(
             )
         sections += [Section(title=part.part, words=words, tables=tables, pictures=pictures), *shown]
     summary = [headline(part) for part in parts]
-    return page(title, [*summary, told_times(times)] if times else summary, sections, footer=footer)
+    return page(title, [*summary, *told_costs(times or {}, memory or {})], sections, footer=footer)
 
 
 def headline(part: PartScores) -> str:
@@ -214,10 +215,14 @@ def headline(part: PartScores) -> str:
     return " ".join(told(part))
 
 
-def told_times(times: Mapping[str, float]) -> str:
-    """Say what each method took, over the first."""
-    baseline, *others = times
-    return f"Time per token over {baseline}: " + ", ".join(f"{label} x{times[label]:.2f}" for label in others) + "."
+def told_costs(times: Mapping[str, float], memory: Mapping[str, float]) -> list[str]:
+    """Say in sentences what each method took, over the first; nothing of what was not measured."""
+    told = []
+    for what, found in (("Time per token", times), ("Peak memory", memory)):
+        if found:
+            baseline, *others = found
+            told.append(f"{what} over {baseline}: {', '.join(f'{label} x{found[label]:.2f}' for label in others)}.")
+    return told
 
 
 def _shown(part: PartScores, images: Mapping[str, Path], most: int) -> list[Section]:

@@ -1,4 +1,4 @@
-"""What each batch took, kept beside the answers: each method's time over the first one's on the same batches.
+"""What each batch took, kept beside the answers: time and memory of each method over the first, on the same batches.
 
 Methods answer a batch in turn, so what else the machine does slows all of them, and the median of the ratios of
 batches is no method's luck.
@@ -7,10 +7,11 @@ batches is no method's luck.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from farsight.evaluate.engine import Answer, Said
 from farsight.files import json_lines, opened
@@ -31,6 +32,8 @@ def keep_time(folder: Path, label: str, first: str, said: Said) -> None:
         return
     tokens, seconds = sum(one.tokens for one in answers), sum(one.seconds or 0.0 for one in answers)
     row = {"method": label, "first": first, "tokens": tokens, "seconds": round(seconds, 6)}
+    if (peak := answers[0].peak_bytes) is not None:
+        row["peak_bytes"] = peak
     with suppress(OSError), (folder / TIMES).open("a", encoding="utf-8") as file:
         file.write(f"{json.dumps(row)}\n")
 
@@ -40,18 +43,27 @@ def times_over_first(folder: Path, methods: Sequence[str]) -> dict[str, float]:
 
     Empty if one of them has fewer than `FEWEST` batches in common with the first; torn rows are left out.
     """
-    per_token: dict[str, dict[str, float]] = {label: {} for label in methods}
+    return _over_first(folder, methods, lambda row: float(row["seconds"]) / int(row["tokens"]))
+
+
+def memory_over_first(folder: Path, methods: Sequence[str]) -> dict[str, float]:
+    """Give the most memory that a batch had on a GPU over that of the first method, likewise; empty on a CPU."""
+    return _over_first(folder, methods, lambda row: int(row["peak_bytes"]))
+
+
+def _over_first(folder: Path, methods: Sequence[str], cost: Callable[[dict[str, Any]], float]) -> dict[str, float]:
+    costs: dict[str, dict[str, float]] = {label: {} for label in methods}
     if not (folder / TIMES).is_file():
         return {}
     with opened(folder / TIMES) as file:
         for _, line in json_lines(file):
             with suppress(ValueError, KeyError, TypeError, ZeroDivisionError):
                 row = json.loads(line)
-                per_token[row["method"]][row["first"]] = float(row["seconds"]) / int(row["tokens"])
-    first = per_token[methods[0]]
+                costs[row["method"]][row["first"]] = cost(row)
+    first = costs[methods[0]]
     ratios = {
         label: [taken / first[batch] for batch, taken in found.items() if batch in first]
-        for label, found in per_token.items()
+        for label, found in costs.items()
     }
     return {
         label: median(found) for label, found in ratios.items() if all(len(one) >= FEWEST for one in ratios.values())
