@@ -28,7 +28,7 @@ from farsight.report import charts
 from farsight_scenes import checkpoint_path, vocabulary_path
 
 ROOT = Path(__file__).parents[2]
-NAME, PROMPT, TOKENS, MOST = "kitchen.png", "Describe this image in detail.", 80, 6
+NAME, PROMPT, TOKENS, MOST = "kitchen.png", "Please describe this image in detail.", 80, 6
 RIGHT, WRONG = "#0d8a66", "#cc2f1d"
 
 
@@ -92,7 +92,10 @@ def _caption(text: str, kinds: dict[str, str], width: int = 62) -> AnchoredOffse
         )
         for line in lines
     ]
-    legend = TextArea("bold green: in the picture     bold red: made up", textprops={"size": 9, "color": charts.QUIET})
+    legend = TextArea(
+        "bold green: in the picture     bold red: made up     (objects are judged, not colours)",
+        textprops={"size": 9, "color": charts.QUIET},
+    )
     box = VPacker(children=[*rows, legend], pad=0, sep=9, align="left")
     return AnchoredOffsetbox(loc="center left", child=box, frameon=False, pad=0)
 

@@ -119,7 +119,7 @@ def summary_table(parts: Sequence[PartScores], times: Mapping[str, float]) -> Ta
 
 SIGNS = {-1: "✗", 0: "?", 1: "✓"}
 SIGNS_LEGEND = (
-    "✓ better, ✗ worse, ? cannot be told from chance with so few; same: nothing changes. ↓ lower is better, ↑ higher."
+    "✓ better, ✗ worse, ? cannot be told from chance with so few; same: no difference. ↓ lower is better, ↑ higher."
 )
 
 

@@ -85,7 +85,7 @@ def _judged(kind: str, label: str, found: Mapping[str, Difference]) -> Verdict:
     if side := benefit(name, main):
         word = "better" if side > 0 else "worse"
         return Verdict(method=label, word=word, why=in_points(main) + _price(kind, found, side))
-    why = "makes no difference here" if is_nothing(main) else in_points(main) + _settled(main)
+    why = f"has the same {HEADLINES[kind][1]}" if is_nothing(main) else in_points(main) + _settled(main)
     return Verdict(method=label, word="undecided", why=why)
 
 
