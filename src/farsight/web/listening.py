@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import threading
@@ -9,6 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from farsight.errors import InputError, SettingError
+
+AGAIN = 5.0
+"""Seconds after which a process that was told to end, and has not, is told so again."""
 
 
 @contextmanager
@@ -18,7 +22,13 @@ def terminating() -> Iterator[None]:
         yield
         return
 
+    raised: list[threading.Timer] = []
+
     def leave(number: int, _: object) -> None:
+        again = threading.Timer(AGAIN, os.kill, (os.getpid(), number))  # Python drops what is raised in a finalizer
+        again.daemon = True
+        again.start()
+        raised.append(again)
         raise SystemExit(128 + number)
 
     before = signal.signal(signal.SIGTERM, leave)
@@ -26,6 +36,8 @@ def terminating() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+        for timer in raised:
+            timer.cancel()
 
 
 def listen(host: str, port: int) -> socket.socket:
