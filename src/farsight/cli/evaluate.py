@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from farsight.cli import engines, options
+from farsight.cli import engines, options, task_options
 from farsight.cli.terminal import new_console, note, say
 from farsight.errors import SettingError
 
@@ -47,20 +47,14 @@ def evaluate(
     ] = None,
     model: options.Model = options.EMBEDDED,
     images: Annotated[Path | None, typer.Option(metavar="DIR", help="Pictures.", rich_help_panel=_TASK)] = None,
-    objects: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FILE", help="What is in them: rows, or COCO's annotations.", rich_help_panel=_TASK),
-    ] = None,
+    objects: task_options.Objects = None,
     questions: Annotated[
         list[Path] | None,
         typer.Option(
             metavar="FILE", help="POPE questions, AMBER's data, conversations; one option each.", rich_help_panel=_TASK
         ),
     ] = None,
-    synonyms: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="A vocabulary; 'scenes' for the drawn objects.", rich_help_panel=_TASK),
-    ] = None,
+    synonyms: task_options.Synonyms = None,
     prompt: Annotated[
         str | None,
         typer.Option("--prompt", "-p", metavar="TEXT", help="What asks for a caption.", rich_help_panel=_TASK),
@@ -72,22 +66,9 @@ def evaluate(
         int | None,
         typer.Option(metavar="N", min=1, help="Of lists: leave out so many before --count.", rich_help_panel=_TASK),
     ] = None,
-    question_count: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, help="Only so many questions of each kind.", rich_help_panel=_TASK),
-    ] = None,
-    max_new_tokens: Annotated[
-        int | None,
-        typer.Option(
-            "--max-new-tokens",
-            "-n",
-            metavar="N",
-            help="Of a caption.",
-            rich_help_panel=_TASK,
-            callback=options.check_new_tokens,
-        ),
-    ] = None,
-    batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Prompts at once.", rich_help_panel=_RUN)] = 16,
+    question_count: task_options.QuestionCount = None,
+    max_new_tokens: task_options.CaptionTokens = None,
+    batch_size: task_options.BatchSize = 16,
     controls: Annotated[
         bool, typer.Option("--controls", help="Add constant gates of 0.9 and 1.1.", rich_help_panel=_RUN)
     ] = False,

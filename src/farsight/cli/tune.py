@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from farsight.cli import engines, options
+from farsight.cli import engines, options, task_options
 from farsight.cli.evaluate import stopping
 from farsight.cli.terminal import note, say
 from farsight.cli.tune_progress import TuneProgress
@@ -33,14 +33,8 @@ def tune(
     out: Annotated[Path, typer.Option(metavar="TUNED", help="Folder of all that is found. The same command goes on.")],
     model: options.Model = options.EMBEDDED,
     images: Annotated[Path | None, typer.Option(metavar="DIR", help="Your pictures.", rich_help_panel=_TASK)] = None,
-    objects: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FILE", help="What is in them: rows, or COCO's annotations.", rich_help_panel=_TASK),
-    ] = None,
-    synonyms: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="A vocabulary; 'scenes' for the drawn objects.", rich_help_panel=_TASK),
-    ] = None,
+    objects: task_options.Objects = None,
+    synonyms: task_options.Synonyms = None,
     task: Annotated[
         str | None,
         typer.Option(
@@ -58,21 +52,8 @@ def tune(
     count: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Only so many pictures.", rich_help_panel=_TASK)
     ] = None,
-    question_count: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, help="Only so many questions of each kind.", rich_help_panel=_TASK),
-    ] = None,
-    max_new_tokens: Annotated[
-        int | None,
-        typer.Option(
-            "--max-new-tokens",
-            "-n",
-            metavar="N",
-            help="Of a caption.",
-            rich_help_panel=_TASK,
-            callback=options.check_new_tokens,
-        ),
-    ] = None,
+    question_count: task_options.QuestionCount = None,
+    max_new_tokens: task_options.CaptionTokens = None,
     methods: Annotated[
         str | None,
         typer.Option(metavar="LIST", help="What races, or @FILE; by default all that docs/tune.md lists."),
@@ -99,7 +80,7 @@ def tune(
     plan: Annotated[
         bool, typer.Option("--plan", help="Say what it would ask and how long it takes; write nothing.")
     ] = False,
-    batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Prompts at once.", rich_help_panel=_RUN)] = 16,
+    batch_size: task_options.BatchSize = 16,
     seed: Annotated[
         int, typer.Option(metavar="N", min=0, help="Of the split and the bootstrap.", rich_help_panel=_RUN)
     ] = 0,
