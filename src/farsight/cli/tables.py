@@ -72,6 +72,5 @@ def percent(share: float) -> str:
 
 def difference(found: Difference, *, scale: float = 100.0) -> str:
     """Give a difference with its 95 % interval: "-1.2 [-3.4, +1.0] p 0.300". Shares are scaled to percent."""
-    value, low, high = (f"{scale * one:+.{1 if scale > 1 else 2}f}" for one in (found.value, found.low, found.high))
     p = "p < 0.001" if found.p < 0.001 else f"p {found.p:.3f}"
-    return f"{value} [{low}, {high}] {p}"
+    return f"{found.shown(scale, 1 if scale > 1 else 2)} {p}"

@@ -11,7 +11,7 @@ from PIL import Image
 
 from farsight.errors import InputError
 from farsight.evaluate.scores import PartScores
-from farsight.evaluate.verdicts import HEADLINES, benefit, direction, in_points, is_nothing, told
+from farsight.evaluate.verdicts import HEADLINES, benefit, direction, is_nothing, told
 from farsight.images import open_frames, open_image
 from farsight.metrics.chair import CaptionScore
 from farsight.metrics.paired import Difference
@@ -293,6 +293,4 @@ def _cell(name: str, value: float | None) -> str:
 def _difference(name: str, found: Difference) -> str:
     if is_nothing(found):
         return "same"
-    if name in PLAIN:
-        return f"{found.value:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"
-    return in_points(found)
+    return found.shown(1, 2) if name in PLAIN else found.shown()

@@ -84,8 +84,8 @@ def _judged(kind: str, label: str, found: Mapping[str, Difference]) -> Verdict:
         return Verdict(method=label, word="nothing changes", why="")
     if side := benefit(name, main):
         word = "better" if side > 0 else "worse"
-        return Verdict(method=label, word=word, why=in_points(main) + _price(kind, found, side))
-    why = f"has the same {HEADLINES[kind][1]}" if is_nothing(main) else in_points(main) + _settled(main)
+        return Verdict(method=label, word=word, why=main.shown() + _price(kind, found, side))
+    why = f"has the same {HEADLINES[kind][1]}" if is_nothing(main) else main.shown() + _settled(main)
     return Verdict(method=label, word="undecided", why=why)
 
 
@@ -94,7 +94,7 @@ def _price(kind: str, found: Mapping[str, Difference], side: int) -> str:
     name, called = FOUND.get(kind, ("", ""))
     if not name or benefit(name, found[name]) != -side:
         return ""
-    return f", but finds {'less' if side > 0 else 'more'}: {called} {in_points(found[name])}"
+    return f", but finds {'less' if side > 0 else 'more'}: {called} {found[name].shown()}"
 
 
 def _settled(main: Difference) -> str:
@@ -104,8 +104,3 @@ def _settled(main: Difference) -> str:
     if needed is None or needed > FAR * main.items:
         return " (more pictures would hardly settle it)"
     return f" (about {needed:,} pictures would settle it)"
-
-
-def in_points(found: Difference) -> str:
-    """Give a difference of shares with its interval, in percentage points."""
-    return f"{100 * found.value:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"

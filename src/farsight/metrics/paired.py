@@ -49,6 +49,11 @@ class Difference:
         """The difference: negative where the other method has less."""
         return self.other - self.baseline
 
+    def shown(self, scale: float = 100.0, digits: int = 1, unit: str = "") -> str:
+        """Give it with its interval, by default that of a share in percentage points: "-1.2 [-3.4, +1.0]"."""
+        value, low, high = (f"{scale * one:+.{digits}f}" for one in (self.value, self.low, self.high))
+        return f"{value}{unit} [{low}, {high}]"
+
     def record(self) -> dict[str, Any]:
         """Give the figures for a JSON file."""
         return {"difference": self.value} | asdict(self)

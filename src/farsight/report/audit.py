@@ -232,11 +232,8 @@ def _differences(differences: Mapping[str, Mapping[str, Difference]]) -> Table:
     plain = {"objects": "objects named", "words": "words"}
     rows = [
         [name, str(figures["chair_s"].items)]
-        + [
-            f"{100 * found.value:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
-            for found in (figures[key] for key in shown)
-        ]
-        + [f"{found.value:+.2f} [{found.low:+.2f}, {found.high:+.2f}]" for found in (figures[key] for key in plain)]
+        + [figures[key].shown() for key in shown]
+        + [figures[key].shown(1, 2) for key in plain]
         for name, figures in differences.items()
     ]
     return Table(columns=["captions", "pictures", *shown.values(), *plain.values()], rows=rows)

@@ -142,5 +142,4 @@ def _standing(one: Standing) -> dict[str, Any]:
 
 def points(found: Difference) -> str:
     """Give a difference with its interval: points of a share, percent of plain decoding's figure for a number."""
-    unit, scale = ("", 100.0) if found.name in SHARES else (" %", 100 / (found.baseline or 1))
-    return f"{scale * found.value:+.1f}{unit} [{scale * found.low:+.1f}, {scale * found.high:+.1f}]"
+    return found.shown() if found.name in SHARES else found.shown(100 / (found.baseline or 1), unit=" %")
