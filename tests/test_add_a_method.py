@@ -17,7 +17,12 @@ from farsight import EDVT, FarSight, Method, SettingError
 
 PAGE = (Path(__file__).parents[1] / "docs" / "add_a_method.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
-NEUTRAL = {"sharper": {"scale": 1.0}, "softmax-one": {"mass": 1e-30}, "min-p": {"share": 1e-30}}
+NEUTRAL = {
+    "sharper": {"scale": 1.0},
+    "softmax-one": {"mass": 1e-30},
+    "min-p": {"share": 1e-30},
+    "presence": {"penalty": 1e-30},
+}
 
 
 def made_by(code: str) -> type[Method]:
@@ -38,8 +43,8 @@ def logits(model: Any, method: Method | None = None) -> torch.Tensor:
         return logits(model)
 
 
-def test_there_is_an_edit_a_gate_and_a_rule_for_logits_each_of_at_most_40_lines() -> None:
-    assert [kind.changes for kind in EXAMPLES.values()] == ["scores", "gate", "logits"]
+def test_there_is_an_edit_a_gate_and_two_rules_for_logits_each_of_at_most_40_lines() -> None:
+    assert [kind.changes for kind in EXAMPLES.values()] == ["scores", "gate", "logits", "logits"]
     assert all(len(code.splitlines()) <= 40 for code in BLOCKS)
 
 
@@ -48,7 +53,8 @@ def test_there_is_an_edit_a_gate_and_a_rule_for_logits_each_of_at_most_40_lines(
 def test_it_changes_the_logits_and_leaves_the_model_as_it_was(kind: Any, build: Any) -> None:
     model = build()
     plain, before = logits(model), state(model)
-    assert not torch.equal(logits(model, kind())[0], plain[0])
+    first_changed = 1 if kind.name == "presence" else 0  # in front of the first token nothing was said
+    assert not torch.equal(logits(model, kind())[first_changed], plain[first_changed])
     assert state(model) == before
     assert torch.equal(logits(model), plain)
 
@@ -94,3 +100,34 @@ def test_the_rule_leaves_tokens_that_are_likely_enough() -> None:
     kept = p >= 0.2 * p.amax(-1, keepdim=True)
     assert 0 < kept.sum() < kept.numel()
     assert torch.equal(logits(model, EXAMPLES["min-p"](share=0.2)), plain.masked_fill(~kept, -torch.inf))
+
+
+@torch.no_grad()
+def test_the_rule_that_reads_the_answer_gives_each_token_what_its_own_answer_makes_of_it() -> None:
+    model = models.llama()
+    prompt = models.prompt(model)["input_ids"]
+    prompt = torch.cat([prompt, prompt.flip(-1)])
+    penalised = EXAMPLES["presence"](penalty=2.0)
+
+    def expected(texts: torch.Tensor) -> torch.Tensor:
+        """The definition, row by row: the plain logits minus the penalty, ``(texts, new tokens, vocabulary)``."""
+        rows = model(texts).logits[:, prompt.shape[1] - 1 : -1].clone()
+        for text, answer in enumerate(texts[:, prompt.shape[1] :]):
+            for said in range(len(answer)):
+                rows[text, said, answer[:said].unique()] -= 2.0
+        return rows
+
+    how = {"max_new_tokens": 12, "do_sample": False, "eos_token_id": None}
+    for settings in ({}, {"use_cache": False}, {"prompt_lookup_num_tokens": 3}):
+        ids = prompt[:1] if "prompt_lookup_num_tokens" in settings else prompt
+        with penalised(model):
+            found = model.generate(ids, **how, **settings)
+        assert torch.equal(expected(found).argmax(-1), found[:, prompt.shape[1] :]), settings
+        assert not torch.equal(found, model.generate(ids, **how, **settings)), settings
+    with penalised(model):
+        beams = model.generate(prompt, **how, num_beams=3, return_dict_in_generate=True, output_scores=True)
+    said = beams.sequences[:, prompt.shape[1] :]
+    each = expected(beams.sequences).log_softmax(-1).gather(-1, said.unsqueeze(-1))
+    torch.testing.assert_close(each.mean((1, 2)), beams.sequences_scores, atol=1e-4, rtol=0)
+    with penalised(model), pytest.raises(SettingError, match=r"call model\.generate"):
+        model(prompt)

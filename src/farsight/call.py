@@ -35,13 +35,15 @@ class Call:
     ``request`` is what it was given, by name. What follows is known once Transformers has resolved lengths and masks:
     the prompts are ``prompt_slots`` from slot ``start`` on, with a padding ``mask`` ``(batch, start + prompt_slots)``
     (None if every token is real), and ``new_tokens`` may come (None outside of `generate`; ``(batch, 1)`` where a
-    `NewTokens` says so). ``part`` is set by a search that feeds some of the call's sequences at a time: ``first``,
-    ``count``, ``total``. ``memory`` is for what a method finds out once per call.
+    `NewTokens` says so) behind ``given_ids`` ids: fewer than slots where a cache or embeddings hold the rest. ``part``
+    is set by a search that feeds some of the call's sequences at a time: ``first``, ``count``, ``total``. ``memory`` is
+    for what a method finds out once per call.
     """
 
     request: Mapping[str, Any]
     start: int | Tensor = 0
     prompt_slots: int = 0
+    given_ids: int = 0
     mask: Tensor | None = None
     new_tokens: int | Tensor | None = None
     part: tuple[int, int, int] | None = None
@@ -161,7 +163,7 @@ def _prepare_length(original: Callable[..., Any], calls: Calls, *args: Any, **kw
     given = inspect.signature(original).bind(*args, **kwargs).arguments
     if (call := calls.call) is not None:
         ids, embeds = given["input_ids_length"], call.request.get("inputs_embeds")
-        call.prompt_slots = ids or (1 if embeds is None else embeds.shape[1])
+        call.given_ids, call.prompt_slots = ids, ids or (1 if embeds is None else embeds.shape[1])
         call.new_tokens = config.max_length - ids
         for own in call.request.get("stopping_criteria") or ():
             if isinstance(own, NewTokens) and len(set(own.each)) > 1:

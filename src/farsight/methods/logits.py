@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from transformers import GenerationMixin
 
+from farsight.call import calls_of
 from farsight.errors import SettingError, UnsupportedModelError
 from farsight.instances import replaced
 
@@ -54,6 +55,51 @@ def logits_changed(model: nn.Module, rule: Callable[[Tensor], Tensor]) -> Iterat
         return output if inputs.get("return_dict", True) is not False else output.to_tuple()
 
     with forward_replaced(module, changed):
+        yield
+
+
+@contextmanager
+def logits_changed_by_answer(model: nn.Module, rule: Callable[[Tensor, Tensor], Tensor]) -> Iterator[None]:
+    """Replace logits by what a rule makes of them and of the answer so far, for a ``with`` block.
+
+    Parameters
+    ----------
+    model
+        A model that generates, or a wrapper around one, for which a method is on.
+    rule
+        Gets the logits of the next token, ``(batch, vocabulary)``, at least fp32, and the token ids of the answer up to
+        it, ``(batch, said)``, and gives the logits to decode from. The prompt is no part of the answer. In a batch an
+        answer that has ended goes on with padding; beams are sequences of the batch, each with its own answer.
+
+    Raises
+    ------
+    UnsupportedModelError
+        As `logits_changed` does.
+    SettingError
+        In a forward outside of `generate`, which does not say where the answer begins.
+    """
+    module, calls, here = generating(model), calls_of(model), threading.local()
+    prepare = module.prepare_inputs_for_generation
+
+    @wraps(prepare)
+    def noted(input_ids: Tensor, *args: Any, **kwargs: Any) -> Any:
+        here.tokens = input_ids
+        return prepare(input_ids, *args, **kwargs)
+
+    def of_rows(logits: Tensor) -> Tensor:
+        if calls.call is None:
+            raise SettingError(
+                "this method reads the answer so far, and a forward outside of generate does not say where the answer "
+                "begins: call model.generate"
+            )
+        answer = here.tokens[:, calls.call.given_ids :]
+        changed = logits.clone()
+        for ahead in range(min(logits.shape[1], answer.shape[1] + 1)):  # several rows: candidates, newest last
+            said = answer[:, : answer.shape[1] - ahead]
+            changed[:, -1 - ahead] = rule(logits[:, -1 - ahead], said)
+        return changed
+
+    with replaced(module, "prepare_inputs_for_generation", noted), logits_changed(model, of_rows):
         yield
 
 
