@@ -145,6 +145,17 @@ def test_a_damaged_configuration_is_one_line(tmp_path: Path, content: str) -> No
         pass
 
 
+def test_a_folder_that_was_only_judged_in_is_taken_and_one_with_other_files_is_not(tmp_path: Path) -> None:
+    for name in ("judgements.jsonl", ".judgements.jsonl.lock", "synonyms.txt", "scores.jsonl"):
+        (tmp_path / name).touch()
+    (tmp_path / "mine.jsonl").touch()
+    with pytest.raises(InputError, match=r"has files \(mine\.jsonl\) but no run\.json"), opened(tmp_path, CONFIG):
+        pass
+    (tmp_path / "mine.jsonl").unlink()
+    with opened(tmp_path, CONFIG):
+        assert (tmp_path / "judgements.jsonl").exists()
+
+
 def test_what_a_kill_left_behind_is_cleared_away_and_nothing_else(tmp_path: Path) -> None:
     """Pictures that were being drawn, and files that were being written."""
     left = [tmp_path / ".pictures.ab_3x9yz", tmp_path / ".run.json.0123abcd.tmp", tmp_path / ".a%2Fb.png.0123abcd.tmp"]

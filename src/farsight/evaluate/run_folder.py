@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 from farsight import files
 from farsight.errors import InputError
 from farsight.evaluate.shapes import check
+from farsight.judging.judged import FILES as JUDGED
 
 PICTURES = "pictures"
 """Scenes are drawn there before the run begins."""
@@ -144,7 +145,8 @@ def claimed(path: Path) -> Iterator[RunFolder]:
     Raises
     ------
     InputError
-        If another process has it, if it is no run folder but has files in it, or if it cannot be written.
+        If another process has it, if it has files in it and is no run folder nor one that was judged in, or if it cannot
+        be written.
     """
     lock = FileLock(path / "run.lock")
     try:
@@ -169,7 +171,8 @@ def _not_there(path: Path, error: Exception) -> InputError:
 def _clear(path: Path) -> None:
     """Remove what a kill left behind, from a folder that is a run's."""
     left = [one for one in path.iterdir() if _LEFT_OVER.fullmatch(one.name)]
-    known = {"run.lock", PICTURES, *(one.name for one in left)}
+    judged = {name for file in JUDGED for name in (file, f".{file}.lock")}
+    known = {"run.lock", PICTURES, *judged, *(one.name for one in left)}
     strange = sorted(one.name for one in path.iterdir() if one.name not in known)
     if strange and not (path / "run.json").exists():
         raise InputError(f"{path}: has files ({strange[0]}) but no run.json; choose a new or empty folder")

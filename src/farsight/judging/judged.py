@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from farsight.judging import judgements, merges
+from farsight.judging import detector, judgements, merges
 from farsight.judging.judgements import KNOWN, Judgement, Judgements
 from farsight.judging.merges import Merges
 from farsight.metrics.vocabulary import Mention, Vocabulary
+
+FILES = (judgements.NAME, merges.NAME, detector.NAME)
+"""What judging writes into a folder, which may hold it before anything is asked: verdicts are shared by all runs."""
 
 
 class Names(Protocol):
