@@ -19,7 +19,7 @@ from torch import nn
 from farsight import FarSight, InputError, Plain
 from farsight.evaluate.engine import Engine, Failure, Request, Said
 from farsight.evaluate.local import LocalEngine
-from farsight.evaluate.plan import Plan
+from farsight.evaluate.plan import Batch, Plan
 from farsight.evaluate.run import run
 from farsight.evaluate.run_folder import opened
 from farsight.evaluate.tasks import Task, caption_items, question_items
@@ -143,21 +143,21 @@ def test_a_batch_that_does_not_fit_in_memory_names_the_remedy(plan: Plan, tmp_pa
 
 
 def test_a_finished_run_does_nothing_when_started_again(plan: Plan, tmp_path: Path, loaded: LoadedModel) -> None:
-    before, seen = finished(plan, tmp_path / "run", loaded), []
+    before, seen = finished(plan, tmp_path / "run", loaded), list[Batch]()
     with opened(tmp_path / "run", plan.record()) as folder:
         run(plan, folder, LocalEngine(load=never), seen.append)
     assert (tmp_path / "run" / "answers.jsonl").read_bytes() == before
-    assert sum(seen) == plan.answers
+    assert sum(len(batch.items) for batch in seen) == plan.answers
 
 
 class KilledError(Exception):
     pass
 
 
-def killed_after(count: int) -> Callable[[int], None]:
+def killed_after(count: int) -> Callable[[Batch], None]:
     left = [count]
 
-    def progress(_: int) -> None:
+    def progress(_: Batch) -> None:
         left[0] -= 1
         if left[0] <= 0:
             raise KilledError

@@ -23,7 +23,7 @@ from farsight import FarSight, InputError, Plain, SettingError
 from farsight.evaluate.engine import Engine
 from farsight.evaluate.fingerprints import weights_fingerprint
 from farsight.evaluate.local import LocalEngine
-from farsight.evaluate.plan import Plan
+from farsight.evaluate.plan import Batch, Plan
 from farsight.evaluate.ray_cluster import connected
 from farsight.evaluate.ray_engine import RayEngine
 from farsight.evaluate.run import run
@@ -71,7 +71,7 @@ def plan(images: Path) -> Plan:
     return Plan(model="tiny", task=task, methods={"greedy": Plain(), "farsight": FarSight(sigma=0.1)}, batch_size=3)
 
 
-def lines(plan: Plan, folder: Path, engine: Engine, progress: Callable[[int], None] = lambda _: None) -> list[bytes]:
+def lines(plan: Plan, folder: Path, engine: Engine, progress: Callable[[Batch], None] = lambda _: None) -> list[bytes]:
     with opened(folder, plan.record()) as opened_folder:
         run(plan, opened_folder, engine, progress)
     return (folder / "answers.jsonl").read_bytes().splitlines()

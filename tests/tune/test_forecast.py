@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from farsight.methods.grammar import parse_methods
 from farsight.metrics.vocabulary import coco
 from farsight.tune.asked import by_picture
 from farsight.tune.cost import ROUNDS, TOKENS
-from farsight.tune.forecast import forecast, seconds, stages
+from farsight.tune.forecast import Forecast, forecast, seconds, stages
 from farsight.tune.race import halves
 
 
@@ -44,11 +45,12 @@ def plan(methods: str) -> Plan:
 
 def test_it_counts_what_every_rung_and_the_winner_are_asked() -> None:
     made = plan("plain,beam,deco,dola,farsight")
-    found = forecast(made, None, halves(by_picture(made.task), 0))
+    both = halves(by_picture(made.task), 0)
+    found = forecast(made, None, both, stages(both, 4))
     assert [(stage.methods, stage.pictures, stage.answers) for stage in found.stages] == [
         (5, 16, 80), (3, 16, 48), (2, 32, 64),
     ]  # fmt: skip
-    assert found.sentence == "At most 192 answers."
+    assert found.sentence == "At most 192 answers: 192 captions."
 
 
 def test_the_time_is_that_of_plain_answers_times_what_methods_take() -> None:
@@ -57,3 +59,20 @@ def test_the_time_is_that_of_plain_answers_times_what_methods_take() -> None:
     taken = seconds(made, engine, both, stages(both, 1), clock=engine.clock)
     timing = (ROUNDS + 1) * TOKENS * (1 / 10) * 2
     assert taken == pytest.approx(timing + 2 * 64)
+
+
+def test_captions_and_questions_are_counted_apart_and_what_is_over_is_not_counted() -> None:
+    captions = plan("plain,beam").task.items
+    asked = [(one, replace(one, item_id=f"q{one.item_id}", kind="question", part="q")) for one in captions]
+    both = (asked[:32], asked[32:])
+    found = stages(both, 4)
+    assert [(stage.methods, stage.captions, stage.questions, stage.answers) for stage in found] == [
+        (5, 16, 16, 160), (3, 16, 16, 96), (2, 32, 32, 128),
+    ]  # fmt: skip
+    assert Forecast(stages=found, seconds=61.2).sentence == (
+        "At most 384 answers: 192 captions and 192 yes/no answers; about 62 seconds here."
+    )
+    assert stages(both, 1, [16, 32], seen=16) == found[:0] + (
+        replace(found[1], methods=2, name="race, rung 2 of 2"), found[2],
+    )  # fmt: skip
+    assert stages(both, 0, [16, 32], seen=32) == ()

@@ -225,7 +225,7 @@ def _ask(plan: Plan, folder: RunFolder, engine: Engine) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=new_console(errors=True)) as bar:
         shown = bar.add_task("answers", total=plan.answers)
-        run(plan, folder, engine, lambda count: bar.update(shown, advance=count))
+        run(plan, folder, engine, lambda batch: bar.update(shown, advance=len(batch.items)))
 
 
 def _write(plan: Plan, parts: list[PartScores], out: Path) -> dict[str, Any]:

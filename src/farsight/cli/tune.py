@@ -267,8 +267,9 @@ def _print(tuning: Tuning, found: Verdict | Agreement | Forecast, written: Mappi
 
     out = tuning.folder.path
     if isinstance(found, Forecast):
-        rows = [[stage.name, str(stage.methods), str(stage.pictures), str(stage.answers)] for stage in found.stages]
-        print_table(["", "methods", "pictures", "answers at most"], rows)
+        figures = ("methods", "pictures", "captions", "questions", "answers")
+        rows = [[stage.name, *(str(getattr(stage, name)) for name in figures)] for stage in found.stages]
+        print_table(["", "methods", "pictures", "captions each", "questions each", "answers at most"], rows)
         for label, reason in tuning.refused.items():
             note(f"{label} is out: {reason}")
     say(found.sentence)

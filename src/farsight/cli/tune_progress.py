@@ -1,4 +1,4 @@
-"""How far ``farsight tune`` is: a bar on stderr, with who is left after each rung."""
+"""How far ``farsight tune`` is: one bar over all of it on stderr, and who is left after each rung."""
 
 from __future__ import annotations
 
@@ -12,36 +12,30 @@ if TYPE_CHECKING:
 
 
 class TuneProgress:
-    """A bar for each stage; see `farsight.tune.tuning.Progress`."""
+    """A bar with what is done now and the most time that is left; see `farsight.tune.time_left.Progress`."""
 
     def __init__(self) -> None:
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        self._bar = Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=new_console(errors=True))
-        self._stage = self._bar.add_task("", total=None, visible=False)
+        columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), TimeElapsedColumn())
+        self._bar = Progress(*columns, TextColumn("{task.fields[left]}"), console=new_console(errors=True))
+        self._all = self._bar.add_task("", total=None, left="")
 
     def __enter__(self) -> TuneProgress:
         self._bar.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if error is None:
+            self._bar.update(self._all, description="done", left="")
         self._bar.stop()
 
-    def stage(self, name: str, answers: int) -> None:
-        """Begin a bar."""
-        self._stage = self._bar.add_task(name, total=answers)
+    def told(self, doing: str, elapsed: float, left: float | None) -> None:
+        """Show what is done, and how much there is left."""
+        from farsight.tune.forecast import told_seconds
 
-    def add(self, answers: int) -> None:
-        """Go on."""
-        self._bar.update(self._stage, advance=answers)
+        total, shown = (None, "") if left is None else (elapsed + left, f"about {told_seconds(left)} left")
+        self._bar.update(self._all, description=doing, completed=elapsed, total=total, left=shown)
 
     def rung(self, rung: Rung) -> None:
         """Say who leads."""

@@ -14,8 +14,8 @@ from farsight.evaluate.tasks import Item
 from farsight.evaluate.times import keep_time
 from farsight.methods import settings_of
 
-Progress = Callable[[int], None]
-"""Told how many answers have been added."""
+Progress = Callable[[Batch], None]
+"""Told of every batch that is answered."""
 
 
 def run(
@@ -39,7 +39,7 @@ def run(
     engine
         What answers; it loads no model if nothing is left to do.
     progress
-        Told of every answer, also of those that are there already.
+        Told of every batch, also of those that are there already.
     only
         By label, the items that it is asked now; by default all are asked all.
 
@@ -58,7 +58,7 @@ def run(
                 asked[number] = batch
                 yield request_of(plan, number, batch)
             else:
-                progress(len(batch.items))
+                progress(batch)
 
     with closing(engine.answers(requests())) as answers:
         for number, said in answers:
@@ -71,7 +71,7 @@ def run(
                 for item in same
                 if item.item_id in missing
             )
-            progress(len(batch.items))
+            progress(batch)
 
 
 def _check(plan: Plan, folder: RunFolder) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -17,6 +18,12 @@ from farsight.tune.asked import About
 from farsight.tune.cost import ROUNDS, TOKENS, seconds_per_token
 from farsight.tune.race import rung_sizes
 
+WINNER = "the winner against plain"
+
+
+Asked = tuple[bool, bool]
+"""Whether it is a caption, and whether plain decoding is asked: answers that take about the same time."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
@@ -26,7 +33,42 @@ class Stage:
     methods: int
     """Plain decoding among them."""
     pictures: int
-    answers: int
+    captions: int
+    """That each method is asked for."""
+    questions: int
+    """That each method answers, one yes or no each."""
+
+    @property
+    def answers(self) -> int:
+        """Captions and answers to questions of all methods."""
+        return self.methods * (self.captions + self.questions)
+
+    @property
+    def asked(self) -> dict[Asked, int]:
+        """Answers of each kind."""
+        others = self.methods - 1
+        return {
+            (caption, plain): count * (1 if plain else others)
+            for caption, count in ((True, self.captions), (False, self.questions))
+            for plain in (True, False)
+            if count
+        }
+
+    @property
+    def sentence(self) -> str:
+        """What is asked of whom."""
+        asked = told_answers(self.captions, self.questions)
+        return f"{self.name}, {asked}" if self.methods == 1 else f"{self.name}, {self.methods} methods, each {asked}"
+
+    def record(self) -> dict[str, Any]:
+        """Give the figures for a JSON file."""
+        return asdict(self) | {"answers": self.answers}
+
+
+def told_answers(captions: int, questions: int) -> str:
+    """Say how many answers there are, and of which kind."""
+    said = f"{captions:,} {'caption' if captions == 1 else 'captions'}"
+    return f"{said} and {questions:,} yes/no {'answer' if questions == 1 else 'answers'}" if questions else said
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,27 +87,52 @@ class Forecast:
     @property
     def sentence(self) -> str:
         """What it comes to."""
-        took = "" if self.seconds is None else f", about {_told(self.seconds)} here"
-        return f"At most {self.answers} answers{took}."
+        captions = sum(stage.methods * stage.captions for stage in self.stages)
+        questions = sum(stage.methods * stage.questions for stage in self.stages)
+        took = "" if self.seconds is None else f"; about {told_seconds(self.seconds)} here"
+        return f"At most {self.answers:,} answers: {told_answers(captions, questions)}{took}."
 
     def record(self) -> dict[str, Any]:
         """Give the figures for a JSON file."""
-        return {"answers": self.answers, "seconds": self.seconds, "stages": [asdict(stage) for stage in self.stages]}
+        return {
+            "answers": self.answers,
+            "seconds": self.seconds,
+            "stages": [stage.record() for stage in self.stages],
+        }
 
 
-def stages(halves: tuple[Sequence[About], Sequence[About]], contenders: int) -> tuple[Stage, ...]:
-    """Give the stages of a race between so many contenders."""
-    first, second = halves
+def stages(
+    halves: tuple[Sequence[About], Sequence[About]], contenders: int, rungs: Sequence[int] | None = None, seen: int = 0
+) -> tuple[Stage, ...]:
+    """Give the stages of a race between so many contenders.
+
+    Parameters
+    ----------
+    halves
+        Of the pictures.
+    contenders
+        Who run now.
+    rungs
+        How many pictures each rung has seen; by default `rung_sizes`.
+    seen
+        Pictures of the rungs that are over.
+    """
+    if not contenders:
+        return ()
+    (first, second), sizes = halves, list(rungs or rung_sizes(len(halves[0]), contenders))
     found, running = [], contenders
-    for number, (seen, size) in enumerate(pairwise([0, *rung_sizes(len(first), contenders)]), start=1):
-        found.append(_stage(f"race, rung {number}", running + 1, first[seen:size]))
-        running = math.ceil(running / 2)
-    return (*found, _stage("the winner against plain", 2, second))
+    for number, (before, size) in enumerate(pairwise([0, *sizes]), start=1):
+        if size > seen:
+            found.append(stage_of(f"race, rung {number} of {len(sizes)}", running + 1, first[before:size]))
+            running = math.ceil(running / 2)
+    return (*found, stage_of(WINNER, 2, second))
 
 
-def _stage(name: str, methods: int, units: Sequence[About]) -> Stage:
-    answers = methods * sum(len(about) for about in units)
-    return Stage(name=name, methods=methods, pictures=len(units), answers=answers)
+def stage_of(name: str, methods: int, units: Sequence[About]) -> Stage:
+    """Give the stage that asks so many methods about these pictures."""
+    items = [item for about in units for item in about]
+    captions = sum(item.kind == "caption" for item in items)
+    return Stage(name=name, methods=methods, pictures=len(units), captions=captions, questions=len(items) - captions)
 
 
 def seconds(
@@ -103,23 +170,32 @@ def seconds(
         start = clock()
         list(engine.answers([request_of(plan, 0, batch)]))
         by_part[part] = (clock() - start) / len(batch.items)
-    answer = sum(by_part[item.part] for item in items) / len(items)
-    factor = _mean_factor(plan.methods)
+    each = {
+        caption: statistics.mean(by_part[item.part] for item in items if (item.kind == "caption") == caption)
+        for caption in {item.kind == "caption" for item in items}
+    }
+    factor = mean_factor(plan.methods)
     timing = (len(plan.methods) - 1) * (ROUNDS + 1) * TOKENS * per_token * (1 + factor)
-    return timing + sum(answer * stage.answers * (1 + (stage.methods - 1) * factor) / stage.methods for stage in found)
+    return timing + sum(
+        count * each[caption] * (1 if plain else factor)
+        for stage in found
+        for (caption, plain), count in stage.asked.items()
+    )
 
 
-def _mean_factor(methods: Mapping[str, Method]) -> float:
+def mean_factor(methods: Mapping[str, Method]) -> float:
     """Forward passes for a token, on average over methods."""
     each = [1 + sum(part.extra_forwards for part in parts(method)) for method in methods.values()]
     return sum(each) / len(each)
 
 
-def forecast(plan: Plan, engine: Engine | None, halves: tuple[Sequence[About], Sequence[About]]) -> Forecast:
-    """Say what a race asks, and how long it takes with an engine that can be timed."""
-    found = stages(halves, len(plan.methods) - 1)
+def forecast(
+    plan: Plan, engine: Engine | None, halves: tuple[Sequence[About], Sequence[About]], found: tuple[Stage, ...]
+) -> Forecast:
+    """Say what the stages of a race ask, and how long that takes with an engine that can be timed."""
     return Forecast(stages=found, seconds=None if engine is None else seconds(plan, engine, halves, found))
 
 
-def _told(seconds: float) -> str:
+def told_seconds(seconds: float) -> str:
+    """Say how long it takes, never less."""
     return f"{math.ceil(seconds)} seconds" if seconds < 90 else f"{math.ceil(seconds / 60)} minutes"

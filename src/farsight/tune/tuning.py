@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
 from farsight.evaluate.engine import Engine
-from farsight.evaluate.plan import Plan
+from farsight.evaluate.plan import Batch, Plan
 from farsight.evaluate.run import run
 from farsight.evaluate.run_folder import RunFolder
 from farsight.evaluate.shapes import check
@@ -22,9 +23,10 @@ from farsight.tune.agreement import Agreement, agreement
 from farsight.tune.asked import About, by_picture
 from farsight.tune.cost import Cost, measure, tried
 from farsight.tune.counts import TERMS, Counts, counts_of
-from farsight.tune.forecast import Forecast, forecast
+from farsight.tune.forecast import Asked, Forecast, Stage, forecast, mean_factor, stage_of, stages
 from farsight.tune.guards import Guard
-from farsight.tune.race import Rung, halves, run_race, settle
+from farsight.tune.race import Rung, halves, run_race, rung_sizes, settle
+from farsight.tune.time_left import Progress, TimeLeft
 from farsight.tune.verdict import Verdict
 
 COSTS = "costs.json"
@@ -32,19 +34,6 @@ LEAST_KNOWN = 0.5
 """Of what is named, how much has to be judged before it is counted. What is not, is neither true nor false."""
 COST = {str: {"ratio": (float, None), "least": (float, None), "most": (float, None), "refused": (str, None)}}
 """What it has to have."""
-
-
-class Progress(Protocol):
-    """Hears how far it is."""
-
-    def stage(self, name: str, answers: int) -> None:
-        """A stage of at most so many answers begins."""
-
-    def add(self, answers: int) -> None:
-        """So many more are there."""
-
-    def rung(self, rung: Rung) -> None:
-        """A rung is over."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,13 +82,15 @@ class Tuning:
     refused: Mapping[str, str] = field(default_factory=dict)
     costs: dict[str, Cost] = field(default_factory=dict, init=False)
     """Of each method that may race."""
+    to_come: list[Stage] = field(default_factory=list, init=False)
+    """Stages that are not over, this one first."""
 
     @property
     def baseline(self) -> str:
         """Plain decoding."""
         return next(iter(self.plan.methods))
 
-    @property
+    @cached_property
     def halves(self) -> tuple[list[About], list[About]]:
         """Pictures of the race and of the winner."""
         return halves(by_picture(self.plan.task), self.seed)
@@ -110,18 +101,33 @@ class Tuning:
         costs = self.costs
         return [label for label, cost in costs.items() if not cost.refused and not cost.over(self.budget)]
 
+    @cached_property
+    def time_left(self) -> TimeLeft:
+        """How long it still takes."""
+        return TimeLeft(self.progress, mean_factor(self.plan.methods))
+
     def measure_costs(self) -> None:
-        """Time each method, or find out that the model does not take it; what is known from before is kept."""
+        """Time each method, or find out that the model does not take it; what is known from before is kept.
+
+        Plain decoding answers what the first rung asks of it before, which says how long all of it will take.
+        """
         path = self.folder.path / COSTS
         known = _read_costs(path) if path.exists() else {}
         labels = list(self.plan.methods)[1:]
         captions = [item for about in self.halves[0] for item in about if item.kind == "caption"]
-        self.progress.stage("timing", len(labels))
+        if unknown := [label for label in labels if label not in known]:
+            race = stages(self.halves, len(labels), self._rungs(len(labels)))
+            if self.timed:
+                first = self.halves[0][: race[0].pictures]
+                self.to_come[:] = stage_of("plain decoding first", 1, first), *race
+                self._ask([self.baseline], first, timings=len(unknown))
+            self.time_left.begin(len(unknown), None, {}, race)
         for label in labels:
             self.costs[label] = known.get(label) or self._cost(label, captions)
             found = {one: cost.record() for one, cost in self.costs.items()}
             write(path, [json.dumps(found, indent=2, allow_nan=False).encode()])
-            self.progress.add(1)
+            if label in unknown:
+                self.time_left.timed()
 
     def _cost(self, label: str, captions: Sequence[Item]) -> Cost:
         if self.timed:
@@ -131,7 +137,14 @@ class Tuning:
     def found(self) -> Verdict | Agreement:
         """Race, and settle what the winner is worth; or say what has to be judged before."""
         first, second = self.halves
-        everybody = [self.baseline, *self.contenders]
+        everybody, rungs = [self.baseline, *self.contenders], self._rungs(len(self.contenders))
+        self.to_come[:] = stages(self.halves, len(self.contenders), rungs)
+
+        def told(rung: Rung) -> None:
+            going = sum(not one.left for one in rung.standings)
+            self.to_come[:] = stages(self.halves, going, rungs, seen=rung.pictures)
+            self.progress.rung(rung)
+
         if self.judged and not self._known(everybody, first):
             return self._agreement(self.contenders, first)
         race = run_race(
@@ -140,9 +153,9 @@ class Tuning:
             first,
             self._counted,
             self.guards,
-            rungs=[len(first)] if self.judged else None,
+            rungs=rungs,
             seed=self.seed,
-            told=self.progress.rung,
+            told=told,
         )
         if self.judged and race.winner is not None and not self._known([self.baseline, race.winner], second):
             return self._agreement([race.winner], second, winner=race.winner)
@@ -152,7 +165,9 @@ class Tuning:
 
     def forecast(self) -> Forecast:
         """Say what it would ask."""
-        return forecast(self.plan, self.engine if self.timed else None, self.halves)
+        labels = list(self.plan.methods)[1:]
+        found = stages(self.halves, len(labels), self._rungs(len(labels)))
+        return forecast(self.plan, self.engine if self.timed else None, self.halves, found)
 
     def _known(self, labels: Sequence[str], units: Sequence[About]) -> bool:
         """Ask, and see whether enough is known of what these methods name in these pictures."""
@@ -164,12 +179,29 @@ class Tuning:
         items = [item for about in units for item in about if item.kind == "caption"]
         return agreement(self.baseline, labels, items, self.folder.rows, self.truth, winner=winner)
 
-    def _ask(self, labels: Sequence[str], units: Sequence[About]) -> None:
+    def _rungs(self, contenders: int) -> list[int]:
+        pictures = len(self.halves[0])
+        return [pictures] if self.judged else rung_sizes(pictures, contenders)
+
+    def _ask(self, labels: Sequence[str], units: Sequence[About], timings: int = 0) -> None:
         """Have the answers of some methods about some pictures, those that are not there yet."""
-        items = [item for about in units for item in about]
-        wanted = dict.fromkeys(labels, items)
-        self.progress.stage(f"{len(labels)} methods on {len(units)} pictures", len(labels) * len(items))
-        run(self.plan, self.folder, self.engine, self.progress.add, only=wanted)
+        items, known = [item for about in units for item in about], set(self.folder.rows)
+        missing: Counter[Asked] = Counter(
+            (item.kind == "caption", label == self.baseline)
+            for label in labels
+            for item in items
+            if (label, item.item_id) not in known
+        )
+
+        def answered(batch: Batch) -> None:
+            if any((batch.label, item.item_id) not in known for item in batch.items):
+                self.time_left.answered(batch, self.baseline)
+
+        if missing:
+            now, *after = self.to_come
+            # what is judged comes after people have judged the first half
+            self.time_left.begin(timings, replace(now, methods=len(labels)), missing, () if self.judged else after)
+        run(self.plan, self.folder, self.engine, answered, only=dict.fromkeys(labels, items))
 
     def _counted(self, labels: Sequence[str], units: Sequence[About]) -> Mapping[str, Counts]:
         self._ask(labels, units)
