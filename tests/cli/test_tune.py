@@ -80,10 +80,14 @@ def test_what_is_over_the_budget_does_not_race(run: Any, files: dict[str, Path],
     assert found["costs"]["beam(num_beams=2)"]["ratio"] == 9.0
 
 
-def test_a_plan_asks_and_writes_nothing(run: Any, files: dict[str, Path], model: Path) -> None:
-    result = run(*command(files, model, "--objects", files["objects"], "--plan"))
+def test_a_plan_asks_and_writes_nothing_and_needs_no_folder(run: Any, files: dict[str, Path], model: Path) -> None:
+    given = command(files, model, "--objects", files["objects"], "--plan")
+    where = given.index("--out")
+    result = run(*given[:where], *given[where + 2 :])
     assert result.exit_code == 0, result.stderr
-    assert "At most" in result.stdout
+    assert "At most 54 answers: 54 captions; about" in result.stdout
+    assert "captions each" in result.stdout
+    assert run(*given).exit_code == 0
     assert "the winner against plain" in result.stdout
     assert not files["out"].exists()
 
@@ -118,6 +122,10 @@ def test_what_cannot_be_is_refused(
 
 def test_too_few_pictures_are_refused(run: Any, files: dict[str, Path], model: Path) -> None:
     refused(run(*command(files, model, "--objects", files["objects"], "--count", 5)), "at least 8")
+
+
+def test_without_a_folder_or_a_plan_it_asks_for_one(run: Any) -> None:
+    refused(run("tune", "--task", "scenes:test"), "Pass --out TUNED")
 
 
 def test_without_pictures_or_a_task_it_asks_for_them(run: Any, tmp_path: Path) -> None:

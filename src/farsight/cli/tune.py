@@ -30,7 +30,10 @@ VERDICT, PAGE = "verdict.json", "report.html"
 
 
 def tune(
-    out: Annotated[Path, typer.Option(metavar="TUNED", help="Folder of all that is found. The same command goes on.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="TUNED", help="Folder of all that is found; the same command goes on. Not for --plan."),
+    ] = None,
     model: options.Model = options.EMBEDDED,
     images: Annotated[Path | None, typer.Option(metavar="DIR", help="Your pictures.", rich_help_panel=_TASK)] = None,
     objects: task_options.Objects = None,
@@ -117,6 +120,8 @@ def tune(
     from farsight.tune.guards import parse_guards
     from farsight.tune.tuning import Tuning
 
+    if out is None and not plan:
+        raise SettingError("where is it to be kept? Pass --out TUNED, a new folder, or --plan to ask nothing yet")
     if budget is not None:
         check_positive("--budget", budget)
     guards, racing = parse_guards(guard), contenders(methods)
@@ -195,9 +200,9 @@ def _found(tuning: Tuning) -> Verdict | Agreement:
 
 
 @contextmanager
-def _place(out: Path, plan: bool) -> Iterator[Path]:
+def _place(out: Path | None, plan: bool) -> Iterator[Path]:
     """Where things are written: nowhere that stays, if there is only a plan."""
-    if not plan:
+    if out is not None and not plan:
         with stopping(out):
             yield out
         return
