@@ -85,7 +85,7 @@ def test_a_plan_asks_and_writes_nothing_and_needs_no_folder(run: Any, files: dic
     where = given.index("--out")
     result = run(*given[:where], *given[where + 2 :])
     assert result.exit_code == 0, result.stderr
-    assert "At most 54 answers: 54 captions; about" in result.stdout
+    assert "At most 35 answers: 35 captions; about" in result.stdout
     assert "captions each" in result.stdout
     assert run(*given).exit_code == 0
     assert "the winner against plain" in result.stdout

@@ -72,7 +72,6 @@ def test_captions_and_questions_are_counted_apart_and_what_is_over_is_not_counte
     assert Forecast(stages=found, seconds=61.2).sentence == (
         "At most 384 answers: 192 captions and 192 yes/no answers; about 62 seconds here."
     )
-    assert stages(both, 1, [16, 32], seen=16) == found[:0] + (
-        replace(found[1], methods=2, name="race, rung 2 of 2"), found[2],
-    )  # fmt: skip
+    second = replace(found[1], methods=2, name="race, rung 2 of 2")
+    assert stages(both, 1, [16, 32], seen=16) == (second, found[2])
     assert stages(both, 0, [16, 32], seen=32) == ()

@@ -145,7 +145,7 @@ def claimed(path: Path) -> Iterator[RunFolder]:
     Raises
     ------
     InputError
-        If another process has it, if it has files in it and is no run folder nor one that was judged in, or if it cannot
+        If another process has it, if it is no run folder but has files in it (those of judging may be), or if it cannot
         be written.
     """
     lock = FileLock(path / "run.lock")
