@@ -23,8 +23,8 @@ class PromptError(InputError):
     """A request that a model's processor does not take; it may take others."""
 
 
-def check_text(processor: Any, text: str) -> None:
-    """See that a text of a user's holds none of the tokens that stand for a picture.
+def check_text(processor: Any, *texts: str) -> None:
+    """See that no text of a user's holds one of the tokens that stand for a picture.
 
     It would be read as one: there is no picture for it, or it is that of another prompt of the batch.
 
@@ -33,11 +33,13 @@ def check_text(processor: Any, text: str) -> None:
     PromptError
         If it does.
     """
-    if (token := next((token for token in placeholders(processor) if token in text), None)) is not None:
-        raise PromptError(
-            f"{_shown(text)} has '{token}' in it, which the model takes for a picture, video or sound: write it in "
-            "another way"
-        )
+    tokens = placeholders(processor)
+    for text in texts:
+        if (token := next((token for token in tokens if token in text), None)) is not None:
+            raise PromptError(
+                f"{_shown(text)} has '{token}' in it, which the model takes for a picture, video or sound: write it in "
+                "another way"
+            )
 
 
 def placeholders(processor: Any) -> tuple[str, ...]:
@@ -178,8 +180,7 @@ def video_inputs(
         raise InputError(
             f"'{loaded.name}' takes no videos; pass a model that does, such as llava-hf/LLaVA-NeXT-Video-7B-hf"
         )
-    for prompt in prompts:
-        check_text(loaded.processor, prompt)
+    check_text(loaded.processor, *prompts)
     talks = [
         [{"role": "user", "content": [{"type": "video", "video": list(frames)}, {"type": "text", "text": prompt}]}]
         for frames, prompt in zip(videos, prompts, strict=True)
@@ -209,8 +210,7 @@ def text_inputs(loaded: LoadedModel, prompts: Sequence[str], *, chat: bool) -> d
     PromptError
         As `picture_inputs`.
     """
-    for prompt in prompts:
-        check_text(loaded.processor, prompt)
+    check_text(loaded.processor, *prompts)
     chat = chat and has_template(loaded.processor)
     with padded_left(loaded, len(prompts)), asking(prompts):
         texts = list(prompts)
@@ -248,8 +248,7 @@ def _processed(
     earlier: Sequence[Sequence[str]] = (),
 ) -> Any:
     padding = len(prompts) > 1
-    for text in [*prompts, *chain.from_iterable(earlier)]:
-        check_text(processor, text)
+    check_text(processor, *prompts, *chain.from_iterable(earlier))
     with asking(prompts):
         if has_template(processor):
             asked = zip(pictures, prompts, earlier or [()] * len(prompts), strict=True)
