@@ -93,6 +93,7 @@ def test_methods_are_read_from_a_file_that_is_named_with_an_at_sign(tmp_path: Pa
     file = tmp_path / "methods.yaml"
     file.write_text("- greedy\n- {method: farsight, sigma: 0.2, layers: 0-1, label: tuned}\n")
     assert parse_methods(f"@{file}") == {"greedy": Plain(), "tuned": FarSight(sigma=0.2, layers=(0, 1))}
+    assert list(parse_methods(f"beam, @{file},deco")) == ["beam", "greedy", "tuned", "deco"]
     with pytest.raises(SettingError, match="has 2 methods, and one is asked for"):
         parse_method(f"@{file}")
     for text in ("{method: farsight, sigma: 0.2}", "- farsight(sigma=0.2)", "methods: [farsight(sigma=0.2)]"):

@@ -30,7 +30,7 @@ _BARE = re.compile(r"[\w./-][\w./' -]*(?<! )")
 def parse_methods(text: str) -> dict[str, Method]:
     """Make methods of a list such as ``greedy, farsight(sigma=0.1, rows=generated), farsight+beam``, by their labels.
 
-    ``@methods.yaml`` is what `read_methods` reads.
+    ``@methods.yaml`` is what `read_methods` reads, alone or as one of the list.
 
     Raises
     ------
@@ -38,10 +38,16 @@ def parse_methods(text: str) -> dict[str, Method]:
         If a name or a parameter is unknown (with a suggestion), a value has no meaning, methods cannot be composed, or
         a method is there twice.
     """
-    if path := _file(text):
+    if (path := _file(text)) and path.is_file():  # whose name may have a comma
         return read_methods(path)
-    with _understood(text):
-        return _labelled([_parse_one(part) for part in _split(text)])
+    made: list[tuple[str, Method]] = []
+    for part in _split(text):
+        if path := _file(part):
+            made += read_methods(path).items()
+            continue
+        with _understood(text):
+            made.append(_parse_one(part))
+    return _labelled(made)
 
 
 def parse_method(text: str) -> Method:
