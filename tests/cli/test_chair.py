@@ -276,4 +276,4 @@ def test_a_run_and_what_describe_wrote_need_no_other_file(run: Any, tmp_path: Pa
 
 def test_captions_of_unknown_pictures_ask_for_objects(run: Any, files: dict[str, Path], tmp_path: Path) -> None:
     refused(run("chair", files["greedy"]), "the objects that are in the pictures are not known: pass --objects FILE")
-    refused(run("chair", tmp_path), "has no details.jsonl; give the folder of a finished 'farsight eval'")
+    refused(run("chair", tmp_path), "is no run folder, there is no run.json; give the --out of a 'farsight eval'")

@@ -57,11 +57,12 @@ def read_said(paths: Sequence[Path]) -> dict[str, Said]:
 
 
 def _of_run(folder: Path) -> dict[str, Said]:
-    if not (folder / "details.jsonl").is_file():
-        raise InputError(f"{folder}: has no details.jsonl; give the folder of a finished 'farsight eval'")
+    from farsight.evaluate.finished import DETAILS, check_finished
+
+    check_finished(folder, DETAILS)
     rows: dict[str, dict[str, list[dict[str, Any]]]] = {}
     again = "start the same 'farsight eval' again"
-    with opened(folder / "details.jsonl") as file, reading(folder / "details.jsonl", "a run's details", again):
+    with opened(folder / DETAILS) as file, reading(folder / DETAILS, "a run's details", again):
         for _, line in json_lines(file):
             row = decode_json(line.decode())
             rows.setdefault(row["part"], {}).setdefault(row["method"], []).append(row)

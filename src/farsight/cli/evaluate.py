@@ -229,12 +229,9 @@ def _ask(plan: Plan, folder: RunFolder, engine: Engine) -> None:
 
 
 def _write(plan: Plan, parts: list[PartScores], out: Path) -> dict[str, Any]:
-    from farsight.evaluate.finished import DETAILS, detail_rows
-    from farsight.files import write, write_lines
+    from farsight.evaluate.finished import write_results
 
-    results = {"config": plan.record(), "parts": {part.part: part.record() for part in parts}}
-    write(out / "results.json", [json_format.dumps(results, indent=2, allow_nan=False).encode()])
-    write_lines(out / DETAILS, detail_rows(plan.task, parts, out))
+    results = write_results(plan.record(), plan.task, parts, out)
     _write_page(plan, parts, out)
     return results
 

@@ -20,9 +20,10 @@ from farsight.evaluate.scores import PartScores
 from farsight.evaluate.shapes import check
 from farsight.evaluate.tasks import Task
 from farsight.evaluate.verdicts import HEADLINES
-from farsight.files import decode_json, json_lines, opened, read_json, reading
+from farsight.files import decode_json, json_lines, opened, read_json, reading, write, write_lines
 from farsight.metrics.paired import Difference
 
+RESULTS_FILE = "results.json"
 DETAILS = "details.jsonl"
 AGAIN = "start the same 'farsight eval' again"
 _DIFFERENCE = {
@@ -98,6 +99,40 @@ def detail_rows(task: Task, parts: Sequence[PartScores], folder: Path) -> Iterat
                 yield json.dumps(about | one.record(), ensure_ascii=False, allow_nan=False)
 
 
+def write_results(config: Mapping[str, Any], task: Task, parts: Sequence[PartScores], folder: Path) -> dict[str, Any]:
+    """Write what `read_run` reads: the figures of a run with what decided them, and its captions with their objects.
+
+    Returns
+    -------
+    What ``results.json`` has.
+    """
+    results = {"config": dict(config), "parts": {part.part: part.record() for part in parts}}
+    write(folder / RESULTS_FILE, [json.dumps(results, indent=2, allow_nan=False).encode()])
+    write_lines(folder / DETAILS, detail_rows(task, parts, folder))
+    return results
+
+
+def check_finished(folder: Path, file: str) -> None:
+    """See that a folder is that of a finished run, with this file.
+
+    Raises
+    ------
+    InputError
+        If it is not; the message says what to do.
+    """
+    run = folder / "run.json"
+    if not run.is_file():
+        raise InputError(f"{folder}: is no run folder, there is no run.json; give the --out of a 'farsight eval'")
+    if (folder / file).is_file():
+        return
+    if "tune" in read_json(run, AGAIN):
+        raise InputError(
+            f"{folder}: 'farsight tune' has no winner there that was compared on annotated pictures, so that there is "
+            "nothing to read; its report.html has what there is, and 'farsight judge' the figures of what was judged"
+        )
+    raise InputError(f"{folder}: the run is not finished, there is no {file}; {AGAIN}")
+
+
 def read_run(folder: Path) -> FinishedRun:
     """Read the folder of a finished run.
 
@@ -106,11 +141,8 @@ def read_run(folder: Path) -> FinishedRun:
     InputError
         If it is no such folder, the run is not finished, or a file is damaged.
     """
-    if not (folder / "run.json").is_file():
-        raise InputError(f"{folder}: is no run folder, there is no run.json; give the --out of a 'farsight eval'")
-    if not (folder / "results.json").is_file():
-        raise InputError(f"{folder}: the run is not finished; start the same 'farsight eval' again")
-    path = folder / "results.json"
+    path = folder / RESULTS_FILE
+    check_finished(folder, RESULTS_FILE)
     results = read_json(path, AGAIN)
     with reading(path, "a run's results", AGAIN):
         check(results, RESULTS)
