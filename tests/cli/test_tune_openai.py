@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from refusals import refused
 from troubled_server import answer, prompt_of, troubled
 
+from farsight.evaluate.finished import read_run
 from farsight.judging.judgements import Judgement, Judgements
 from farsight.methods.grammar import parse_method
 
@@ -60,6 +62,56 @@ def test_the_method_that_helps_is_found_and_the_others_are_listed_with_the_reaso
     page = (tmp_path / "tuned" / "report.html").read_text()
     assert 'title="false">cat<' in page
     assert "farsight export m --registers 10" in page
+    assert {"to": "use it in any other engine", "command": "farsight export m --registers 10 --out MODEL"} in (
+        verdict["next"]
+    )
+    assert verdict["answers"] == {"captions": 2 * PICTURES, "questions": 0}
+    assert f"answers.jsonl ({2 * PICTURES} captions)" in result.stdout
+
+
+def test_what_reads_a_run_reads_the_second_half(run: Any, command: list[object], tmp_path: Path) -> None:
+    with troubled(saying("A dog in the garden.")) as server:
+        assert run(*command, "--base-url", server.url).exit_code == 0
+    tuned, half = tmp_path / "tuned", PICTURES // 2
+    scored = json.loads(run("chair", tuned, "--json").stdout)
+    assert {name: found["chair_i"] for name, found in scored["files"].items()} == {"plain": 0.5, TOKENS: 0.0}
+    assert scored["differences"][TOKENS]["chair_i"]["items"] == half
+    assert set(json.loads(run("audit", tuned, "--json").stdout)["files"]) == {"plain", TOKENS}
+    assert "-50.0 [-50.0, -50.0]" in run("table", tuned).stdout
+    found = read_run(tuned)
+    assert (list(found.methods), len(found.items["captions"])) == (["plain", TOKENS], half)
+
+
+def test_where_nobody_won_it_is_said_that_there_is_nothing_to_read(
+    run: Any, command: list[object], tmp_path: Path
+) -> None:
+    with troubled(saying("A dog in the garden.")) as server:
+        assert run(*command, "--base-url", server.url).exit_code == 0
+    with troubled(saying("A cat.")) as server:
+        other = [tmp_path / "other" if one == tmp_path / "tuned" else one for one in command]
+        assert run(*other, "--base-url", server.url).stdout.startswith("Nothing here beats")
+    for reads in ("chair", "audit", "table"):
+        refused(run(reads, tmp_path / "other"), "'farsight tune' has no winner there")
+
+
+def test_another_winner_under_another_budget_is_a_second_look(run: Any, command: list[object], tmp_path: Path) -> None:
+    second = "farsight(sigma=0.693147, horizon=infinite)"
+    command[command.index(f"{TOKENS},beam,farsight")] = f"{TOKENS},{second}"
+
+    def knowing(asked: dict[str, Any], _: int) -> Any:
+        tokens = asked.get("chat_template_kwargs", {}).get("registers", 0)
+        said = {0: "A dog and a cat.", 1: "A dog in my garden.", 10: "A dog in the garden."}[tokens]
+        return answer(said, prompt=10 + tokens)
+
+    with troubled(knowing) as server:
+        first = run(*command, "--base-url", server.url)
+        winner = json.loads((tmp_path / "tuned" / "verdict.json").read_text())["winner"]
+        costs = json.loads((tmp_path / "tuned" / "costs.json").read_text())
+        costs = {label: cost | {"ratio": 9.0 if label == winner else 1.0} for label, cost in costs.items()}
+        (tmp_path / "tuned" / "costs.json").write_text(json.dumps(costs))
+        again = run(*command, "--base-url", server.url, "--budget", 2)
+    assert "looked at" not in first.stdout
+    assert f"The second half was looked at 2 times (before for {winner})" in again.stdout
 
 
 def test_words_beyond_the_guard_keep_it_off_unless_the_user_says_otherwise(

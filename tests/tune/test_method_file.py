@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from farsight import BeamSearch, DeCo, FarSight, Method, Plain
+from farsight import FLB, BeamSearch, DeCo, FarSight, Method, Plain
 from farsight.methods.constant_gate import ConstantGate
 from farsight.methods.grammar import parse_method, parse_methods, read_methods
 from farsight.register_tokens import sigma_of
 from farsight.tune.candidates import usual_candidates
-from farsight.tune.method_file import forms, write_method
+from farsight.tune.method_file import forms, in_vllm, write_method
 
 METHODS = {
     "plain": Plain(),
@@ -44,17 +44,27 @@ def test_every_candidate_can_be_written(tmp_path: Path, label: str) -> None:
     [
         (Plain(), {}),
         (DeCo(), {}),
-        (FarSight(), {}),
+        (FarSight(), {"vllm"}),
+        (FarSight(profile=0.0), {}),
+        (FarSight() + BeamSearch(), {}),
         (FarSight(sigma=sigma_of(10), horizon="infinite"), {"vllm", "register_tokens"}),
         (FarSight(sigma=sigma_of(10), horizon="infinite", rows="generated"), {"vllm"}),
     ],
-    ids=["plain", "deco", "farsight", "tokens", "generated"],
+    ids=["plain", "deco", "farsight", "constant registers", "composed", "tokens", "generated"],
 )
 def test_other_engines_are_told_in_their_forms_where_they_have_one(method: Method, found: set[str]) -> None:
     made = forms(method)
     assert set(made) == set(found)
     if "register_tokens" in found:
         assert made["register_tokens"] == 10
+
+
+def test_vllm_whose_answers_have_no_end_is_told_the_infinite_horizon() -> None:
+    method = FarSight(sigma=0.05, rows="generated")
+    assert in_vllm(method) == FarSight(sigma=0.05, rows="generated", horizon="infinite")
+    assert in_vllm(method + FLB()) == FarSight(sigma=0.05, rows="generated", horizon="infinite") + FLB()
+    assert forms(method)["vllm"]["farsight"]["horizon"] == "infinite"
+    assert (in_vllm(Plain()), in_vllm(DeCo())) == (None, None)
 
 
 def test_a_method_of_a_file_is_written_with_its_file(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,14 +11,16 @@ import pytest
 from PIL import Image
 from racing import Asked, tuned
 
-from farsight.evaluate.tasks import Item
+from farsight.evaluate.plan import Plan
+from farsight.evaluate.tasks import Item, Task
 from farsight.judging.annotated import Annotated
+from farsight.method import Plain
 from farsight.metrics.paired import Difference
 from farsight.metrics.vocabulary import coco
 from farsight.tune.cost import Cost
 from farsight.tune.draw import draw_race, order
 from farsight.tune.guards import GUARDS
-from farsight.tune.next_steps import after_verdict
+from farsight.tune.next_steps import Steps, after_agreement, after_verdict
 from farsight.tune.page import verdict_page
 from farsight.tune.verdict import Verdict
 
@@ -127,7 +130,7 @@ def test_the_page_has_the_verdict_the_race_the_costs_and_the_pictures_that_chang
     }
     rows = {key: {"text": text} for key, text in said.items()}
     truth = Annotated(objects={"a.png": frozenset({"dog"})}, vocabulary=coco())
-    steps = after_verdict(tmp_path, "my model", turn_on=True, forms={"vllm": {}, "register_tokens": 10})
+    steps = after_verdict(tmp_path, asking(items), turn_on=True, forms={"vllm": {}, "register_tokens": 10})
     shown = verdict_page("Which?", found, steps, items, rows, truth, "made today")
     assert found.sentence.replace(">", "&gt;") in shown
     assert "--model &#39;my model&#39;" in shown
@@ -139,7 +142,54 @@ def test_the_page_has_the_verdict_the_race_the_costs_and_the_pictures_that_chang
     assert "&lt;b&gt;" not in shown
 
 
+def asking(items: Sequence[Item], name: str = "chair", **sources: str) -> Plan:
+    task = Task(name=name, items=tuple(items), vocabulary=coco(), sources=sources)
+    return Plan(model="my model", task=task, methods={"plain": Plain()})
+
+
+def item(path: Path | None) -> Item:
+    return Item(item_id="p/1", part="p", kind="caption", image_id="1", path=path, prompt="?", max_new_tokens=9)
+
+
+def commands(steps: Steps) -> str:
+    return "\n".join(command for _, command in steps)
+
+
 def test_there_is_something_to_do_next_where_nothing_helps(tmp_path: Path) -> None:
-    steps = after_verdict(tmp_path, "m", turn_on=False, forms={})
+    steps = after_verdict(tmp_path, asking([item(None)]), turn_on=False, forms={})
     assert any("more pictures" in what for what, _ in steps)
-    assert not any("method.yaml" in command for _, command in steps)
+    assert "method.yaml" not in commands(steps)
+    assert "--budget" not in commands(steps)
+    assert "--budget above 1.1" in commands(
+        after_verdict(tmp_path, asking([item(None)]), turn_on=False, forms={}, budget=1.1)
+    )
+
+
+def test_the_next_steps_are_of_the_same_task_and_vocabulary(tmp_path: Path) -> None:
+    own = after_verdict(tmp_path, asking([item(tmp_path / "a b.png")]), turn_on=True, forms={}, synonyms="scenes")
+    assert f"farsight describe '{tmp_path}/a b.png' --model 'my model' --method @{tmp_path}/method.yaml" in commands(
+        own
+    )
+    assert "--images DIR --objects FILE --synonyms scenes --out RUN" in commands(own)
+    lists = after_verdict(tmp_path, asking([item(None)], "lists", objects="x"), turn_on=True, forms={})
+    assert "farsight describe --prompt PROMPT --model" in commands(lists)
+    assert "farsight web" not in commands(lists)
+    assert "--task lists --objects FILE --out RUN" in commands(lists)
+    drawn = after_verdict(tmp_path, asking([item(tmp_path)], "scenes:test"), turn_on=True, forms={})
+    assert f"--methods plain,@{tmp_path}/method.yaml --task scenes:test --out RUN" in commands(drawn)
+
+
+def test_what_a_vocabulary_named_is_judged_with_the_same(tmp_path: Path) -> None:
+    assert f"farsight judge {tmp_path} --synonyms 'my words.txt'\n" in commands(
+        after_agreement(tmp_path, "my words.txt")
+    )
+    assert f"farsight judge {tmp_path}\n" in commands(after_agreement(tmp_path))
+
+
+def test_a_second_look_at_the_second_half_is_said() -> None:
+    once, winner = verdict(), "better"
+    assert replace(once, looks=[winner]).sentence == once.sentence
+    twice = replace(once, looks=["same", winner])
+    assert twice.sentence.startswith(once.sentence)
+    assert "The second half was looked at 2 times (before for same), and one look alone" in twice.sentence
+    assert twice.record()["looks"] == ["same", winner]

@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import fields
+from dataclasses import fields, replace
+from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from farsight.errors import SettingError
+from farsight.farsight import FarSight
 from farsight.files import write
 from farsight.method import Method, parts
 from farsight.methods.foreign import source_of
@@ -21,6 +24,8 @@ from farsight.methods.in_vllm import additional_config
 from farsight.methods.registry import settings_of
 
 NAME = "method.yaml"
+FOR_VLLM = "method_vllm.yaml"
+"""Beside it where vLLM takes another: with ``horizon: infinite``."""
 
 
 def write_method(path: Path, method: Method, *, comments: Sequence[str] = ()) -> None:
@@ -54,17 +59,29 @@ def _name(kind: type[Method]) -> str:
     return f"{Path(file).resolve()}:{kind.__name__}"
 
 
+def in_vllm(method: Method) -> Method | None:
+    """Give the method as vLLM takes it, which has no end of an answer: registers with the infinite horizon.
+
+    None if vLLM does not take it. Another method than was measured where the horizon was another.
+    """
+    with suppress(SettingError):
+        each = (replace(one, horizon="infinite") if type(one) is FarSight else one for one in parts(method))
+        endless = reduce(add, each)
+        return endless if additional_config(endless) else None
+    return None
+
+
 def forms(method: Method) -> dict[str, Any]:
     """Give the forms in which other engines take a method, where it has them.
 
     Returns
     -------
-    ``vllm``: the ``additional_config`` of vLLM's plugin. ``register_tokens``: how many tokens in front of the prompt it
-    is, for a model that ``farsight export`` has written.
+    ``vllm``: the ``additional_config`` of vLLM's plugin for what `in_vllm` gives. ``register_tokens``: how many tokens
+    in front of the prompt it is, for a model that ``farsight export`` has written.
     """
     found: dict[str, Any] = {}
-    with suppress(SettingError):
-        found["vllm"] = additional_config(method)
+    if (endless := in_vllm(method)) is not None:
+        found["vllm"] = additional_config(endless)
     with suppress(SettingError):
         found["register_tokens"] = tokens_of(label_of(method), method)
     return {name: form for name, form in found.items() if form}

@@ -8,6 +8,7 @@ from typing import Any
 from farsight.evaluate.page import thumbnail
 from farsight.evaluate.run_folder import Key
 from farsight.evaluate.tasks import Item
+from farsight.judging.detector import Detected
 from farsight.judging.truth import Located, Truth
 from farsight.metrics.paired import Difference
 from farsight.report.page import Section, Span, Table, Text, page, picture
@@ -51,16 +52,16 @@ def verdict_page(
     """
     sections = [_next(next_steps)]
     if found.outcome.final:
-        sections.append(_final(found))
+        sections.append(_final(found, truth))
     if found.outcome.race.rungs:
-        sections.append(_race(found))
+        sections.append(_race(found, truth))
     if found.left_out:
         left = Table(columns=["method", "because"], rows=[list(one) for one in found.left_out.items()])
         sections.append(Section(title="What did not race", tables=[left]))
     if winner := found.outcome.race.winner:
         changed = [item for item in items if item.kind == "caption" and (winner, item.item_id) in rows]
         sections += _changed(found.outcome.baseline, [winner], changed, rows, truth)
-    return page(title, [found.sentence], sections, footer=footer)
+    return page(title, [f"{found.sentence}{_by(truth)}"], sections, footer=footer)
 
 
 def agreement_page(
@@ -83,7 +84,7 @@ def agreement_page(
     )
     words = (
         "Share of answers that are plain decoding's to the letter; objects of an answer that plain decoding does not "
-        "name, and that only plain decoding names, on average. Which of them are right is not known."
+        f"name, and that only plain decoding names, on average. Which of them are right is not known.{_by(truth)}"
     )
     asked = [item for item in items if (baseline, item.item_id) in rows]
     sections = [_next(next_steps), Section(title="How much the methods disagree", words=words, tables=[table])]
@@ -109,17 +110,22 @@ def final_table(found: Verdict) -> Table:
     return Table(columns=["", outcome.baseline, str(outcome.race.winner), "difference", "guard"], rows=rows)
 
 
-def _final(found: Verdict) -> Section:
+def _by(truth: Truth) -> str:
+    """What the figures of a section rest on, if that may be wrong."""
+    return f" {truth.sentence[0].upper()}{truth.sentence[1:]}." if isinstance(truth, Detected) else ""
+
+
+def _final(found: Verdict, truth: Truth) -> Section:
     outcome = found.outcome
     words = (
         f"{outcome.race.winner} against {outcome.baseline} decoding on {outcome.final['chair_i'].items} pictures that "
         "chose nothing, with paired 95 % bootstrap intervals: in points of a share, in percent of a number. A guard is "
-        "held if the figure is within it; its interval says how sure that is."
+        f"held if the figure is within it; its interval says how sure that is.{_by(truth)}"
     )
     return Section(title="The winner", words=words, tables=[final_table(found)])
 
 
-def _race(found: Verdict) -> Section:
+def _race(found: Verdict, truth: Truth) -> Section:
     outcome = found.outcome
     last: dict[str, tuple[int, Standing]] = {}
     for rung in outcome.race.rungs:
@@ -134,7 +140,7 @@ def _race(found: Verdict) -> Section:
         "After each rung the better half goes on (blue), and who is clearly worse or clearly beyond a guard leaves "
         "(grey). The table has what was known of each method when it left, on the pictures that it was asked about: "
         f"differences to {outcome.baseline} decoding, in points or percent. These figures chose the winner and are no "
-        "result."
+        f"result.{_by(truth)}"
     )
     alt = (
         f"CHAIR_I of each method minus that of {outcome.baseline} decoding after each rung; the table has the figures."

@@ -101,6 +101,20 @@ class Tuning:
         costs = self.costs
         return [label for label, cost in costs.items() if not cost.refused and not cost.over(self.budget)]
 
+    @property
+    def answers(self) -> dict[str, int]:
+        """What was asked of all methods so far: captions, and questions."""
+        captions = {item.item_id for item in self.plan.task.items if item.kind == "caption"}
+        asked = sum(item in captions for _, item in self.folder.rows)
+        return {"captions": asked, "questions": len(self.folder.rows) - asked}
+
+    @property
+    def looks(self) -> list[str]:
+        """Everybody who was asked about the second half so far, the first one first: each time it was looked at."""
+        second = {item.item_id for about in self.halves[1] for item in about}
+        asked = dict.fromkeys(label for label, item in self.folder.rows if item in second)
+        return [label for label in asked if label != self.baseline]
+
     @cached_property
     def time_left(self) -> TimeLeft:
         """How long it still takes."""
@@ -161,7 +175,9 @@ class Tuning:
             return self._agreement([race.winner], second, winner=race.winner)
         outcome = settle(self.baseline, race, second, self._counted, self.guards, seed=self.seed)
         refused = {label: Cost(refused=reason) for label, reason in self.refused.items()}
-        return Verdict(outcome=outcome, costs=self.costs | refused, guards=self.guards, budget=self.budget)
+        return Verdict(
+            outcome=outcome, costs=self.costs | refused, guards=self.guards, budget=self.budget, looks=self.looks
+        )
 
     def forecast(self) -> Forecast:
         """Say what it would ask."""

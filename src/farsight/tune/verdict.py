@@ -43,6 +43,8 @@ class Verdict:
     costs: Mapping[str, Cost]
     guards: Sequence[Guard]
     budget: float | None
+    looks: Sequence[str] = ()
+    """Everybody who was compared on the second half so far, the first one first: under other budgets and guards too."""
 
     @property
     def chosen(self) -> str:
@@ -51,7 +53,17 @@ class Verdict:
 
     @property
     def sentence(self) -> str:
-        """What to do, and why."""
+        """What to do, and why; and whether the second half had been looked at before."""
+        before = [label for label in self.looks if label != self.outcome.race.winner]
+        if self.outcome.race.winner is None or not before:
+            return self._sentence
+        return (
+            f"{self._sentence} The second half was looked at {len(before) + 1} times (before for "
+            f"{', '.join(before)}), and one look alone is wrong at most 5 % of the time: be sure on other pictures."
+        )
+
+    @property
+    def _sentence(self) -> str:
         outcome, winner = self.outcome, self.outcome.race.winner
         nothing = f"Nothing here beats {outcome.baseline} decoding on your pictures"
         if winner is None:
@@ -123,6 +135,7 @@ class Verdict:
                 if guard.figure in outcome.final
             ],
             "budget": self.budget,
+            "looks": list(self.looks),
             "costs": {label: cost.record() for label, cost in self.costs.items()},
             "race": race_record(outcome.race),
         }
