@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from farsight.method import Method
 from farsight.methods import METHODS
+from farsight.methods.grammar import parse_methods
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
@@ -48,17 +50,34 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", METHODS.values(), ids=lambda kind: kind.name)
-def test_every_method_has_a_page_with_its_equation_cost_settings_and_refusals(kind: type[Method]) -> None:
+def test_every_method_has_a_page_of_one_shape(kind: type[Method]) -> None:
     text = (ROOT / "docs" / "methods" / f"{kind.name}.md").read_text(encoding="utf-8")
     headings = HEADING.findall(FENCED.sub("", text))
     assert headings[0].startswith(f"{kind.name}: ")
-    for heading in ("Parameters", "Cost", "What is refused"):
-        assert heading in headings
-    assert "## Equation" in text
+    shape = ["Use", "Equation", "Parameters", "Cost", "What came out here", "What is refused"]
+    in_order = [re.sub("^Equations", "Equation", heading) for heading in headings]
+    assert [heading for heading in in_order if heading in shape] == shape
     assert "```math" in text
-    parameters = text.partition("## Parameters")[2].partition("\n## ")[0]
-    rows = [row.split("|")[1] for row in parameters.splitlines() if row.startswith("| `")]
+    assert "](../" in section(text, "What came out here")
+    rows = [row.split("|")[1] for row in section(text, "Parameters").splitlines() if row.startswith("| `")]
     assert sorted(re.findall(r"`(\w+)`", " ".join(rows))) == sorted(field.name for field in fields(kind))
+
+
+def section(text: str, heading: str) -> str:
+    return text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+
+
+@pytest.mark.parametrize("kind", METHODS.values(), ids=lambda kind: kind.name)
+def test_a_page_shows_how_its_method_is_used_in_a_command_and_in_python(kind: type[Method]) -> None:
+    use = section((ROOT / "docs" / "methods" / f"{kind.name}.md").read_text(encoding="utf-8"), "Use")
+    use = use.replace("load=rows.json", "true_rows=2.0, false_rows=1.0")  # a file that is measured first
+    [command] = re.findall(r"--methods? (\"[^\"]+\"|[\w-]+)", use)
+    asked = parse_methods(command.strip('"'))
+    names: dict[str, Any] = {}
+    exec("\n".join(re.findall(r"^from .+$", use, re.MULTILINE)), names)
+    [written] = re.findall(r"^with (.+)\(model\):$", use, re.MULTILINE)
+    assert isinstance(eval(written, names), kind)
+    assert eval(written, names) in asked.values()
 
 
 def test_a_page_of_a_method_is_in_the_list() -> None:
