@@ -4,7 +4,7 @@
 
     from farsight import FarSight
 
-    with FarSight()(model):
+    with FarSight(sigma=0.1, rows="generated")(model):
         model.generate(**inputs, max_new_tokens=256)
 """
 
