@@ -1,4 +1,4 @@
-"""Draw the curves of docs/audit.md from the real captions of four models, and print its table.
+"""Draw the curves of docs/audit.md from the real captions of four models, and print its tables.
 
     python docs/images/draw_audit.py DATA
 
@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from farsight.metrics import chair
+from farsight.metrics.comparison import compare
 from farsight.metrics.snowball import audit
 from farsight.report.audit import draw_curves, draw_ranks, overview
 from farsight.report.charts import image
@@ -35,6 +36,11 @@ def main() -> None:
     table = overview(audits, scores)
     for row in (table.columns, ["---"] * len(table.columns), *table.rows):
         print(f"| {' | '.join(row)} |")
+    print("\n| opera minus greedy | snowball | CHAIR_I | recall | words |\n|---|---|---|---|---|")
+    for model in MODELS:
+        found = compare(scores[f"{model}, greedy"], scores[f"{model}, opera"])
+        shares = [found[key].shown() for key in ("snowball", "chair_i", "recall")]
+        print(f"| {' | '.join([model, *shares, found['words'].shown(scale=1)])} |")
 
 
 if __name__ == "__main__":
