@@ -83,7 +83,7 @@ def test_a_worker_that_is_killed_loses_nothing_and_doubles_nothing(
     """Also the picture that cannot be read has the row that the local engine gives it."""
     killed: list[int] = []
 
-    def kill_one(_: int) -> None:
+    def kill_one(_: Batch) -> None:
         if not killed and (pids := answering()):
             killed.append(pids[0])
             os.kill(pids[0], signal.SIGKILL)
@@ -129,7 +129,7 @@ def test_a_run_goes_on_with_the_other_engine(plan: Plan, tmp_path: Path, checkpo
     loading = partial(load, checkpoint, device="cpu")
     expected = sorted(lines(plan, tmp_path / "whole", LocalEngine(load=loading)))
 
-    def stop(_: int) -> None:
+    def stop(_: Batch) -> None:
         raise StoppedError
 
     with pytest.raises(StoppedError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -78,16 +78,28 @@ def test_a_method_that_the_model_does_not_take_is_refused_with_the_reason() -> N
     assert not cost.over(1.0)
 
 
-def test_where_nothing_is_timed_each_method_is_tried_once() -> None:
-    class Refusing(Engine):
-        def answers(self, requests: Iterable[Request]) -> Generator[tuple[int, Any], None, None]:
-            raise UnsupportedModelError("no decoder")
-            yield
+@pytest.mark.parametrize("ahead", [0, 2], ids=["one at a time", "several in hand"])
+def test_where_nothing_is_timed_all_methods_are_tried_in_one_go_and_the_rest_after_a_refusal(ahead: int) -> None:
+    methods = parse_methods("plain,dola,deco,beam,farsight")
+    calls: list[list[str]] = []
 
-    engine = Engine({"plain": [1.0], "dola": [1.0]})
-    assert tried(plan(), "dola", ITEMS[0], engine) == Cost()
-    assert [request.method.name for request in engine.asked] == ["dola"]
-    assert tried(plan(), "dola", ITEMS[0], Refusing({})) == Cost(refused="no decoder")
+    class Refusing:
+        def answers(self, requests: Iterable[Request]) -> Generator[tuple[int, Any], None, None]:
+            calls.append([])
+            hand: list[Request] = []
+            for request in requests:
+                hand.append(request)
+                calls[-1].append(request.method.name)
+                if request.method.name == "deco":
+                    raise UnsupportedModelError("no decoder")
+                if len(hand) > ahead:
+                    yield hand.pop(0).number, []
+            yield from ((request.number, []) for request in hand)
+
+    found = tried(replace(plan(), methods=methods), list(methods)[1:], ITEMS[0], Refusing())
+    assert found == {"dola": Cost(), "deco": Cost(refused="no decoder"), "beam": Cost(), "farsight": Cost()}
+    assert len(calls) <= 5
+    assert tried(plan(), ["dola"], ITEMS[0], Refusing()) == {"dola": Cost()}
 
 
 def test_pictures_that_cannot_be_read_leave_the_cost_unknown() -> None:

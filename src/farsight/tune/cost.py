@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from itertools import cycle, islice
 from typing import Any
@@ -44,14 +45,29 @@ class Cost:
         return "-" if self.ratio is None else f"x{self.ratio:.2f}"
 
 
-def tried(plan: Plan, label: str, item: Item, engine: Engine) -> Cost:
-    """Find out whether the model takes a method, where it cannot be timed."""
-    batch = Batch(label=label, method=plan.methods[label], asked=((item,),))
+def tried(plan: Plan, labels: Sequence[str], item: Item, engine: Engine) -> dict[str, Cost]:
+    """Find out which methods the model takes where they cannot be timed: in one go, and the others after a refusal.
+
+    An engine may take long to start, and have several methods in hand when it raises: then the first of them is asked
+    alone.
+    """
+    found: dict[str, Cost] = {}
+    each = enumerate(Batch(label=label, method=plan.methods[label], asked=((item,),)) for label in labels)
     try:
-        list(engine.answers([request_of(plan, 0, batch)]))
+        with closing(engine.answers(request_of(plan, number, batch) for number, batch in each)) as answers:
+            for number, _ in answers:
+                found[labels[number]] = Cost()
     except (SettingError, UnsupportedModelError) as error:
-        return Cost(refused=str(error))
-    return Cost()
+        left = [label for label in labels if label not in found]
+        if not left:
+            raise
+        first, *others = left
+        if len(labels) == 1:
+            return {first: Cost(refused=str(error))}
+        found |= tried(plan, [first], item, engine)
+        if others:
+            found |= tried(plan, others, item, engine)
+    return {label: found[label] for label in labels}
 
 
 def measure(

@@ -135,18 +135,18 @@ class Tuning:
                 first = self.halves[0][: race[0].pictures]
                 self.to_come[:] = stage_of("plain decoding first", 1, first), *race
                 self._ask([self.baseline], first, timings=len(unknown))
-            self.time_left.begin(len(unknown), None, {}, race)
+                self.time_left.begin(len(unknown), None, {}, race)
+            elif not self.knows_methods:
+                known |= tried(self.plan, unknown, captions[0], self.engine)
         for label in labels:
             self.costs[label] = known.get(label) or self._cost(label, captions)
             found = {one: cost.record() for one, cost in self.costs.items()}
             write(path, [json.dumps(found, indent=2, allow_nan=False).encode()])
-            if label in unknown:
+            if self.timed and label in unknown:
                 self.time_left.timed()
 
     def _cost(self, label: str, captions: Sequence[Item]) -> Cost:
-        if self.timed:
-            return measure(self.plan, label, captions, self.engine, budget=self.budget)
-        return Cost() if self.knows_methods else tried(self.plan, label, captions[0], self.engine)
+        return measure(self.plan, label, captions, self.engine, budget=self.budget) if self.timed else Cost()
 
     def found(self) -> Verdict | Agreement:
         """Race, and settle what the winner is worth; or say what has to be judged before."""
