@@ -10,7 +10,10 @@ import pytest
 from PIL import Image
 from refusals import refused
 
-from farsight.methods.grammar import parse_method
+from farsight.methods.constant_gate import ConstantGate
+from farsight.methods.grammar import load_method, parse_method
+from farsight.tune import candidates
+from farsight.tune.gates import LABEL
 
 METHODS = "greedy,farsight(sigma=0.05, rows=generated),constant(value=0.2),avisc(alpha=0.5),beam(num_beams=2)"
 
@@ -118,6 +121,24 @@ def test_what_cannot_be_is_refused(
     run: Any, files: dict[str, Path], model: Path, more: list[str], because: str
 ) -> None:
     refused(run(*command(files, model, *more)), because)
+
+
+def test_by_default_a_gate_of_each_head_races_too_and_is_measured_once(
+    run: Any, files: dict[str, Path], model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(candidates, "CANDIDATES", ("constant",))
+    given = command(files, model, "--objects", files["objects"], "--json")
+    where = given.index("--methods")
+    given = [*given[:where], *given[where + 2 :]]
+    planned = run(*given, "--plan")
+    assert json.loads(planned.stdout)["stages"][0]["methods"] == 3
+    first = run(*given)
+    assert first.exit_code == 0, first.stderr
+    assert list(json.loads(first.stdout)["costs"]) == ["constant", LABEL]
+    gate = load_method(files["out"] / "per_head.yaml")
+    assert isinstance(gate, ConstantGate)
+    assert json.loads(first.stdout)["config"]["methods"][LABEL]["value"] == [list(layer) for layer in gate.value]
+    assert json.loads(run(*given).stdout) == json.loads(first.stdout)
 
 
 def test_too_few_pictures_are_refused(run: Any, files: dict[str, Path], model: Path) -> None:

@@ -20,6 +20,8 @@ from farsight.errors import SettingError
 
 if TYPE_CHECKING:
     from farsight.cli.engine_choices import LocalChoice
+    from farsight.evaluate.local import LocalEngine
+    from farsight.evaluate.plan import Plan
     from farsight.method import Method
     from farsight.tune.agreement import Agreement
     from farsight.tune.forecast import Forecast
@@ -170,11 +172,14 @@ def tune(
             attn_implementation=attn_implementation,
             engine=choice.record(),
         )
+        engine_made = choice.make(whole, videos=videos)
         with TuneProgress() as progress:
+            if methods is None and choice.name == engines.LOCAL:
+                whole = _with_gate(whole, engine_made, seed, refused, None if plan else place)
             tuning = Tuning(
                 plan=whole,
                 folder=folder,
-                engine=choice.make(whole, videos=videos),
+                engine=engine_made,
                 truth=truth_of(name, asked, made, place, None if plan else judge, device),
                 guards=guards,
                 budget=budget,
@@ -230,6 +235,23 @@ def _refused(
             refused[label] = str(error)
     choice.check(model, known, plain | {label: one for label, one in racing.items() if label not in refused}, *how)
     return refused
+
+
+def _with_gate(plan: Plan, engine: LocalEngine, seed: int, refused: dict[str, str], folder: Path | None) -> Plan:
+    """Add the gate of each head that is measured on the racing half; nothing is measured without a folder."""
+    from farsight.errors import UnsupportedModelError
+    from farsight.methods.constant_gate import ConstantGate
+    from farsight.tune.asked import by_picture
+    from farsight.tune.gates import LABEL, per_head
+    from farsight.tune.race import halves
+
+    captions = [item for about in halves(by_picture(plan.task), seed)[0] for item in about if item.kind == "caption"]
+    try:
+        gate = ConstantGate() if folder is None else per_head(plan, captions, engine.load, folder)
+    except (SettingError, UnsupportedModelError) as error:
+        refused[LABEL] = str(error)
+        return plan
+    return replace(plan, methods={**plan.methods, LABEL: gate})
 
 
 def _write(tuning: Tuning, found: Verdict | Agreement, synonyms: str | None) -> dict[str, Any]:
