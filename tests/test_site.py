@@ -79,6 +79,15 @@ def test_blocks_for_the_site_are_uncovered_with_the_pages_they_do_not_name(tmp_p
     assert source == ["only this"]
 
 
+def test_an_interval_in_a_table_is_not_broken() -> None:
+    source = ["| farsight | **-2.7 [-5.4, -0.1]** |\n\nCHAIR_I -2.7 [-5.4, -0.1] and [a, b]\n| [vcd, icd](page.md) |"]
+    module("unbroken_intervals").unbroken(None, "page", source)
+    space = "\N{NO-BREAK SPACE}"
+    assert source == [
+        f"| farsight | **-2.7 [-5.4,{space}-0.1]** |\n\nCHAIR_I -2.7 [-5.4, -0.1] and [a, b]\n| [vcd, icd](page.md) |"
+    ]
+
+
 def test_the_facts_of_a_method_are_those_of_its_class() -> None:
     lines = module("method_pages").facts(METHODS["vcd"]).splitlines()
     rows = dict(line.strip("| ").split(" | ", 1) for line in lines[2:])

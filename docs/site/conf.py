@@ -30,6 +30,7 @@ extensions = [
     "module_code",
     "notebook_pages",
     "site_blocks",
+    "unbroken_intervals",
 ]
 exclude_patterns = ["site", "images"]
 
