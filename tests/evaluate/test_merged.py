@@ -67,17 +67,45 @@ def test_methods_of_several_runs_stand_together_only_over_the_same_baseline() ->
         merged([SEEDS[0], made("more", {"vcd": 0.79, "greedy": 0.81})])
 
 
-def test_commands_of_table_2_are_printed_and_those_of_eval_are_understood(tmp_path: Path) -> None:
+def test_table_2_has_a_command_for_each_row_and_column_and_those_of_eval_are_understood(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["reproduce", "--data", str(tmp_path), "--count", "7"])
     assert result.exit_code == 0
-    commands = [shlex.split(line) for line in result.stdout.splitlines()]
-    assert [words[:2] for words in commands] == [["farsight", "eval"]] * 3 + [["farsight", "table"]] * 2
-    for words in commands[:3]:  # every option is one of eval; the data is not there
+    lines = result.stdout.splitlines()
+    told = {line.removeprefix("# ").partition(":")[0]: line for line in lines if line.startswith("# ")}
+    assert list(told) == ["MMBench", "LLaVA-W", "MM-Vet", "VizWiz", "SQA", "CHAIR", "POPE"]
+    assert [column for column, line in told.items() if "OPENAI_API_KEY" in line] == ["MMBench", "LLaVA-W", "MM-Vet"]
+    assert "server" in told["VizWiz"]
+    commands = [shlex.split(line) for line in lines if not line.startswith("# ")]
+    theirs, own, tables = commands[:25], commands[25:29], commands[29:]
+    assert {words[0] for words in theirs} == {"lmms-eval"}
+    assert len({words[words.index("--output_path") + 1] for words in theirs}) == 5 * 5
+    assert {words[1] for words in own} == {"eval"}
+    for words in own:  # every option is one of eval; the data is not there
         tried = CliRunner().invoke(app, [*words[1:], "--engine", "nowhere"])
         assert "unknown engine 'nowhere'" in tried.stderr
-    missing = CliRunner().invoke(app, ["reproduce", "--data", str(tmp_path), "--run"])
-    assert (missing.exit_code, "val2014: is not there" in missing.stderr) == (2, True)
-    assert CliRunner().invoke(app, ["reproduce", "--table", "3"]).exit_code == 2
+    assert [words[:3] for words in tables] == [
+        ["farsight", "table", "runs/table2/chair"], ["farsight", "table", "runs/table2/chair-opera"],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("args", "because"),
+    [
+        (["--columns", "CHAIR,POPE", "--run"], "val2014: is not there"),
+        (["--columns", "sqa", "--run"], "SQA needs lmms-eval: pip install"),
+        (["--columns", "mm-vet", "--run"], "MM-Vet asks a judge: set OPENAI_API_KEY"),
+        (["--columns", "CHAIRS"], "table 2 has no 'CHAIRS'; choose of MMBench"),
+        (["--table", "3"], "there are commands of table 2"),
+    ],
+)
+def test_what_a_column_lacks_is_said_before_anything_runs(
+    args: list[str], because: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    there = "mm-vet" in args  # as if lmms-eval were installed, or as if it were not
+    monkeypatch.setattr("farsight.cli.reproduce.find_spec", lambda name: there or None)
+    result = CliRunner().invoke(app, ["reproduce", "--data", str(tmp_path), *args])
+    assert (result.exit_code, because in result.stderr) == (2, True), result.stderr
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
