@@ -215,7 +215,7 @@ class Rows:
             raise SettingError(
                 "rows='text' must see the whole prompt's tokens: pass input_ids, not inputs_embeds alone"
             )
-        return visual_token_mask(self.model, call.ids)
+        return visual_token_mask(self.model, call.ids, "rows='text'")
 
     def used(self, forward: Forward, call: LayerCall) -> Tensor | None:
         """How many slots ahead of each row its own mask already allows, ``(batch, 1 or heads, queries)``, if any."""

@@ -124,13 +124,25 @@ def find_pictures(paths: Iterable[str | Path]) -> list[Path]:
         If a folder has no picture, or a pattern matches nothing.
     """
     found: list[Path] = []
+    for path in matching(paths):
+        found += sorted(set(find_images(path).values())) if path.is_dir() else [path]
+    return found
+
+
+def matching(paths: Iterable[str | Path]) -> list[Path]:
+    """Give what patterns such as ``x/*.jpg`` match in their place, and everything else as it is.
+
+    Raises
+    ------
+    InputError
+        If a pattern matches nothing.
+    """
+    found: list[Path] = []
     for path in map(Path, paths):
-        if path.is_dir():
-            found += sorted(set(find_images(path).values()))
-        elif any(letter in path.name for letter in "*?[") and not path.exists():
-            if not (matching := sorted(path.parent.glob(path.name))):
+        if any(letter in path.name for letter in "*?[") and not path.exists():
+            if not (matched := sorted(path.parent.glob(path.name))):
                 raise InputError(f"'{path}' matches no file; check the pattern")
-            found += find_pictures(matching)
+            found += matched
         else:
             found.append(path)
     return found

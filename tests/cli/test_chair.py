@@ -255,13 +255,22 @@ def test_a_run_and_what_describe_wrote_need_no_other_file(run: Any, tmp_path: Pa
     scored = run("chair", tmp_path / "run", "--json")
     assert (scored.exit_code, scored.stderr) == (
         0,
-        f"{tmp_path / 'run'}: the captions of 'free'; its report has those of counted\n",
+        f"{tmp_path / 'run'}: the captions of 'free'; for the others --part counted\n",
     )
     files = json.loads(scored.stdout)["files"]
     assert {name: one["chair_i"] for name, one in files.items()} == {
         name: one["chair_i"] for name, one in figures.items()
     }
-    assert run("audit", tmp_path / "run").exit_code == 0
+    counted = json.loads(evaluated.stdout)["parts"]["counted"]["figures"]
+    for command, figure in (("chair", "chair_i"), ("audit", None)):
+        scored = run(command, tmp_path / "run", "--part", "counted", "--json")
+        assert (scored.exit_code, scored.stderr) == (0, "")
+        if figure:
+            files = json.loads(scored.stdout)["files"]
+            assert {name: one[figure] for name, one in files.items()} == {
+                name: one[figure] for name, one in counted.items()
+            }
+    refused(run("chair", tmp_path / "run", "--part", "order"), "a part 'order'; choose --part free or counted")
 
     examples = Path(__file__).parents[2] / "examples"
     truth = ("--objects", examples / "objects.jsonl", "--synonyms", "scenes")
@@ -270,8 +279,13 @@ def test_a_run_and_what_describe_wrote_need_no_other_file(run: Any, tmp_path: Pa
     files = json.loads(run("chair", described, "--synonyms", "scenes", "--json").stdout)["files"]
     rows = json.loads(described.read_text())
     assert {name: one["hallucinated_captions"] for name, one in files.items()} == {
-        row["method"]["name"]: int(bool(row["hallucinated"])) for row in rows
+        row["label"]: int(bool(row["hallucinated"])) for row in rows
     }
+    other = {**rows[1], "label": "farsight(sigma=0.1)"}
+    described.write_text(json.dumps([*rows, other]))
+    refused(run("chair", described, "--synonyms", "scenes", "--part", "free"), "--part 'free' is of a RUN")
+    files = json.loads(run("chair", described, "--synonyms", "scenes", "--json").stdout)["files"]
+    assert list(files) == [rows[0]["label"], "farsight", "farsight(sigma=0.1)"]
 
 
 def test_captions_of_unknown_pictures_ask_for_objects(run: Any, files: dict[str, Path], tmp_path: Path) -> None:

@@ -76,6 +76,22 @@ def test_a_video_is_diagnosed_frame_by_frame(run: Any, tmp_path: Path) -> None:
     assert len(arrays["visual_slots"]) % 8 == 0
 
 
+def test_several_pictures_have_a_folder_each(run: Any, model: Path, tmp_path: Path) -> None:
+    for colour in ("red", "blue"):
+        Image.new("RGB", (40, 30), colour).save(tmp_path / f"{colour}.png")
+    how = ["--model", model, "--out", tmp_path / "out", "-n", 9, "--answer", "A dog."]
+    result = run("diagnose", tmp_path / "*.png", *how, "--methods", "farsight(sigma=0.05),constant(value=0.9)")
+    assert (result.exit_code, result.stderr) == (0, "")
+    for colour in ("red", "blue"):
+        record = json.loads((tmp_path / "out" / colour / "diagnosis.json").read_text())
+        assert len(record["methods"]) == 3
+        assert f"{colour}.png:" in result.stdout
+    nothing = run("diagnose", tmp_path / "*.gif", *how)
+    assert (nothing.exit_code, "matches no file" in nothing.stderr) == (2, True)
+    mixed = run("diagnose", tmp_path, tmp_path / "red.png", *how)
+    assert (mixed.exit_code, "diagnose them one after the other" in mixed.stderr) == (2, True)
+
+
 def test_a_prompt_of_text_alone_is_diagnosed(run: Any, model: Path, tmp_path: Path) -> None:
     """Collapse, decay of the attention on the prompt, and absorption; there is no picture to draw words over."""
     asked = ["--model", model, "--prompt", "What is in a kitchen?", "--out", tmp_path, "-n", 30]

@@ -46,7 +46,9 @@ def chair(files: dict[str, Path], model: Path) -> list[object]:
 
 
 def test_a_folder_of_pictures_is_described_and_scored(run: Any, files: dict[str, Path], model: Path) -> None:
-    result = run(*chair(files, model), "--methods", "greedy,farsight(sigma=0.1),constant(value=1.1)", "--controls")
+    result = run(
+        *chair(files, model), "--method", "greedy,farsight(sigma=0.1)", "--methods", "constant(value=1.1)", "--controls"
+    )
     assert result.exit_code == 0, result.stderr
     assert "CHAIR_S" in result.stdout
     assert "minus greedy" in result.stdout
@@ -132,6 +134,10 @@ def test_videos_are_drawn_asked_and_scored(run: Any, tmp_path: Path) -> None:
         (["--task", "pope"], "needs --images and --questions"),
         (["--task", "videos:tests"], "unknown task 'videos:tests'"),
         (["--methods", "farsigt"], "did you mean 'farsight'"),
+        (["--method", "greedy", "--method", "farsigt"], "did you mean 'farsight'"),
+        (["--dtype", "float17"], "unknown dtype 'float17'"),
+        (["--device", "abacus"], "unknown device 'abacus'"),
+        (["-m", "./nowhere"], "nowhere"),
         (["--config", "nowhere.yaml"], "nowhere.yaml"),
         (["--config", "methods.yaml", "--methods", "greedy"], "--methods is of no use: --config has the methods"),
         (["--json", "--summary"], "--summary is of no use"),
@@ -155,6 +161,7 @@ def test_videos_are_drawn_asked_and_scored(run: Any, tmp_path: Path) -> None:
 )
 def test_wrong_options_are_one_line(run: Any, tmp_path: Path, args: list[object], because: str) -> None:
     refused(run("eval", "--out", tmp_path / "run", *args), because)
+    assert not (tmp_path / "run").exists() or "no such folder" in because  # nothing was drawn or begun
 
 
 def test_the_task_is_told_from_the_options(run: Any, files: dict[str, Path], model: Path) -> None:

@@ -58,6 +58,26 @@ def test_another_configuration_is_refused_with_the_difference(tmp_path: Path) ->
         pass
 
 
+def test_what_failed_before_its_first_answer_holds_no_other_to_it(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such model"), opened(tmp_path, CONFIG):
+        raise InputError("no such model")
+    other = {**CONFIG, "batch": 3}
+    with opened(tmp_path, other) as folder:
+        folder.append([row(0)])
+    with pytest.raises(InputError, match="batch was 3"), opened(tmp_path, CONFIG):
+        pass
+
+
+def test_a_method_whose_file_has_changed_is_refused_in_a_line(tmp_path: Path) -> None:
+    mine = {"name": "mine", "source": "5ec1" * 16, "much": 1.0}
+    with opened(tmp_path, {"methods": {"mine": mine}}):
+        pass
+    changed = {"methods": {"mine": {**mine, "source": "ab12" * 16}}}
+    said = r"the file of the method 'mine' has changed since, or is another; choose another folder$"
+    with pytest.raises(InputError, match=said), opened(tmp_path, changed):
+        pass
+
+
 def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("x")
     with pytest.raises(InputError, match=r"thesis\.tex"), opened(tmp_path, CONFIG):

@@ -176,14 +176,20 @@ def _innermost_decoder(model: Any) -> nn.Module:
     return found
 
 
-def visual_token_mask(model: nn.Module, input_ids: Tensor) -> Tensor:
-    """Which tokens of a prompt stand for the image or the video, ``(batch, slots)``, bool."""
+def visual_token_mask(model: nn.Module, input_ids: Tensor, asking: str = "the method") -> Tensor:
+    """Which tokens of a prompt stand for the image or the video, ``(batch, slots)``, bool.
+
+    Raises
+    ------
+    UnsupportedModelError
+        If the model reads only text; it says that of what is ``asking``, the name of a method.
+    """
     config = model.config
     names = [f"{kind}_token_{form}" for kind in _PLACEHOLDERS for form in ("id", "index")]
     ids = {token for name in names if isinstance(token := getattr(config, name, None), int)}
     if not ids:
         raise UnsupportedModelError(
-            f"the method works on pictures, and this model reads only text ({type(model).__name__} has no token for an "
+            f"{asking} works on pictures, and this model reads only text ({type(model).__name__} has no token for an "
             "image): try farsight, beam or dola"
         )
     return torch.isin(input_ids, torch.tensor(sorted(ids), device=input_ids.device))

@@ -22,6 +22,7 @@ def audit(
     captions: caption_options.Captions,
     objects: caption_options.Objects = None,
     synonyms: caption_options.Synonyms = None,
+    part: caption_options.Part = None,
     out: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Write audit.html (a page that opens offline), audit.png, audit.json."),
@@ -38,11 +39,14 @@ def audit(
 
     Example: farsight audit greedy.jsonl opera.jsonl --objects objects.jsonl --out audit
     """
+    from farsight.files import make_folder
     from farsight.metrics import snowball
     from farsight.metrics.cuts import Cut
 
     cut = Cut(words=words, objects=objects_at_most)
-    scores = caption_options.scored(captions, objects, synonyms, cut, skip_bad=skip_bad)
+    if out is not None:
+        make_folder(out)  # before much is read
+    scores = caption_options.scored(captions, objects, synonyms, cut, skip_bad=skip_bad, part=part)
     audits = {name: snowball.audit(score, seed=seed) for name, score in scores.items()}
     differences, not_compared = caption_options.compared(scores, seed=seed)
     baseline = next(iter(scores))
@@ -61,11 +65,10 @@ def audit(
         allow_nan=False,
     )
     if out is not None:
-        from farsight.files import make_folder, write
+        from farsight.files import write
         from farsight.report import audit as report
         from farsight.report.charts import image
 
-        make_folder(out)
         write(out / "audit.html", [report.audit_page(audits, scores, differences)])
         write(out / "audit.png", [image(report.draw_curves(audits))])
         write(out / "audit.json", [record])

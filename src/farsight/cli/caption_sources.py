@@ -9,7 +9,7 @@ from typing import Any
 
 from farsight.cli.terminal import note
 from farsight.cli.truth import SCENES
-from farsight.errors import InputError
+from farsight.errors import InputError, SettingError
 from farsight.files import json_lines, opened, read_json, reading, short_names
 from farsight.files.documents import decode_json
 
@@ -36,17 +36,28 @@ class Said:
     synonyms: str | None = None
 
 
-def read_said(paths: Sequence[Path]) -> dict[str, Said]:
+def read_said(paths: Sequence[Path], part: str | None = None) -> dict[str, Said]:
     """Give captions by name: one for each file, one for each method of a run and of what ``describe --json`` wrote.
+
+    Parameters
+    ----------
+    paths
+        Files, or folders of runs.
+    part
+        Of the runs; their first that has captions if None, and what others there are is said on stderr.
 
     Raises
     ------
     InputError
-        If a folder is no finished run, or its files are damaged.
+        If a folder is no finished run or has no such part, or its files are damaged.
+    SettingError
+        If there is a part and no run.
     """
+    if part is not None and not any(path.is_dir() for path in paths):
+        raise SettingError(f"--part '{part}' is of a RUN, and none is given; leave it out")
     said: dict[str, Said] = {}
     for name, path in zip(short_names(paths), paths, strict=True):
-        of_path = _of_run(path) if path.is_dir() else _of_description(path)
+        of_path = _of_run(path, part) if path.is_dir() else _of_description(path)
         if of_path is None:
             said[name] = Said(captions=path, objects={})
         elif len(paths) == 1:
@@ -56,7 +67,7 @@ def read_said(paths: Sequence[Path]) -> dict[str, Said]:
     return said
 
 
-def _of_run(folder: Path) -> dict[str, Said]:
+def _of_run(folder: Path, wanted: str | None) -> dict[str, Said]:
     from farsight.evaluate.finished import DETAILS, check_finished
 
     check_finished(folder, DETAILS)
@@ -71,9 +82,11 @@ def _of_run(folder: Path) -> dict[str, Said]:
     results = read_json(folder / "results.json", again)
     with reading(folder / "results.json", "a run's results", again):
         drawn = str(results["config"]["task"]["name"]).startswith(_DRAWN)
-    part, *others = rows
-    if others:
-        note(f"{folder}: the captions of '{part}'; its report has those of {', '.join(others)}")
+    if wanted is not None and wanted not in rows:
+        raise InputError(f"{folder}: has no captions of a part '{wanted}'; choose --part {' or '.join(rows)}")
+    part = wanted or next(iter(rows))
+    if wanted is None and (others := [other for other in rows if other != part]):
+        note(f"{folder}: the captions of '{part}'; for the others --part {' or '.join(others)}")
     return {
         label: Said(
             captions=of_method,
@@ -95,7 +108,7 @@ def _of_description(path: Path) -> dict[str, Said] | None:
         return None
     found: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
-        found.setdefault(str(row["method"].get("name")), []).append(row)
+        found.setdefault(str(row.get("label") or row["method"].get("name")), []).append(row)
     return {
         name: Said(
             captions=of_method,

@@ -41,6 +41,10 @@ Synonyms = Annotated[
         metavar="FILE", help="Your objects: a category a line, its synonyms after commas; or 'scenes'. Else COCO's."
     ),
 ]
+Part = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Of a RUN with several kinds of captions, such as counted; else its first."),
+]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave bad rows out, go on, and count them.")]
 Words = Annotated[
     int | None, typer.Option("--words", metavar="N", min=1, help="Cut captions after N words, then score them.")
@@ -55,7 +59,13 @@ Seed = Annotated[int, typer.Option(metavar="N", help="Seed of the bootstrap.", m
 
 
 def scored(
-    captions: list[Path], objects: list[Path] | None, synonyms: str | None, cut: Cut, *, skip_bad: bool
+    captions: list[Path],
+    objects: list[Path] | None,
+    synonyms: str | None,
+    cut: Cut,
+    *,
+    skip_bad: bool,
+    part: str | None = None,
 ) -> dict[str, ChairScore]:
     """Score each file, cut or whole; what was skipped or cut is said on stderr."""
     from farsight.cli.caption_sources import read_said
@@ -65,7 +75,7 @@ def scored(
     from farsight.metrics.cuts import Cut
     from farsight.metrics.records import Reader
 
-    said = read_said(captions)
+    said = read_said(captions, part)
     known = {image_id: names for one in said.values() for image_id, names in one.objects.items()}
     if not objects and not known:
         raise SettingError("the objects that are in the pictures are not known: pass --objects FILE")

@@ -23,6 +23,7 @@ def chair(
     captions: caption_options.Captions,
     objects: caption_options.Objects = None,
     synonyms: caption_options.Synonyms = None,
+    part: caption_options.Part = None,
     details: Annotated[
         Path | None, typer.Option(metavar="OUT.jsonl", help="Write one row a caption: what is false, and where.")
     ] = None,
@@ -57,7 +58,7 @@ def chair(
         options.refuse_unused(context, "it is for --perplexity", "images", "prompt", "device", "dtype")
     cut = Cut(words=words, objects=objects_at_most)
     caption_options.check_output(details, [*captions, *(objects or []), *([Path(synonyms)] if synonyms else [])])
-    scores = caption_options.scored(captions, objects, synonyms, cut, skip_bad=skip_bad)
+    scores = caption_options.scored(captions, objects, synonyms, cut, skip_bad=skip_bad, part=part)
     measured: dict[str, dict[str, float]] = {}
     if perplexity is not None:
         from farsight.cli.perplexity import perplexities

@@ -180,6 +180,7 @@ class _Job:
     def records(self, images: list[Path | None]) -> list[dict[str, Any]]:
         """One object for each picture and method."""
         from farsight.methods import settings_of
+        from farsight.methods.grammar import label_of
 
         about = {
             "model": self.loaded.name,
@@ -191,7 +192,7 @@ class _Job:
         return [
             {"image": None if path is None else str(path)}
             | about
-            | {"method": settings_of(method), "text": one.text, "tokens": one.tokens}
+            | {"label": label_of(method), "method": settings_of(method), "text": one.text, "tokens": one.tokens}
             | {"seconds": round(one.seconds, 4), "tokens_per_second": round(one.tokens_per_second, 2)}
             | ({} if self.truth is None or path is None else self.truth.record(path, one.text))
             | ({} if self.vocabulary is None or path is None else {"explained": self._explained(path, method)})

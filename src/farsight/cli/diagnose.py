@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as json_format
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,24 +12,22 @@ from farsight.cli import options
 from farsight.cli.terminal import say, under_way
 from farsight.errors import SettingError
 
+if TYPE_CHECKING:
+    from farsight.diagnose.layout import Visual
+
 
 def diagnose(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the page, figures and arrays go.")],
-    image: Annotated[
-        Path | None,
-        typer.Argument(metavar="IMAGE", help="A picture, or a folder with the frames of a video; else text."),
+    images: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="IMAGE", help="Pictures, or '*.jpg'; a folder is the frames of a video. Without one, text."
+        ),
     ] = None,
     model: options.Model = options.EMBEDDED,
     prompt: options.OwnPrompt = None,
     max_new_tokens: options.MaxNewTokens = 128,
-    method: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--method",
-            metavar="NAME",
-            help="One option for each, such as farsight(sigma=0.1); plain is added in front.",
-        ),
-    ] = None,
+    methods: options.Methods = None,
     objects: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="What is in the picture, rows of image_id and objects: marks what is not."),
@@ -47,6 +45,9 @@ def diagnose(
 ) -> None:
     """See why: attention collapse, positional decay, registers at work, where each word looks.
 
+    Plain decoding stands in front of the methods, which are farsight if none are given. Several pictures have a folder
+    each in DIR.
+
     Examples: farsight diagnose photo.jpg --method farsight --out diagnosis
 
     farsight diagnose examples/park.png --objects examples/objects.jsonl --synonyms scenes --out diagnosis
@@ -60,41 +61,53 @@ def diagnose(
     from farsight.diagnose import diagnose as look
     from farsight.diagnose.page import summary
     from farsight.diagnose.report import write_report
-    from farsight.files import make_folder
-    from farsight.images import open_frames, open_image
-    from farsight.method import Method, Plain
-    from farsight.methods.grammar import label_of, parse_method
+    from farsight.files import make_folder, short_names
+    from farsight.images import matching
+    from farsight.method import Plain
+    from farsight.methods.grammar import parse_methods
 
-    chosen: dict[str, Method] = {"plain": Plain()}
-    for text in method or ["farsight"]:
-        made = parse_method(text)
-        chosen.setdefault(label_of(made), made)
-    video = image is not None and image.is_dir()
-    seen = None if image is None else open_frames(image) if video else open_image(image)
-    if image is None and objects is not None:
+    given = parse_methods(",".join(methods or ["farsight"]))
+    chosen = {"plain": Plain()} | {label: one for label, one in given.items() if one != Plain()}
+    paths = matching(images or ())
+    if not paths and objects is not None:
         raise SettingError("--objects says what is in a picture, and none is given: give one, or leave --objects out")
+    for path in paths:  # before a model is loaded, which may take long
+        _seen(path)
+    if len({path.is_dir() for path in paths}) > 1:
+        raise SettingError("pictures and videos are of different models: diagnose them one after the other")
     truth = None if objects is None else read_truth(objects, synonyms)
-    if truth is not None and image is not None:
-        truth.check([image])
+    if truth is not None:
+        truth.check(paths)
     vocabulary = vocabulary_for(model, synonyms) if truth is None else truth.vocabulary
-    make_folder(out)  # before a model is loaded, which may take long
+    names = short_names(paths) if len(paths) > 1 else ["."]
+    for name in names:
+        make_folder(out / name)
     with under_way(f"loading {model}"):
-        loaded = options.load(model, device, dtype, attn_implementation, videos=video)
-    if image is not None:
-        options.note_photographs(model, [image])
-    asked = options.prompt_for(prompt, seen)
-    with under_way(f"asking {model}"):
-        found = look(loaded, seen, asked, chosen, max_new_tokens=max_new_tokens, answer=answer)
-    written = write_report(
-        found,
-        out,
-        title=f"{'text' if image is None else image.name}: {model}",
-        footer=f"farsight diagnose, model {model}, prompt '{asked}', greedy, at most {max_new_tokens} tokens.",
-        vocabulary=vocabulary,
-        present=None if truth is None or image is None else truth.present(image),
-    )
+        loaded = options.load(model, device, dtype, attn_implementation, videos=any(path.is_dir() for path in paths))
+    options.note_photographs(model, paths)
+    written = {}
+    for name, path in zip(names, paths or [None], strict=True):
+        place = out / name
+        asked = options.prompt_for(prompt, path)
+        with under_way(f"asking {model}" if path is None else f"asking {model} about {path}"):
+            found = look(loaded, path and _seen(path), asked, chosen, max_new_tokens=max_new_tokens, answer=answer)
+        written[name] = write_report(
+            found,
+            place,
+            title=f"{'text' if path is None else path.name}: {model}",
+            footer=f"farsight diagnose, model {model}, prompt '{asked}', greedy, at most {max_new_tokens} tokens.",
+            vocabulary=vocabulary,
+            present=None if truth is None or path is None else truth.present(path),
+        )
+        if not json:
+            say("\n".join([*([f"{path}:"] if len(paths) > 1 else []), *summary(found)]))
+            say(f"wrote {place / 'report.html'}, figures as PNG and PDF, arrays as .npz, diagnosis.json")
     if json:
-        say(json_format.dumps(written, indent=2, ensure_ascii=False, allow_nan=False))
-        return
-    say("\n".join(summary(found)))
-    say(f"wrote {out / 'report.html'}, figures as PNG and PDF, arrays as .npz, diagnosis.json")
+        shown = written if len(names) > 1 else written["."]
+        say(json_format.dumps(shown, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def _seen(path: Path) -> Visual:
+    from farsight.images import open_frames, open_image
+
+    return open_frames(path) if path.is_dir() else open_image(path)

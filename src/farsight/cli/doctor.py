@@ -65,6 +65,8 @@ def doctor(
         seen = open_frames(image) if video else open_image(image)
     with under_way(f"loading {model}"):
         loaded = options.load(model, device, dtype, attn_implementation, videos=video)
+    if image is not None:
+        options.note_photographs(model, [image])
     with under_way(f"asking {model}"):
         report = _examine(loaded, seen, prompt, max_new_tokens)
     if json:

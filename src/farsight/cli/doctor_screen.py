@@ -106,7 +106,7 @@ def _methods(rows: list[dict[str, Any]]) -> list[str]:
     refusing: dict[str, list[str]] = {}
     for row in rows:
         if not row["runs"]:
-            refusing.setdefault(row["reason"], []).append(row["name"])
+            refusing.setdefault(row["reason"].removeprefix(f"{row['name']} "), []).append(row["name"])
     return told + [f"Not {', '.join(names)}: {reason}" for reason, names in refusing.items()]
 
 

@@ -22,6 +22,15 @@ if TYPE_CHECKING:
     from farsight.method import Method
 
 
+@cache  # tune asks it for each method
+def _check_there(model: str, device: str | None, dtype: str | None, *, videos: bool) -> None:
+    from farsight.inputs import checkpoints
+    from farsight.inputs.named_models import source_of
+
+    checkpoints.resolve_dtype(dtype, checkpoints.resolve_device(device))
+    checkpoints.check(source_of(model, videos=videos))
+
+
 @dataclass(frozen=True, kw_only=True)
 class LocalChoice:
     """The process that was started; its methods are also what the other engines do as it does."""
@@ -43,7 +52,12 @@ class LocalChoice:
         ------
         SettingError
             If it cannot do the task or a method, or an option has no meaning with it.
+        InputError
+            If there is no such model.
         """
+        from farsight.evaluate.named_tasks import find_task
+
+        _check_there(model, self.device, dtype, videos=find_task(task).medium == "video")
 
     def record(self) -> dict[str, Any] | None:
         """Give what `farsight.evaluate.plan.Plan` keeps of the engine."""

@@ -35,13 +35,7 @@ def evaluate(
             "told from --objects, --questions; scenes:test without them.",
         ),
     ] = None,
-    methods: Annotated[
-        str,
-        typer.Option(
-            metavar="LIST",
-            help="Such as greedy,farsight,'farsight(sigma=0.1, rows=generated)', or @FILE. The first is the baseline.",
-        ),
-    ] = "greedy,farsight",
+    methods: options.Methods = None,
     config: Annotated[
         Path | None, typer.Option(metavar="FILE.yaml", help="Methods and their parameters, instead of --methods.")
     ] = None,
@@ -102,6 +96,8 @@ def evaluate(
 ) -> None:
     """Compare methods on a task: answers that survive a kill, figures with intervals, a page.
 
+    The first method is the baseline; without --methods they are greedy,farsight.
+
     Examples: farsight eval --task scenes:test --out runs/scenes
 
     farsight eval --task pope --questions coco_pope_random.jsonl --images val2014 -m llava-hf/llava-1.5-7b-hf --out run
@@ -133,7 +129,7 @@ def evaluate(
         timeout=timeout,
     )
     how = _generation(temperature, repetition_penalty, seed)
-    chosen = parse_methods(methods) if config is None else read_methods(config)
+    chosen = parse_methods(",".join(methods or ["greedy,farsight"])) if config is None else read_methods(config)
     if controls:
         chosen |= _controls(chosen)
     asked = TaskOptions(

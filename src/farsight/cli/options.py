@@ -125,6 +125,16 @@ MethodName = Annotated[
         rich_help_panel=_METHOD,
     ),
 ]
+Methods = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--methods",
+        "--method",
+        metavar="LIST",
+        help="Such as greedy,farsight,'farsight(sigma=0.1, rows=generated)', or @FILE; may be several options.",
+        rich_help_panel=_METHOD,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.", rich_help_panel=_OUTPUT)]
 Compare = Annotated[
     bool,

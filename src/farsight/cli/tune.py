@@ -60,10 +60,7 @@ def tune(
     ] = None,
     question_count: task_options.QuestionCount = None,
     max_new_tokens: task_options.CaptionTokens = None,
-    methods: Annotated[
-        str | None,
-        typer.Option(metavar="LIST", help="What races, or @FILE; by default all that docs/tune.md lists."),
-    ] = None,
+    methods: options.Methods = None,
     budget: Annotated[
         float | None,
         typer.Option(metavar="X", help="Most time per token over plain decoding's, such as 1.1; any without."),
@@ -107,6 +104,8 @@ def tune(
 ) -> None:
     """Find the method to turn on for a model and pictures: a race, a verdict with intervals, a file to use it by.
 
+    Without --methods all that docs/tune.md lists race against plain decoding.
+
     Examples: farsight tune --task scenes:test --count 100 --out tuned
 
     farsight tune -m llava-hf/llava-1.5-7b-hf --images photos --objects objects.jsonl --budget 1.1 --out tuned
@@ -127,7 +126,7 @@ def tune(
         raise SettingError("where is it to be kept? Pass --out TUNED, a new folder, or --plan to ask nothing yet")
     if budget is not None:
         check_positive("--budget", budget)
-    guards, racing = parse_guards(guard), contenders(methods)
+    guards, racing = parse_guards(guard), contenders(",".join(methods) if methods else None)
     choice = engines.choose(
         engine,
         device,

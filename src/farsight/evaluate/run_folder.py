@@ -18,7 +18,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from farsight import files
-from farsight.errors import InputError
+from farsight.errors import FarSightError, InputError
 from farsight.evaluate.shapes import check
 from farsight.judging.judged import FILES as JUDGED
 
@@ -161,7 +161,12 @@ def claimed(path: Path) -> Iterator[RunFolder]:
             _clear(path)
         except OSError as error:
             raise _not_there(path, error) from error
-        yield RunFolder(path)
+        try:
+            yield RunFolder(path)
+        except FarSightError:
+            if {one.name for one in path.iterdir()} <= {"run.lock", PICTURES, "run.json"}:
+                (path / "run.json").unlink(missing_ok=True)  # what failed before its first answer holds no other to it
+            raise
 
 
 def _not_there(path: Path, error: Exception) -> InputError:
@@ -194,7 +199,9 @@ def _compare(path: Path, config: Mapping[str, Any]) -> None:
 
 
 def _differences(before: Any, now: Any, where: str = "") -> Iterator[str]:
-    if isinstance(before, dict) and isinstance(now, dict):
+    if where.startswith("methods.") and _of_files(before) != _of_files(now):
+        yield f"the file of the method '{where.removeprefix('methods.')}' has changed since, or is another"
+    elif isinstance(before, dict) and isinstance(now, dict):
         for key in sorted(before.keys() | now.keys()):
             name = f"{where}.{key}" if where else key
             if key not in now:
@@ -205,6 +212,12 @@ def _differences(before: Any, now: Any, where: str = "") -> Iterator[str]:
                 yield from _differences(before[key], now[key], name)
     elif json.dumps(before, sort_keys=True) != json.dumps(now, sort_keys=True):
         yield f"{where} was {_shown(before)}, is {_shown(now)}"
+
+
+def _of_files(settings: Any) -> list[str]:
+    """Fingerprints of the files that the parts of a method were read from, where they were."""
+    parts = settings.get("methods", [settings]) if isinstance(settings, dict) else []
+    return [part["source"] for part in parts if "source" in part]
 
 
 def _shown(value: Any, most: int = 120) -> str:

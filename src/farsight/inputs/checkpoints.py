@@ -91,7 +91,7 @@ def load(
         If the device, the dtype or the attention implementation is unknown or not available here.
     """
     target = resolve_device(device)
-    how = {"dtype": _resolve_dtype(dtype, target), "attn_implementation": attn_implementation}
+    how = {"dtype": resolve_dtype(dtype, target), "attn_implementation": attn_implementation}
     if _is_folder(name):
         return _load(str(Path(name).expanduser()), str(name), target, how, local_files_only=True)
     name = str(name)
@@ -159,7 +159,14 @@ def resolve_device(device: str | torch.device | None) -> torch.device:
     return target
 
 
-def _resolve_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.dtype | str:
+def resolve_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.dtype | str:
+    """The dtype that is meant, one of `DTYPES`; "auto", the checkpoint's own, for None where there is no CPU.
+
+    Raises
+    ------
+    SettingError
+        If there is no such dtype.
+    """
     if dtype is None or dtype == "auto":
         return torch.float32 if device.type == "cpu" else "auto"
     if isinstance(dtype, torch.dtype):

@@ -102,10 +102,10 @@ def contrasted(model: nn.Module, method: ContrastiveMethod, passes: Passes) -> I
     module = generating(model)
     if getattr(module.config, "is_encoder_decoder", False):
         raise UnsupportedModelError(
-            f"{type(model).__name__} is an encoder-decoder model, which this method does not support"
+            f"{type(model).__name__} is an encoder-decoder model, which {method.name} does not support"
         )
     if method.needs_image:
-        visual_token_mask(module, torch.empty(1, 0, dtype=torch.long))
+        visual_token_mask(module, torch.empty(1, 0, dtype=torch.long), method.name)
     branch = _Branch(model, module, method, passes, module.forward)
 
     def combined_forward(*args: Any, **kwargs: Any) -> Any:

@@ -69,7 +69,7 @@ class VisualPositions(Method):
     def applied(self, model: nn.Module) -> Iterator[None]:
         """Change the scores in all layers of the language model of ``model``; see `Method`."""
         language_model = locate(model)
-        visual_token_mask(model, torch.zeros(1, 1, dtype=torch.long))  # refuses models without an image token
+        visual_token_mask(model, torch.zeros(1, 1, dtype=torch.long), self.name)  # refuses those without pictures
         if self.strength == 0:
             yield
             return
