@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ import pytest
 from typer.testing import CliRunner
 
 from farsight.cli import app
-from farsight.errors import InputError
+from farsight.errors import InputError, SettingError
 from farsight.evaluate.finished import FinishedRun
-from farsight.evaluate.merged import merged, written
+from farsight.evaluate.merged import USUAL, merged, published, written
+from farsight.evaluate.page import COLUMNS
 from farsight.evaluate.scores import PartScores
 from farsight.metrics.paired import Difference
 
@@ -50,12 +52,42 @@ def test_seeds_are_averaged_and_models_are_rows() -> None:
 def test_a_table_is_markdown_latex_or_every_number_by_itself() -> None:
     table = merged(SEEDS)
     assert written(table, "markdown").splitlines()[-1] == "| m_1 | farsight | 79.0 (+4.0 [-2.0, +4.0]) |"
-    assert r"m\_1 & farsight & 79.0 (+4.0 [-2.0, +4.0]) \\" in written(table, "latex")
+    latex = written(table, "latex").splitlines()
+    assert latex[-3] == r"m\_1 & FarSight & 79.0 (+4.0 [$-$2.0, +4.0]) \\"
     rows = list(csv.DictReader(written(table, "csv").splitlines()))
     assert [(row["method"], float(row["value"])) for row in rows] == [
         ("greedy", pytest.approx(75)), ("farsight", pytest.approx(79)),
     ]  # fmt: skip
     assert (rows[0]["low"], float(rows[1]["low"])) == ("", -2.0)
+
+
+def test_columns_are_chosen_by_the_names_of_a_run_s_tables() -> None:
+    runs = [replace(run, times={"greedy": 1.0, "farsight": 1.5}) for run in SEEDS]
+    table = merged(runs, ["accuracy", "time"])
+    shown = written(table, "markdown").splitlines()
+    assert shown[0] == "| model | method | pope accuracy | time |"
+    assert shown[-1] == "| m_1 | farsight | 79.0 (+4.0 [-2.0, +4.0]) | 1.50 |"
+    with pytest.raises(SettingError, match="no run has 'CHAIR_S'; choose of n, accuracy"):
+        merged(runs, ["CHAIR_S"])
+    with pytest.raises(SettingError, match="no run has 'time': none of them was timed"):
+        merged(SEEDS, ["time"])
+
+
+def test_every_kind_of_part_has_its_usual_columns() -> None:
+    for kind, names in USUAL.items():
+        assert set(names) <= set(COLUMNS[kind].values())
+    assert set(USUAL) == set(COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("label", "shown"),
+    [
+        ("greedy", "Greedy"), ("vcd", "VCD"), ("farsight(sigma=0.1)+beam", "FarSight(sigma=0.1)+Beam search"),
+        ("mine", "mine"), ("dola(relative_top=0.3)", "DoLa(relative_top=0.3)"),
+    ],
+)  # fmt: skip
+def test_latex_has_methods_as_papers_write_them(label: str, shown: str) -> None:
+    assert published(label) == shown
 
 
 def test_methods_of_several_runs_stand_together_only_over_the_same_baseline() -> None:

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from dataclasses import fields as fields_of
 from pathlib import Path
 from typing import Any
 
 from farsight.errors import InputError
 from farsight.evaluate.page import COLUMNS, DIFFERENCES
+from farsight.evaluate.plan import commit
 from farsight.evaluate.run_folder import from_folder
 from farsight.evaluate.scores import PartScores
 from farsight.evaluate.shapes import check
 from farsight.evaluate.tasks import Task
+from farsight.evaluate.times import times_over_first
 from farsight.evaluate.verdicts import HEADLINES
 from farsight.files import decode_json, json_lines, opened, read_json, reading, write, write_lines
 from farsight.metrics.paired import Difference
@@ -83,6 +85,8 @@ class FinishedRun:
     """With figures and differences; captions and answers are in ``items``."""
     items: Mapping[str, Sequence[Shown]]
     """Pictures of each part that asks for captions; empty for a run from before details were written."""
+    times: Mapping[str, float] = field(default_factory=dict)
+    """Time per token of each method over the first's; empty if it was not measured."""
 
 
 def detail_rows(task: Task, parts: Sequence[PartScores], folder: Path) -> Iterator[str]:
@@ -106,7 +110,7 @@ def write_results(config: Mapping[str, Any], task: Task, parts: Sequence[PartSco
     -------
     What ``results.json`` has.
     """
-    results = {"config": dict(config), "parts": {part.part: part.record() for part in parts}}
+    results = {"config": dict(config) | commit(), "parts": {part.part: part.record() for part in parts}}
     write(folder / RESULTS_FILE, [json.dumps(results, indent=2, allow_nan=False).encode()])
     write_lines(folder / DETAILS, detail_rows(task, parts, folder))
     return results
@@ -153,7 +157,16 @@ def read_run(folder: Path) -> FinishedRun:
             raise ValueError("it has no methods or no parts")
         task, model = config["task"]["name"], config["model"]
     items, title = _items(folder, methods), f"{task}: {model}"
-    return FinishedRun(name=folder.name, title=title, task=task, model=model, methods=methods, parts=parts, items=items)
+    return FinishedRun(
+        name=folder.name,
+        title=title,
+        task=task,
+        model=model,
+        methods=methods,
+        parts=parts,
+        items=items,
+        times=times_over_first(folder, methods),
+    )
 
 
 def _part(name: str, found: Mapping[str, Any], methods: Sequence[str]) -> PartScores:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain, zip_longest
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -147,6 +150,22 @@ def _alike(plan: Plan, items: Sequence[Item]) -> Iterable[list[tuple[Item, ...]]
     for same in alike.values():
         parts.setdefault(same[0].part, []).append(tuple(same))
     return parts.values()
+
+
+def commit() -> dict[str, str]:
+    """Give the commit of farsight, if it is imported from a checkout of its repository; never that of another folder.
+
+    It is written beside what came out, and no run is held to it.
+    """
+    package = Path(farsight.__file__).resolve().parent
+    root = package.parents[1]
+    if package != root / "src" / "farsight" or not (root / ".git").exists():
+        return {}
+    asked = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    with suppress(OSError, subprocess.SubprocessError):
+        found = subprocess.run(asked, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+        return {"farsight_commit": found}
+    return {}
 
 
 def versions() -> dict[str, str]:
