@@ -249,11 +249,11 @@ def _write_page(plan: Plan, parts: list[PartScores], out: Path) -> None:
 
 
 def _costs(plan: Plan, out: Path) -> tuple[dict[str, float], dict[str, float]]:
-    """Time and memory of each method over the first; empty if there is but one, or an engine measures none."""
-    from farsight.evaluate.times import memory_over_first, times_over_first
+    """Time of each method over the first, and its memory; empty if there is but one, or an engine measures none."""
+    from farsight.evaluate.times import memory_of, times_over_first
 
     labels = list(plan.methods)
-    return (times_over_first(out, labels), memory_over_first(out, labels)) if len(labels) > 1 else ({}, {})
+    return (times_over_first(out, labels), memory_of(out, labels)) if len(labels) > 1 else ({}, {})
 
 
 def _print(plan: Plan, parts: list[PartScores], out: Path, *, tables: bool) -> None:

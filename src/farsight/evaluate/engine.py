@@ -37,7 +37,7 @@ class Answer:
     seconds: float | None = None
     """Its share of the time that its batch took; None where batches do not have the machine to themselves."""
     peak_bytes: int | None = None
-    """Most memory of the GPU that its batch had; None where that is not counted."""
+    """Most memory that its batch had beside what stood before it; None where that is not counted."""
 
     @classmethod
     def of(
@@ -68,7 +68,7 @@ class Answer:
         seconds
             Its share of the time of its batch.
         peak_bytes
-            Most memory of the GPU that its batch had.
+            Most memory that its batch had beside what stood before it.
         """
         end = next((place for place, token in enumerate(generated) if token in ends), None)
         kept = generated if end is None else generated[: end + 1]

@@ -18,6 +18,7 @@ from farsight.attention import LayerCall, locate, watched
 from farsight.errors import InputError
 from farsight.evaluate.common_prefix import leaves_prompts, read_prefix
 from farsight.evaluate.engine import Answer, Failure, Request, Said, Visual, end_tokens, read
+from farsight.evaluate.memory import begin_counting, most_beside
 from farsight.evaluate.tasks import Medium
 from farsight.inputs.checkpoints import LoadedModel
 from farsight.inputs.prompts import PromptError, picture_inputs, text_inputs, video_inputs
@@ -186,14 +187,13 @@ def answer(
         inputs = read_prefix(loaded.model, inputs)
     length = inputs["input_ids"].shape[1]
     absorbed = _Absorbed()
+    stood = begin_counting(loaded.device)
     started = perf_counter()
-    if loaded.device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(loaded.device)
     with method(loaded.model), absorbed.watching(loaded.model, method) if watch else nullcontext():
         output: Tensor = loaded.model.generate(**inputs, max_new_tokens=max_new_tokens, **how)  # type: ignore[operator]
     generated = output[:, length:].tolist()
     seconds = (perf_counter() - started) / len(generated)
-    peak_bytes = torch.cuda.max_memory_allocated(loaded.device) if loaded.device.type == "cuda" else None
+    peak_bytes = most_beside(stood, loaded.device)
     ends = end_tokens(loaded.model.generation_config)
     return [
         Answer.of(

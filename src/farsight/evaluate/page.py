@@ -182,7 +182,7 @@ def run_page(
     footer
         How the run was made.
     times, memory
-        Of each method over the first, if they were taken.
+        Of each method, if they were taken; see `told_costs`.
     most
         How many pictures to show of those on which the methods' captions differ.
     """
@@ -216,13 +216,29 @@ def headline(part: PartScores) -> str:
 
 
 def told_costs(times: Mapping[str, float], memory: Mapping[str, float]) -> list[str]:
-    """Say in sentences what each method took, over the first; nothing of what was not measured."""
+    """Say in sentences what each method took; nothing of what was not measured.
+
+    Parameters
+    ----------
+    times
+        Per token, over the first method's.
+    memory
+        Bytes that a batch had beside what stood before it.
+    """
     told = []
-    for what, found in (("Time per token", times), ("Peak memory", memory)):
-        if found:
-            baseline, *others = found
-            told.append(f"{what} over {baseline}: {', '.join(f'{label} x{found[label]:.2f}' for label in others)}.")
+    if times:
+        baseline, *others = times
+        told.append(f"Time per token over {baseline}: {', '.join(f'{label} x{times[label]:.2f}' for label in others)}.")
+    if memory:
+        each = ", ".join(f"{label} {megabytes(taken)}" for label, taken in memory.items())
+        told.append(f"Most memory of a batch beside the model: {each}.")
     return told
+
+
+def megabytes(taken: float) -> str:
+    """Write bytes as MB with two digits."""
+    rounded = float(f"{taken / 1e6:.2g}")
+    return f"{rounded:,.0f} MB" if rounded >= 10 else f"{rounded:g} MB"
 
 
 def _shown(part: PartScores, images: Mapping[str, Path], most: int) -> list[Section]:

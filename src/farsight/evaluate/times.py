@@ -1,4 +1,4 @@
-"""What each batch took, kept beside the answers: time and memory of each method over the first, on the same batches.
+"""What each batch took, kept beside the answers: time of each method over the first's, and memory, on the same batches.
 
 Methods answer a batch in turn, so what else the machine does slows all of them, and the median of the ratios of
 batches is no method's luck.
@@ -46,20 +46,21 @@ def times_over_first(folder: Path, methods: Sequence[str]) -> dict[str, float]:
     return _over_first(folder, methods, lambda row: float(row["seconds"]) / int(row["tokens"]))
 
 
-def memory_over_first(folder: Path, methods: Sequence[str]) -> dict[str, float]:
-    """Give the most memory that a batch had on a GPU over that of the first method, likewise; empty on a CPU."""
-    return _over_first(folder, methods, lambda row: int(row["peak_bytes"]))
+def memory_of(folder: Path, methods: Sequence[str]) -> dict[str, float]:
+    """Give the most bytes that a batch of each method had beside what stood before it: the median over batches.
+
+    Empty if one of them has fewer than `FEWEST` batches in which that was counted.
+    """
+    peaks = {label: list(found.values()) for label, found in _costs(folder, methods, _peak).items()}
+    return {label: median(found) for label, found in peaks.items() if all(len(one) >= FEWEST for one in peaks.values())}
+
+
+def _peak(row: dict[str, Any]) -> float:
+    return int(row["peak_bytes"])
 
 
 def _over_first(folder: Path, methods: Sequence[str], cost: Callable[[dict[str, Any]], float]) -> dict[str, float]:
-    costs: dict[str, dict[str, float]] = {label: {} for label in methods}
-    if not (folder / TIMES).is_file():
-        return {}
-    with opened(folder / TIMES) as file:
-        for _, line in json_lines(file):
-            with suppress(ValueError, KeyError, TypeError, ZeroDivisionError):
-                row = json.loads(line)
-                costs[row["method"]][row["first"]] = cost(row)
+    costs = _costs(folder, methods, cost)
     first = costs[methods[0]]
     ratios = {
         label: [taken / first[batch] for batch, taken in found.items() if batch in first]
@@ -68,3 +69,18 @@ def _over_first(folder: Path, methods: Sequence[str], cost: Callable[[dict[str, 
     return {
         label: median(found) for label, found in ratios.items() if all(len(one) >= FEWEST for one in ratios.values())
     }
+
+
+def _costs(
+    folder: Path, methods: Sequence[str], cost: Callable[[dict[str, Any]], float]
+) -> dict[str, dict[str, float]]:
+    """What each method's batches cost, by method and batch."""
+    costs: dict[str, dict[str, float]] = {label: {} for label in methods}
+    if not (folder / TIMES).is_file():
+        return costs
+    with opened(folder / TIMES) as file:
+        for _, line in json_lines(file):
+            with suppress(ValueError, KeyError, TypeError, ZeroDivisionError):
+                row = json.loads(line)
+                costs[row["method"]][row["first"]] = cost(row)
+    return costs
