@@ -131,7 +131,7 @@ def test_compare_shows_both_and_what_each_took(run: Any, model: Path, picture: P
     result = run("describe", picture, picture, "--model", model, "--compare", "-n", 8, *STRONG, columns=140)
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout.count("tokens/s") == 4
-    assert "plain" in result.stdout
+    assert "greedy" in result.stdout
     assert "farsight(sigma=0.01, horizon=infinite, strength=1000.0)" in result.stdout
     assert "[-" in result.stdout
     assert "{+" in result.stdout

@@ -29,7 +29,7 @@ def test_a_picture_is_diagnosed_into_a_folder(run: Any, model: Path, picture: Pa
         "--answer", said, "--objects", objects,
     )  # fmt: skip
     assert (result.exit_code, result.stderr) == (0, "")
-    assert "plain: the token that draws most attention" in result.stdout
+    assert "greedy: the token that draws most attention" in result.stdout
     for name in ("collapse", "decay", "absorbed_1", "sigmas", "words", "flow"):
         assert (out / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert (out / f"{name}.pdf").read_bytes().startswith(b"%PDF")
@@ -48,7 +48,7 @@ def test_a_picture_is_diagnosed_into_a_folder(run: Any, model: Path, picture: Pa
     assert red > 200
     assert max(others) < 50
     record = json.loads((out / "diagnosis.json").read_text())
-    assert [one["label"] for one in record["methods"]] == ["plain", "farsight(sigma=0.05)"]
+    assert [one["label"] for one in record["methods"]] == ["greedy", "farsight(sigma=0.05)"]
     kinds = [(word["object"], word["kind"]) for word in record["methods"][0]["objects"]]
     assert kinds[:2] == [("dog", "true"), ("cat", "false")]
     arrays = np.load(out / "method_1.npz")

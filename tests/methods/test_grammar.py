@@ -81,7 +81,7 @@ def test_indices_may_be_ranges_where_a_list_is_asked_for(written: str, method: M
 )
 def test_a_label_is_read_back_as_its_method(method: Method) -> None:
     assert farsight.parse_method(label_of(method)) == method
-    assert list(parse_methods(f"greedy, {label_of(method)}")) == ["greedy", label_of(method)]
+    assert list(parse_methods(f"beam(num_beams=9), {label_of(method)}")) == ["beam(num_beams=9)", label_of(method)]
 
 
 def test_numbers_are_labelled_as_a_person_writes_them() -> None:

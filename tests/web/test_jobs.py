@@ -87,7 +87,7 @@ def test_texts_are_those_of_describe_and_grow_on_one_side_after_the_other(tiny: 
     said = [generate(loaded, method, PICTURE, "Describe.", 6).text for method in (Plain(), FarSight(sigma=0.01))]
     assert seen[-1] == said
     assert all(left.strip() == said[0] for left, right in seen if right)
-    assert [column.label for column in state.columns] == ["plain", "farsight(sigma=0.01)"]
+    assert [column.label for column in state.columns] == ["greedy", "farsight(sigma=0.01)"]
     assert state.done
     assert state.step == state.steps
 
@@ -177,7 +177,7 @@ def test_what_all_visitors_keep_is_bounded_and_the_one_away_longest_loses_theirs
 def test_settings_that_are_no_numbers_are_named(value: Any) -> None:
     for name, settings in (("sigma", (value, 0)), ("horizon", (0.8, value))):
         with pytest.raises(SettingError, match=f"{name} must be a number from 0 to"):
-            chosen_method("plain", *settings)
+            chosen_method("greedy", *settings)
 
 
 @pytest.mark.parametrize("value", [None, ["plain"], {}, 1])
@@ -187,7 +187,7 @@ def test_methods_that_are_no_names_are_refused(value: Any) -> None:
 
 
 def test_sliders_belong_to_farsight() -> None:
-    assert [has_sliders(name) for name in ("plain", "beam", "farsight", "farsight+beam", None)] == [
+    assert [has_sliders(name) for name in ("greedy", "beam", "farsight", "farsight+beam", None)] == [
         False, False, True, True, False,
     ]  # fmt: skip
 

@@ -50,7 +50,7 @@ def test_a_dropped_picture_is_described_side_by_side(visit: Any, site: Any, view
     result = finished(page)
     plain, beam = described(result)
     assert plain != beam
-    assert result.locator("h3").all_text_contents() == ["plain", "beam"]
+    assert result.locator("h3").all_text_contents() == ["greedy", "beam"]
     differing = " ".join(result.locator(".side").nth(0).locator(".differs").all_text_contents()).split()
     assert differing
     assert set(differing) <= set(plain.split())
@@ -93,7 +93,7 @@ def test_objects_of_a_scene_are_true_or_false_and_counted(visit: Any, viewport: 
     set_slider(page, "#sigma", 0.05)
     start(page)
     result = finished(page)
-    assert result.locator("h3").all_text_contents() == ["plain", "farsight(sigma=0.05)"]
+    assert result.locator("h3").all_text_contents() == ["greedy", "farsight(sigma=0.05)"]
     falses = 0
     for column in result.locator(".side").all():
         words = column.locator("button.word").all()

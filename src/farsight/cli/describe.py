@@ -75,7 +75,7 @@ def describe(
     chosen = parse_method(method)
     methods = [Plain(), chosen] if compare else [chosen]
     if compare and chosen == Plain():
-        raise SettingError("--compare shows plain decoding next to another method; choose one with --method")
+        raise SettingError("--compare shows greedy decoding next to another method; choose one with --method")
     images = find_pictures(images or ())
     shown: list[Path | None] = [*images] if images else [None]
     for path in images:  # before a model is loaded, which may take long

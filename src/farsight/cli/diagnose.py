@@ -64,10 +64,10 @@ def diagnose(
     from farsight.files import make_folder, short_names
     from farsight.images import matching
     from farsight.method import Plain
-    from farsight.methods.grammar import parse_methods
+    from farsight.methods.grammar import label_of, parse_methods
 
     given = parse_methods(",".join(methods or ["farsight"]))
-    chosen = {"plain": Plain()} | {label: one for label, one in given.items() if one != Plain()}
+    chosen = {label_of(Plain()): Plain()} | {label: one for label, one in given.items() if one != Plain()}
     paths = matching(images or ())
     if not paths and objects is not None:
         raise SettingError("--objects says what is in a picture, and none is given: give one, or leave --objects out")

@@ -153,7 +153,7 @@ def _as_tokens(loaded: LoadedModel, layout: Layout) -> dict[str, Any]:
 
 def _methods(model: nn.Module) -> list[dict[str, Any]]:
     """Every method with its cost, and why it does not run on this model: each is asked, by being switched on."""
-    from farsight.methods import all_methods, make_method
+    from farsight.methods import all_methods, called, make_method
 
     rows = []
     for name, kind in all_methods().items():
@@ -163,7 +163,9 @@ def _methods(model: nn.Module) -> list[dict[str, Any]]:
                 pass
         except FarSightError as error:
             reason = str(error)
-        rows.append({"name": name, "extra_forwards": kind.extra_forwards, "runs": reason is None, "reason": reason})
+        rows.append(
+            {"name": called(name), "extra_forwards": kind.extra_forwards, "runs": reason is None, "reason": reason}
+        )
     return rows
 
 

@@ -30,10 +30,10 @@ def methods(json: options.Json = False) -> None:
 
 
 def _row(kind: type[Method]) -> dict[str, Any]:
-    from farsight.methods import defaults_of
+    from farsight.methods import called, defaults_of
 
     return {
-        "name": kind.name,
+        "name": called(kind.name),
         "paper": kind.paper,
         "changes": kind.changes.split(" and "),
         "extra_forwards": kind.extra_forwards,

@@ -106,7 +106,7 @@ def verdict(loaded: LoadedModel, layout: Layout, max_new_tokens: int) -> Verdict
         raise InputError(
             f"'{loaded.name}' generated nothing, so there is no answer to look at; ask with another --prompt"
         )
-    return verdict_on(said_again(loaded, layout, "plain", Plain(), tokens, max_new_tokens))
+    return verdict_on(said_again(loaded, layout, "greedy", Plain(), tokens, max_new_tokens))
 
 
 def verdict_on(found: Diagnosis) -> Verdict:

@@ -12,8 +12,8 @@ from typing import Any
 from farsight.errors import SettingError
 from farsight.files import parse_literal
 from farsight.method import Method
-from farsight.methods import METHODS, make_method
-from farsight.methods.grammar import FILE, GREEDY, parse_method
+from farsight.methods import METHODS, called, make_method
+from farsight.methods.grammar import FILE, parse_method
 
 _SETTINGS = {field.name for kind in METHODS.values() for field in fields(kind)}
 """Every setting of every method."""
@@ -70,13 +70,15 @@ def choose_method(
         If no method is given or it is unknown, or if an argument is neither the method's nor the base model's, or both.
     """
     if text is None:
-        raise SettingError(f"--model_args names no method: add method=farsight, or one of {', '.join(METHODS)}")
+        raise SettingError(
+            f"--model_args names no method: add method=farsight, or one of {', '.join(map(called, METHODS))}"
+        )
     written = str(text).strip().strip("'\"")
     takes, anything = _parameters(make_base)
     if "(" in written or "+" in written or written.startswith(FILE):
         _check(arguments, set(), base, takes, anything, written)
         return parse_method(written), dict(arguments)
-    name = "plain" if written == GREEDY else written
+    name = written
     own = {field.name for field in fields(METHODS[name])} if name in METHODS else set()
     settings = {key: _value(value) for key, value in arguments.items() if key in own}
     if both := sorted(settings.keys() & takes):

@@ -110,7 +110,7 @@ class FarSightChat(lmms):
         if not isinstance(self.method, Plain):
             raise UnsupportedModelError(
                 f"{self.method.name} changes how answers are generated, and tasks of output_type loglikelihood "
-                "generate none: use method=plain, or the task's variant that generates"
+                "generate none: use method=greedy, or the task's variant that generates"
             )
         return self.base.loglikelihood([_copied(request) for request in requests])
 

@@ -12,11 +12,9 @@ from typing import Any
 from farsight.errors import FarSightError, InputError, SettingError
 from farsight.files import parse_literal, read_yaml, reading, told
 from farsight.method import Composed, Method, parts
-from farsight.methods.registry import find_method, make_method
+from farsight.methods.registry import called, find_method, make_method
 from farsight.setting_checks import shown
 
-GREEDY = "greedy"
-"""Another name for plain decoding, as tables have it."""
 FILE = "@"
 """In front of the name of a YAML file that has the methods."""
 MOST_INDICES = 10_000
@@ -113,7 +111,7 @@ def label_of(method: Method) -> str:
         return "+".join(label_of(part) for part in parts(method))
     values = {field.name: (getattr(method, field.name), field.default) for field in fields(method)}
     changed = [f"{name}={_written(value)}" for name, (value, default) in values.items() if value != default]
-    return f"{method.name}({', '.join(changed)})" if changed else method.name
+    return f"{method.name}({', '.join(changed)})" if changed else called(method.name)
 
 
 def _written(value: Any) -> str:
@@ -143,8 +141,6 @@ def _file(text: str) -> Path | None:
 
 
 def _made(name: str, settings: dict[str, Any]) -> tuple[str, Method]:
-    if name == GREEDY:
-        return name, make_method("plain", settings)
     lists = {
         field.name for field in fields(find_method(name)) if "tuple[int, ...]" in str(field.type)
     } & settings.keys()

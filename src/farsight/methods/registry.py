@@ -33,6 +33,8 @@ from farsight.methods.rudder import RUDDER
 from farsight.methods.shift import Shift
 from farsight.methods.vcd import VCD
 
+GREEDY = "greedy"
+"""What users call plain decoding; its class is `Plain`, and ``plain`` is understood too."""
 LOAD = "load"
 """A setting that is no parameter: the file that has them, for methods that read one."""
 METHODS: dict[str, type[Method]] = {
@@ -76,9 +78,9 @@ def find_method(name: str) -> type[Method]:
     SettingError
         If there is none, with the nearest that there is.
     """
-    kind = METHODS.get(name) or foreign_method(name)
+    kind = METHODS.get(Plain.name if name == GREEDY else name) or foreign_method(name)
     if kind is None:
-        known = list(all_methods())
+        known = [called(one) for one in all_methods()]
         raise SettingError(f"unknown method '{name}'{_nearest(name, known)}; choose one of {', '.join(known)}")
     return kind
 
@@ -134,6 +136,11 @@ def settings_of(method: Method) -> dict[str, Any]:
 def defaults_of(kind: type[Method]) -> dict[str, Any]:
     """Give the parameters of a method with their defaults, as JSON can write them; None for one that must be given."""
     return {field.name: None if field.default is MISSING else _as_json(field.default) for field in fields(kind)}
+
+
+def called(name: str) -> str:
+    """Give the name of a method as it is shown: `GREEDY` for plain decoding."""
+    return GREEDY if name == Plain.name else name
 
 
 def name_of(method: Method) -> str:

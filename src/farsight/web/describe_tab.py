@@ -11,6 +11,7 @@ import gradio as gr
 from farsight.cancelling import CancelledError
 from farsight.errors import InputError
 from farsight.inputs.named_models import DRAWN_ONLY, EMBEDDED
+from farsight.methods import GREEDY
 from farsight.registers import PAPER_SIGMA
 from farsight.web.choices import METHOD_NAMES, MOST_HORIZON, MOST_SIGMA, WHOLE_CALL, chosen_method, has_sliders, number
 from farsight.web.comparing import Question, compared
@@ -182,7 +183,7 @@ def describe_tab(does: DescribeTab, *, private: dict[str, Any]) -> gr.HTML:
             with gr.Row():
                 names = [*does.models.methods, *METHOD_NAMES]
                 other = next(iter(does.models.methods), "farsight")
-                left = gr.Dropdown(names, value="plain", label="Left", min_width=120, elem_id="left")
+                left = gr.Dropdown(names, value=GREEDY, label="Left", min_width=120, elem_id="left")
                 right = gr.Dropdown(names, value=other, label="Right", min_width=120, elem_id="right")
             usual = EMBEDDED_SIGMA if does.models.name == EMBEDDED else round(PAPER_SIGMA, 2)
             sigma = _slider(
