@@ -26,11 +26,11 @@ class Calibration:
     sigma, rows
         The settings of the registers that it is a factor on.
     absorb
-        The wanted share.
+        The share of attention that the registers were to take.
     absorbed
         The share that was reached, mean over heads.
     model, pictures, prompt, max_new_tokens
-        What it was measured on.
+        The model, the pictures, the prompt and the length of answers that it was measured on.
     """
 
     strength: tuple[tuple[float, ...], ...]
@@ -67,7 +67,7 @@ class TextAttention:
     true_count, false_count
         How many such rows there were.
     model, pictures, prompt, max_new_tokens
-        What it was measured on.
+        The model, the pictures, the prompt and the length of answers that it was measured on.
     """
 
     true_rows: tuple[tuple[float, ...], ...]

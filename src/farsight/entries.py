@@ -20,7 +20,7 @@ class Registry(Generic[Entry]):
     Parameters
     ----------
     kind
-        What every entry is.
+        The class of which every entry is an instance.
     noun
         What to call one in messages.
     group

@@ -104,7 +104,7 @@ def whole(least: int, most: int | None = None) -> Check:
 
 
 def one_of(*values: str | None) -> Check:
-    """One of these."""
+    """Check that a value is one of these."""
     said = f"one of {', '.join(map(str, values))}"
     return Check(said, lambda value: isinstance(value, str | None) and value in values)
 

@@ -30,7 +30,7 @@ def with_zero_cache(model: nn.Module, inputs: Mapping[str, Tensor], tokens: int)
     inputs
         ``input_ids`` ``(batch, length)`` and, where sequences are padded on the left, ``attention_mask``. No pictures.
     tokens
-        How many.
+        Number of tokens in the cache.
 
     Returns
     -------

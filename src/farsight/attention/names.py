@@ -101,7 +101,7 @@ def named(language_model: LanguageModel, attend: Callable[[str], Callable[..., A
     Parameters
     ----------
     language_model
-        Whose configs.
+        The language model whose configs name the attention.
     attend
         Gives the function to register beside an implementation; asked once for each name.
     """

@@ -115,7 +115,7 @@ def compared(
     scores
         By name; the first is the baseline.
     seed
-        Of the bootstrap.
+        Seed of the bootstrap.
     measured
         Perplexities of each file, by image.
     """

@@ -294,7 +294,7 @@ class OpenAIChoice(LocalChoice):
 
     @property
     def device_type(self) -> str:
-        """Somewhere else."""
+        """What the model is on: the server, wherever that computes."""
         return "server"
 
     def make(self, plan: Plan, *, videos: bool) -> Engine:

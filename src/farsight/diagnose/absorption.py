@@ -63,7 +63,7 @@ def log_strength_for_share(excess: Tensor, share: float, measured: Tensor | None
     excess
         ``log R_i - log Z_i`` of each row, ``(..., rows)``, at least fp32; very negative where a row has no registers.
     share
-        In (0, 1).
+        The share of attention that the registers are to take, in (0, 1).
     measured
         Which rows count, broadcast against ``excess``; None for all. Rows without registers never do.
 

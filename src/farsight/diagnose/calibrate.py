@@ -48,7 +48,7 @@ def calibrate(
     pictures
         Pictures, or videos as lists of frames.
     prompt
-        What is asked about each.
+        What is asked about each picture.
     absorb
         The wanted share, in (0, 1).
     sigma, rows

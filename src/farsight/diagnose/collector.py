@@ -71,7 +71,7 @@ class Collector:
     language_model
         As `farsight.attention.layers.locate` gives it.
     layout
-        The prompt.
+        The prompt, laid out in slots.
     answer_tokens
         How many tokens will be generated; the last one is never fed.
     """

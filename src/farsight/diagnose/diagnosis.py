@@ -81,7 +81,7 @@ def diagnose(
     seen
         A picture, or the frames of a video; None for a prompt of text alone.
     prompt
-        What is asked.
+        What is asked about the picture, or without one.
     methods
         By the names that figures call them by; decoding is greedy.
     max_new_tokens

@@ -43,7 +43,7 @@ def measure(
     mentions
         Finds the objects that an answer names.
     prompt
-        What is asked about each.
+        What is asked about each picture.
     max_new_tokens
         Where answers are cut off.
     done

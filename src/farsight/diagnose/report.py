@@ -50,7 +50,7 @@ def write_report(
         The folder; it is made if need be. ``report.html``, ``NAME.png`` and ``NAME.pdf`` of each figure,
         ``METHOD.npz`` with the arrays, ``diagnosis.json``.
     title, footer
-        Of the page.
+        The page's heading, and its last line.
     vocabulary
         Which words name objects.
     present

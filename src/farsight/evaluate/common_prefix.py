@@ -33,7 +33,7 @@ def read_prefix(model: Any, inputs: dict[str, Any]) -> dict[str, Any]:
     Parameters
     ----------
     model
-        Without a method.
+        The model, with no method on it.
     inputs
         ``input_ids`` and ``attention_mask``, ``(batch, slots)``, padded on the left.
 

@@ -98,7 +98,7 @@ def list_items(
     wording
         One of `WORDINGS`.
     max_new_tokens
-        Of a description.
+        Most tokens of a description.
     skip, limit
         Leave out the first so many, and take so many then. Pictures with `FEW` to `MANY` objects come first, then the
         others, both in an order drawn with `SEED`; pictures without any are left out.

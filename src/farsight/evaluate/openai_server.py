@@ -56,7 +56,7 @@ class Server:
     base_url
         Where its API is, such as ``http://127.0.0.1:8000/v1``.
     model
-        Its name there.
+        The model's name on the server.
     timeout
         Seconds for which one request may be without an answer before it is sent again.
     retries

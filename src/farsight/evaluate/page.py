@@ -174,9 +174,9 @@ def run_page(
     Parameters
     ----------
     title
-        Its heading.
+        The page's heading.
     parts
-        As scored.
+        The parts of the run, scored.
     images
         Picture of each ``image_id``, for the captions that are shown.
     footer

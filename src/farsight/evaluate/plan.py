@@ -123,7 +123,7 @@ def batches(plan: Plan, only: Mapping[str, Sequence[Item]] | None = None) -> Ite
     Parameters
     ----------
     plan
-        Of the run.
+        The plan of the run.
     only
         By label, the items that it is asked; by default all are asked all.
     """

@@ -64,7 +64,7 @@ def score_run(task: Task, methods: Sequence[str], rows: Rows, *, seed: int = 0) 
     rows
         Answers by method and item.
     seed
-        Of the bootstrap.
+        Seed of the bootstrap.
 
     Raises
     ------

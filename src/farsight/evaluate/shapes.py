@@ -14,13 +14,13 @@ def check(value: object, shape: Any, where: str = "") -> None:
     Parameters
     ----------
     value
-        What was read.
+        The value, as it was read from a file.
     shape
         ``str``, ``bool``, ``int`` (from 0 on), ``float`` (finite) or None; a tuple of shapes, any of which will do; a
         list with the shape of each element; a mapping with the shape of each entry that has to be there, or of all
         entries under the key ``str``. A text in a tuple stands for itself.
     where
-        What to call the value.
+        What messages call the value.
 
     Raises
     ------

@@ -52,7 +52,7 @@ class Start:
     log: Path
     """Where the process writes all that it and vLLM have to say."""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """Of ``vllm.LLM``."""
+    """More arguments of ``vllm.LLM``."""
 
 
 def serve(connection: Connection, start: Start) -> None:

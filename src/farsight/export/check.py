@@ -37,7 +37,7 @@ class Verdict:
     Parameters
     ----------
     possible
-        What it comes to.
+        Whether registers can be tokens of the model.
     reason
         Why not, in one line; None if it is possible.
     window

@@ -39,15 +39,15 @@ def export(
     source
         A folder of safetensors, or a GGUF file.
     name
-        What the model is called.
+        What the exported model is called.
     out
-        The new folder.
+        The new folder of the export.
     registers
         How many the template writes where a request does not say; 0 for none.
     token
         Which token becomes the register; None to choose.
     version
-        Of farsight.
+        The version of farsight.
     watched
         What the bytes of a large file go through while it is written: the parts and how many bytes they are.
 

@@ -43,7 +43,7 @@ def choose(
     special
         Those that are cut out of a text before it is cut into others.
     rows
-        Of the embedding.
+        Number of rows of the embedding.
     wanted
         What the user says; None to choose.
     used

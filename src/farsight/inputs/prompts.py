@@ -31,7 +31,7 @@ def check_text(processor: Any, *texts: str) -> None:
     Raises
     ------
     PromptError
-        If it does.
+        If the text has such a token.
     """
     tokens = placeholders(processor)
     for text in texts:
@@ -127,7 +127,7 @@ def check_takes_images(loaded: LoadedModel) -> None:
     Raises
     ------
     InputError
-        If it cannot.
+        If the model takes no pictures.
     """
     if not loaded.takes_images:
         raise InputError(
@@ -167,7 +167,7 @@ def video_inputs(
     videos
         The frames of each, all of which are shown.
     prompts
-        As many.
+        As many prompts as videos.
 
     Raises
     ------

@@ -17,7 +17,7 @@ class Annotated:
     objects
         What is in each picture, by ``image_id``, in the words of the vocabulary.
     vocabulary
-        What names which object.
+        The words that name objects.
     """
 
     objects: Mapping[str, frozenset[str]]

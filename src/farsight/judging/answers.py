@@ -35,7 +35,7 @@ class Picture:
     path: Path
     """Of a picture, or of the folder of a video's frames."""
     answers: Mapping[str, tuple[str, ...]]
-    """By method."""
+    """What each method answered, one text for each prompt."""
 
 
 @dataclass(frozen=True, kw_only=True)

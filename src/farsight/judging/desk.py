@@ -29,13 +29,13 @@ class Desk:
     names
         Finds objects in it.
     judgements
-        Where verdicts go.
+        The file in which verdicts are kept.
     others
         Files of other judges, which are read only.
     merges
-        Where synonyms go.
+        The file in which synonyms are kept.
     judge
-        Who judges.
+        The name of who judges.
     """
 
     answers: Answers

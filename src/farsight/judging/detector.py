@@ -204,7 +204,7 @@ class Detected:
     Parameters
     ----------
     name
-        Of the detector.
+        The detector's name.
     images
         The file of each picture, by ``image_id``.
     names

@@ -18,11 +18,11 @@ _FALSE, _KNOWN, _FOUND, _PRESENT, _MENTIONS = range(5)
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """Of one method, counted over all mentions that are judged."""
+    """Figures of one method, counted over all mentions that are judged."""
 
     method: str
     pictures: int
-    """That it was asked about."""
+    """Pictures that the method was asked about."""
     mentions: int
     judged: int
     """Of the mentions, how many are known to be true or false."""
@@ -50,11 +50,11 @@ def figures(answers: Answers, truth: Judged, *, resamples: int = RESAMPLES, seed
     Parameters
     ----------
     answers
-        What was said.
+        What each method said of each picture.
     truth
-        What is known.
+        What is known to be in the pictures.
     resamples, seed
-        Of the bootstrap.
+        Number of samples of the bootstrap, and its seed.
     """
     counts = {
         label: {one.image_id: _counts(one, label, truth) for one in answers.pictures if label in one.answers}

@@ -46,7 +46,7 @@ class Judgements:
     Parameters
     ----------
     path
-        Where it is.
+        The file of the judgements.
     """
 
     def __init__(self, path: Path) -> None:

@@ -42,7 +42,7 @@ def kappas(judgements: Iterable[Judgement], *, seed: int = 0) -> list[Kappa]:
     judgements
         The rows that count.
     seed
-        Of the bootstrap.
+        Seed of the bootstrap.
     """
     said: dict[str, dict[tuple[str, str], bool]] = {}
     for one in judgements:

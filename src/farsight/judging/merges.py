@@ -20,7 +20,7 @@ class Merges:
     Parameters
     ----------
     path
-        Where it is.
+        The file of the merges.
     """
 
     def __init__(self, path: Path) -> None:

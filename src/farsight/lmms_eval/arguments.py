@@ -25,7 +25,7 @@ def choose_base(name: object, known: Collection[str]) -> str:
     Parameters
     ----------
     name
-        What ``base=`` was given.
+        The value of ``base=``.
     known
         The names of lmms-eval's models.
 
@@ -56,13 +56,13 @@ def choose_method(
     Parameters
     ----------
     text
-        What ``method=`` was given.
+        The value of ``method=``.
     arguments
         All other arguments.
     base
         Name of the base model.
     make_base
-        Its class.
+        The base model's class.
 
     Raises
     ------
@@ -102,7 +102,7 @@ def with_device_map(arguments: Mapping[str, Any], make_base: Callable[..., Any],
     arguments
         Of the base model.
     make_base
-        Its class.
+        The base model's class.
     accelerator
         The device of this machine, ``cuda`` or ``cpu``.
     """

@@ -57,9 +57,9 @@ def as_tokens(methods: Mapping[str, Method], count: Counted) -> dict[Method, dic
     Parameters
     ----------
     methods
-        By label.
+        The methods by label.
     count
-        Asks the server.
+        Asks the server how many tokens a prompt has.
 
     Raises
     ------

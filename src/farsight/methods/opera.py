@@ -51,7 +51,7 @@ class OPERA(Method):
     num_attn_candidates
         ``N_can``: tokens of each beam that are considered. Each of them is fed to the model.
     penalty_weights
-        ``alpha``.
+        The paper's ``alpha``: how much over-trust costs.
     window
         ``k`` and ``l``: how many of the newest columns and of their locations count.
     max_rollbacks

@@ -30,7 +30,7 @@ def extended_columns(columns: Tensor, row: Tensor, scale_factor: float) -> Tenso
     row
         The row of one more new token, ``(batch, keys)``, the newest key last; keys left out on the left have no weight.
     scale_factor
-        ``sigma``.
+        The paper's ``sigma``, by which each weight is multiplied.
 
     Returns
     -------

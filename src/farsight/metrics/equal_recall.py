@@ -68,7 +68,7 @@ def at_equal_recall(
     other
         Captions of the method.
     resamples, seed
-        Of the bootstrap.
+        Number of samples of the bootstrap, and its seed.
 
     Returns
     -------

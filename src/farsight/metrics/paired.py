@@ -192,7 +192,7 @@ def two_sided(distribution: NDArray[np.float64], null: float = 0.0, *, differing
     distribution
         The figure in each sample, ``(resamples,)``.
     null
-        The value.
+        The value that the figure has if there is no difference.
     differing
         Items on which two methods differ: p is at least ``2 ** (1 - differing)``. None where no two are compared.
     """
@@ -235,7 +235,7 @@ def resampled_sums(
     columns
         Values of each item, ``(items, ...)``.
     resamples
-        How many samples.
+        Number of samples of the bootstrap.
     seed
         The same seed gives the same samples.
     at_once

@@ -76,9 +76,9 @@ def differences(axes: Axes, found: Sequence[tuple[float, float, float]], *, bett
     Parameters
     ----------
     axes
-        Where.
+        The axes to draw on.
     found
-        The differences.
+        The differences as ``(low, value, high)``.
     better
         1 if more is better, -1 if less is, 0 if neither: by it intervals that leave out 0 have their colour.
     """

@@ -87,7 +87,7 @@ def page(title: str, summary: Sequence[str], sections: Sequence[Section], *, foo
     Parameters
     ----------
     title
-        Its heading.
+        The page's heading.
     summary
         What a reader should take away: one paragraph each, at the top.
     sections

@@ -19,9 +19,9 @@ class AdjustedLogits(LogitsProcessor):
     Parameters
     ----------
     bias
-        By token.
+        What is added to the logit of each token.
     frequency, presence
-        Penalties.
+        Penalties of tokens that were said, by how often and once.
     """
 
     def __init__(self, bias: Mapping[int, float], frequency: float, presence: float) -> None:

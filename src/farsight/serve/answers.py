@@ -62,7 +62,7 @@ class Completion:
     created: int = field(default_factory=lambda: int(time.time()))
 
     def whole(self, text: str, finish_reason: str, usage: Usage) -> dict[str, Any]:
-        """All of it."""
+        """Give the whole answer, as one that is not streamed has it."""
         message = {"role": "assistant", "content": text, "refusal": None}
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish_reason}
         return self._object("chat.completion", [choice], usage=usage.body)

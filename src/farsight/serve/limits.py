@@ -39,7 +39,7 @@ class Limits:
     stops, stop_letters
         Stop texts, and the letters of each.
     biased_tokens
-        In ``logit_bias``.
+        Most tokens in ``logit_bias``.
     """
 
     new_tokens: int = 4096

@@ -48,7 +48,7 @@ class Worker:
     methods
         By label; the one that a request names is on while it is answered.
     served
-        What requests know of both.
+        What requests may know of the model and its methods.
     limits
         How long answers may be, and how many are made at once.
     """

@@ -67,7 +67,7 @@ def agreement(
     items
         Captions, all of which have answers.
     rows
-        The answers.
+        The answers by method and item.
     truth
         Says what an answer names.
     winner

@@ -84,9 +84,9 @@ def measure(
     Parameters
     ----------
     plan
-        What is run.
+        The plan of the run.
     label
-        Of the method.
+        The method's label.
     items
         Captions; each round takes the next.
     engine
@@ -94,7 +94,7 @@ def measure(
     budget
         What is to be told: whether the ratio is above it.
     clock
-        Gives seconds.
+        A function that gives the seconds by now.
     """
     baseline = next(iter(plan.methods))
 

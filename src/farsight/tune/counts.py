@@ -81,7 +81,7 @@ def compare(baseline: Counts, other: Counts, *, resamples: int = RESAMPLES, seed
     baseline, other
         ``(pictures, terms)`` each, picture by picture in the same order.
     resamples, seed
-        Of the bootstrap.
+        Number of samples of the bootstrap, and its seed.
 
     Returns
     -------

@@ -31,12 +31,12 @@ class Stage:
 
     name: str
     methods: int
-    """Plain decoding among them."""
+    """Methods, plain decoding among them."""
     pictures: int
     captions: int
-    """That each method is asked for."""
+    """Captions that each method is asked for."""
     questions: int
-    """That each method answers, one yes or no each."""
+    """Questions that each method answers, one yes or no each."""
 
     @property
     def answers(self) -> int:
@@ -81,7 +81,7 @@ class Forecast:
 
     @property
     def answers(self) -> int:
-        """All of them."""
+        """Answers of all methods together, captions and questions."""
         return sum(stage.answers for stage in self.stages)
 
     @property
@@ -109,9 +109,9 @@ def stages(
     Parameters
     ----------
     halves
-        Of the pictures.
+        The pictures' two halves.
     contenders
-        Who run now.
+        How many methods are in the race now.
     rungs
         How many pictures each rung has seen; by default `rung_sizes`.
     seen
@@ -148,13 +148,13 @@ def seconds(
     Parameters
     ----------
     plan, engine
-        What is run.
+        The plan of the run, and what answers it.
     halves
-        Of the pictures.
+        The pictures' two halves.
     found
-        Stages of them.
+        The stages of the tuning.
     clock
-        Gives seconds.
+        A function that gives the seconds by now.
     """
     baseline = next(iter(plan.methods))
     items = [item for half in halves for about in half for item in about]

@@ -32,7 +32,7 @@ def after_verdict(
     Parameters
     ----------
     out
-        The folder.
+        The folder of the tuning.
     plan
         What was asked of which model.
     turn_on

@@ -36,7 +36,7 @@ def verdict_page(
     Parameters
     ----------
     title
-        Its heading.
+        The page's heading.
     found
         What came out.
     next_steps
@@ -44,7 +44,7 @@ def verdict_page(
     items
         What plain decoding and the winner were both asked about.
     rows
-        The answers.
+        The answers by method and item.
     truth
         What is known of the pictures.
     footer

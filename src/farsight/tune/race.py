@@ -123,19 +123,19 @@ def run_race(
     Parameters
     ----------
     baseline
-        Plain decoding.
+        The label of plain decoding.
     contenders
-        The others.
+        The labels of the methods that race.
     units
-        The first half.
+        The pictures of the first half.
     counted
-        Asks.
+        Asks a method about pictures, and counts what it says.
     guards
         Who clearly breaks one leaves.
     rungs
         How many pictures each rung has seen; by default `rung_sizes`.
     resamples, seed
-        Of the bootstrap.
+        Number of samples of the bootstrap, and its seed.
     told
         Hears of each rung.
     """
@@ -211,11 +211,11 @@ def settle(
     baseline, counted, guards
         As of `run_race`.
     race
-        What chose the winner.
+        The race that chose the winner.
     units
         Pictures that the race has not seen.
     resamples, seed
-        Of the bootstrap.
+        Number of samples of the bootstrap, and its seed.
     """
     if race.winner is None:
         return Outcome(baseline=baseline, race=race, final={}, broken=())

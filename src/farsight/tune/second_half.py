@@ -19,13 +19,13 @@ def second_half(
     Parameters
     ----------
     task
-        What was tuned on.
+        The task that was tuned on.
     units
-        The second half.
+        The pictures of the second half.
     labels
         Plain decoding and the winner.
     rows
-        The answers.
+        The answers by method and item.
 
     Returns
     -------

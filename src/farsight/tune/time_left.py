@@ -31,11 +31,11 @@ class TimeLeft:
     Parameters
     ----------
     progress
-        Is told.
+        What is told of the time that is left.
     factor
         What other methods take over plain decoding, until one has answered.
     clock
-        Gives seconds.
+        A function that gives the seconds by now.
     """
 
     def __init__(self, progress: Progress, factor: float, clock: Callable[[], float] = time.perf_counter) -> None:

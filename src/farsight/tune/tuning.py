@@ -47,7 +47,7 @@ class Tuning:
     folder
         Where the answers go.
     engine
-        What answers.
+        The engine that answers.
     truth
         What is known of the pictures.
     guards

@@ -30,11 +30,11 @@ class Verdict:
     Parameters
     ----------
     outcome
-        Of the race.
+        The outcome of the race.
     costs
         Of each method that might have raced.
     guards
-        That were to hold.
+        The guards that were to hold.
     budget
         Most time over plain decoding's, if there was one.
     """

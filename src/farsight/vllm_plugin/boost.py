@@ -22,7 +22,7 @@ class Boost:
     Parameters
     ----------
     gamma, rate, beta
-        See there.
+        The settings of `farsight.methods.flb.FLB`.
 
     Raises
     ------

@@ -74,7 +74,7 @@ def on_generated_rows(impl: Any, sinks: Tensor, replace: Callable[[Any, Tensor],
     impl
         The layer's backend.
     sinks
-        Its sinks, ``(heads,)``.
+        The layer's sinks, ``(heads,)``.
     replace
         Gives a backend other sinks.
     """

@@ -102,14 +102,14 @@ class Sinks:
         Parameters
         ----------
         layer
-            Its index.
+            The layer's index.
         layers, heads
             How many the whole model has.
 
         Returns
         -------
         Tensor
-            ``(heads,)``, float64.
+            The logit of the sink of each head, ``(heads,)``, float64.
         """
         for name, chosen, count in (("layers", self.layers, layers), ("heads", self.heads, heads)):
             if missing := sorted(index for index in chosen or () if index >= count):

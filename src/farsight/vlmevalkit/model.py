@@ -21,13 +21,13 @@ def make(name: str, base: Callable[..., Any], method: Method, **arguments: Any) 
     Parameters
     ----------
     name
-        What VLMEvalKit calls it.
+        What VLMEvalKit calls the model.
     base
-        Makes it.
+        Makes the model of VLMEvalKit.
     method
         How to decode.
     arguments
-        Of ``base``.
+        Arguments of ``base``.
 
     Raises
     ------

@@ -29,7 +29,7 @@ class Page:
     Parameters
     ----------
     models
-        What describes.
+        The models that describe pictures.
     uploads
         Where uploads go, until they are read.
     runs

@@ -43,7 +43,7 @@ def chosen_method(name: Any, sigma: Any, horizon: Any, more: Mapping[str, Method
     name
         One of `METHOD_NAMES`, or a label of ``more``.
     sigma, horizon
-        Of the sliders.
+        Values of the sliders.
     more
         Methods that are taken as they are, whatever the sliders say.
 

@@ -55,11 +55,11 @@ class Guard:
     Parameters
     ----------
     app
-        What is guarded.
+        The application that is guarded.
     may_read
         Whether a request may name this path; uploads come back as paths, and so could any other.
     upload_bytes
-        Largest upload.
+        Most bytes of an upload.
     names
         Under which it may be opened, besides every IP address and localhost. A page of another name that points here
         (DNS rebinding) is refused.

@@ -34,7 +34,7 @@ class JudgingServer:
 
     @property
     def started(self) -> bool:
-        """Whether it answers."""
+        """Whether the server answers."""
         return bool(self._server.started)
 
     def run(self) -> None:

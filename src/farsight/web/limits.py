@@ -27,7 +27,7 @@ class Limits:
     shown_frames
         How many a model is shown.
     new_tokens
-        Of a description.
+        Most tokens of a description.
     prompt_letters
         Of what is asked.
     frame_side

@@ -122,7 +122,7 @@ class Server:
 
     @property
     def started(self) -> bool:
-        """Whether it answers."""
+        """Whether the server answers."""
         return bool(self._server.started)
 
     def run(self) -> None:

@@ -18,7 +18,7 @@ class Shown:
     seen: Callable[[], Seen]
     """Gives the picture or the frames, which are kept as the file that they came in: decoded they are far larger."""
     source: str
-    """It as a link, scaled down."""
+    """The picture as a link, scaled down."""
     is_video: bool
     size: int = 0
     """Bytes that are kept for it."""

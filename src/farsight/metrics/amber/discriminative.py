@@ -149,7 +149,7 @@ def answer(question: Question, response: str, *, lenient: bool = False) -> Answe
     question
         What was asked.
     response
-        What a model says.
+        The model's answer.
     lenient
         Read free text by the rule of `farsight.metrics.pope.answers.read_strict`, what the first sentence says,
         instead of the official rule. Figures are then not those of AMBER's script.

@@ -165,11 +165,11 @@ def describe(scene: Scene, response: str, amber: Amber, similar: Similar) -> Des
     Parameters
     ----------
     scene
-        What is in the picture.
+        The annotations of the picture.
     response
-        What a model says.
+        The model's description.
     amber
-        Which words count.
+        The ground truth, which says which words count.
     similar
         Called with a noun and a word of the ground truth that differ.
     """
