@@ -75,26 +75,6 @@ def test_the_cases_have_blind_tokens_and_others(build: Any) -> None:
         assert 0 < len(blind_slots(model, prompt, METHOD)) < int((prompt["input_ids"] == models.IMAGE_TOKEN).sum())
 
 
-@builders
-def test_every_greedy_step_of_a_left_padded_batch_is_the_equation(build: Any) -> None:
-    contrasts.check_greedy_batch(contrasts.exact(build), METHOD, reference(contrasts.exact(build), METHOD))
-
-
-@builders
-def test_every_sampled_step_is_the_equation(build: Any) -> None:
-    contrasts.check_sampling(contrasts.exact(build), METHOD, reference(contrasts.exact(build), METHOD))
-
-
-@builders
-def test_beams_walk_over_the_equation(build: Any) -> None:
-    contrasts.check_beams(contrasts.exact(build), METHOD, reference(contrasts.exact(build), METHOD))
-
-
-@builders
-def test_no_contrast_and_no_constraint_is_plain_decoding(build: Any) -> None:
-    contrasts.check_neutral(build(), AvisC(alpha=0.0, beta=0.0))
-
-
 def test_layers_are_taken_until_they_hold_their_share() -> None:
     visual = torch.tensor([[True, True, True, False]])
     first, second = torch.tensor([0.6, 0.1, 0.1, 0.0]), torch.tensor([0.1, 0.1, 0.3, 0.9])

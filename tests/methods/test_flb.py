@@ -15,7 +15,6 @@ from transformers import PreTrainedModel
 
 from farsight import FLB, BeamSearch, FarSight, SettingError
 
-builders = pytest.mark.parametrize("build", [*contrasts.BUILDERS, models.llama])
 METHOD = FLB(gamma=0.8, rate=0.3, beta=0.02)
 
 
@@ -29,43 +28,6 @@ def reference(model: PreTrainedModel, method: FLB) -> contrasts.Reference:
         return torch.tensor(drawn, dtype=torch.float64)
 
     return logits
-
-
-@builders
-def test_every_greedy_step_of_a_left_padded_batch_is_the_equation(build: Any) -> None:
-    contrasts.check_greedy_batch(contrasts.exact(build), METHOD, reference(contrasts.exact(build), METHOD))
-
-
-@builders
-def test_every_sampled_step_is_the_equation(build: Any) -> None:
-    contrasts.check_sampling(contrasts.exact(build), METHOD, reference(contrasts.exact(build), METHOD))
-
-
-@builders
-def test_beams_walk_over_the_equation(build: Any) -> None:
-    contrasts.check_beams(contrasts.exact(build), METHOD, reference(contrasts.exact(build), METHOD))
-
-
-@builders
-def test_nothing_added_and_nothing_cut_is_plain_decoding(build: Any) -> None:
-    contrasts.check_neutral(build(), FLB(gamma=0, beta=0))
-
-
-WAYS: dict[str, dict[str, Any]] = {
-    "without a cache": {"use_cache": False},
-    "a static cache": {"cache_implementation": "static", "disable_compile": True},
-    "a prompt in chunks": {"prefill_chunk_size": 5},
-    "looked-up candidates": {"prompt_lookup_num_tokens": 3},
-}
-
-
-@pytest.mark.parametrize("how", WAYS.values(), ids=WAYS.keys())
-def test_every_way_to_run_the_model_gives_the_tokens_of_the_equation(how: dict[str, Any]) -> None:
-    model = models.llama()
-    with METHOD(model):
-        expected = greedy(model).sequences
-        assert torch.equal(greedy(model, **how).sequences, expected)
-    assert not torch.equal(greedy(model).sequences, expected)
 
 
 def test_a_second_turn_begins_with_its_own_first_logits() -> None:

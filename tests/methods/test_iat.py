@@ -18,7 +18,6 @@ from farsight import IAT, FarSight, SettingError, UnsupportedModelError
 from farsight.attention import locate
 from farsight.methods.text_keys import paper_layers
 
-builders = pytest.mark.parametrize("build", [*contrasts.BUILDERS, models.llama])
 METHOD = IAT(alpha=2.0, layers=(0, 1))
 
 
@@ -38,45 +37,6 @@ def reference(model: PreTrainedModel, method: IAT) -> contrasts.Reference:
             return contrasts.last_logits(model, prompt, tokens)
 
     return logits
-
-
-@builders
-def test_every_greedy_step_of_a_left_padded_batch_is_the_equation(build: Any) -> None:
-    contrasts.check_greedy_batch(contrasts.exact(build), METHOD, reference(contrasts.exact(build), METHOD))
-
-
-@builders
-def test_every_sampled_step_is_the_equation(build: Any) -> None:
-    contrasts.check_sampling(contrasts.exact(build), METHOD, reference(contrasts.exact(build), METHOD))
-
-
-@builders
-def test_beams_walk_over_the_equation(build: Any) -> None:
-    contrasts.check_beams(contrasts.exact(build), METHOD, reference(contrasts.exact(build), METHOD))
-
-
-@builders
-def test_nothing_amplified_is_plain_decoding(build: Any) -> None:
-    contrasts.check_neutral(build(), IAT(alpha=0))
-
-
-WAYS: dict[str, dict[str, Any]] = {
-    "without a cache": {"use_cache": False},
-    "a static cache": {"cache_implementation": "static", "disable_compile": True},
-    "a prompt in chunks": {"prefill_chunk_size": 5},
-    "looked-up candidates": {"prompt_lookup_num_tokens": 3},
-}
-
-
-@pytest.mark.parametrize("build", [models.llama, models.mistral], ids=["llama", "a sliding window"])
-@pytest.mark.parametrize("how", WAYS.values(), ids=WAYS.keys())
-def test_every_way_to_run_the_model_gives_the_same_tokens(build: Any, how: dict[str, Any]) -> None:
-    model = build()
-    method = IAT(alpha=3, layers=(0, 1))
-    with method(model):
-        expected = greedy(model).sequences
-        assert torch.equal(greedy(model, **how).sequences, expected)
-    assert not torch.equal(greedy(model).sequences, expected)
 
 
 def test_the_first_token_and_the_reading_of_the_prompt_are_the_plain_models() -> None:

@@ -17,7 +17,6 @@ from transformers import AutoTokenizer, LlavaForConditionalGeneration, PreTraine
 from farsight import SettingError
 from farsight.methods.icd import ICD
 
-builders = pytest.mark.parametrize("build", contrasts.BUILDERS)
 METHOD = ICD(alpha=0.7, beta=0.05, prefix_ids=(33, 34, 35))
 
 
@@ -31,35 +30,15 @@ def disturbed(prompt: contrasts.Inputs, prefix: tuple[int, ...]) -> contrasts.In
     return new
 
 
-def reference(model: PreTrainedModel) -> contrasts.Reference:
+def reference(model: PreTrainedModel, method: ICD) -> contrasts.Reference:
     def logits(prompt: contrasts.Inputs, tokens: list[int]) -> Tensor:
         own = contrasts.last_logits(model, prompt, tokens)
-        other = contrasts.last_logits(model, disturbed(prompt, METHOD.prefix_ids), tokens)
-        combined = (1 + METHOD.alpha) * own - METHOD.alpha * other
-        combined[own < math.log(METHOD.beta) + own.max()] = -math.inf
+        other = contrasts.last_logits(model, disturbed(prompt, method.prefix_ids), tokens)
+        combined = (1 + method.alpha) * own - method.alpha * other
+        combined[own < math.log(method.beta) + own.max()] = -math.inf
         return combined
 
     return logits
-
-
-@builders
-def test_every_greedy_step_of_a_left_padded_batch_is_the_equation(build: Any) -> None:
-    contrasts.check_greedy_batch(contrasts.exact(build), METHOD, reference(contrasts.exact(build)))
-
-
-@builders
-def test_every_sampled_step_is_the_equation(build: Any) -> None:
-    contrasts.check_sampling(contrasts.exact(build), METHOD, reference(contrasts.exact(build)))
-
-
-@builders
-def test_beams_walk_over_the_equation(build: Any) -> None:
-    contrasts.check_beams(contrasts.exact(build), METHOD, reference(contrasts.exact(build)))
-
-
-@builders
-def test_no_contrast_and_no_constraint_is_plain_decoding(build: Any) -> None:
-    contrasts.check_neutral(build(), ICD(alpha=0.0, beta=0.0, prefix_ids=(33, 34)))
 
 
 def test_without_an_image_the_prefix_goes_after_the_first_token() -> None:

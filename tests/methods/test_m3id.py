@@ -15,7 +15,6 @@ from transformers import PreTrainedModel
 from farsight import SettingError, UnsupportedModelError
 from farsight.methods.m3id import M3ID
 
-builders = pytest.mark.parametrize("build", contrasts.BUILDERS)
 METHOD = M3ID(decay=0.3, alpha=0.9)
 
 
@@ -31,21 +30,6 @@ def reference(model: PreTrainedModel, method: M3ID) -> contrasts.Reference:
     return logits
 
 
-@builders
-def test_every_greedy_step_of_a_left_padded_batch_is_the_equation(build: Any) -> None:
-    contrasts.check_greedy_batch(contrasts.exact(build), METHOD, reference(contrasts.exact(build), METHOD))
-
-
-@builders
-def test_every_sampled_step_is_the_equation(build: Any) -> None:
-    contrasts.check_sampling(contrasts.exact(build), METHOD, reference(contrasts.exact(build), METHOD))
-
-
-@builders
-def test_beams_walk_over_the_equation(build: Any) -> None:
-    contrasts.check_beams(contrasts.exact(build), METHOD, reference(contrasts.exact(build), METHOD))
-
-
 def test_a_sure_model_is_left_alone() -> None:
     model = contrasts.exact(models.llava)
     method = M3ID(decay=3.0, alpha=0.3)
@@ -57,11 +41,6 @@ def test_a_sure_model_is_left_alone() -> None:
     contrasts.check_every_step(out, prompts, expected)
     unsure = [plain(prompts[0], out.sequences[0, -6:][:step].tolist()).exp().max() < 0.3 for step in range(6)]
     assert 0 < sum(unsure) < len(unsure), "the threshold must divide these steps to be tested"
-
-
-@builders
-def test_no_decay_is_plain_decoding(build: Any) -> None:
-    contrasts.check_neutral(build(), M3ID(decay=0.0))
 
 
 @pytest.mark.parametrize("wrong", [{"decay": -0.1}, {"decay": math.inf}, {"alpha": 2}, {"alpha": "high"}])

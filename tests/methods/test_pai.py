@@ -16,8 +16,8 @@ from transformers import PreTrainedModel
 from farsight import SettingError, UnsupportedModelError
 from farsight.methods.pai import PAI
 
-builders = pytest.mark.parametrize("build", contrasts.BUILDERS)
 METHOD = PAI(alpha=0.6, gamma=1.5, beta=0.05, start_layer=1, end_layer=2)
+UNCONSTRAINED = PAI(alpha=1.0, gamma=1.0, beta=0.0, start_layer=0)
 
 
 def reference(model: PreTrainedModel, method: PAI) -> contrasts.Reference:
@@ -42,27 +42,6 @@ def reference(model: PreTrainedModel, method: PAI) -> contrasts.Reference:
         return refined
 
     return logits
-
-
-@builders
-@pytest.mark.parametrize("method", [METHOD, PAI(alpha=1.0, gamma=1.0, beta=0.0, start_layer=0)])
-def test_every_greedy_step_of_a_left_padded_batch_is_the_equation(build: Any, method: PAI) -> None:
-    contrasts.check_greedy_batch(contrasts.exact(build), method, reference(contrasts.exact(build), method))
-
-
-@builders
-def test_every_sampled_step_is_the_equation(build: Any) -> None:
-    contrasts.check_sampling(contrasts.exact(build), METHOD, reference(contrasts.exact(build), METHOD))
-
-
-@builders
-def test_beams_walk_over_the_equation(build: Any) -> None:
-    contrasts.check_beams(contrasts.exact(build), METHOD, reference(contrasts.exact(build), METHOD))
-
-
-@builders
-def test_neither_amplification_nor_guidance_is_plain_decoding(build: Any) -> None:
-    contrasts.check_neutral(build(), PAI(alpha=0.0, gamma=1.0, beta=0.0, start_layer=0))
 
 
 @pytest.mark.parametrize(

@@ -52,43 +52,11 @@ def reference(model: PreTrainedModel, method: RUDDER, gates: list[float] | None 
 
 
 @builders
-def test_every_greedy_step_of_a_left_padded_batch_is_the_equation(build: Any) -> None:
+def test_the_cases_reach_the_clamp_and_leave_it(build: Any) -> None:
     gates: list[float] = []
     contrasts.check_greedy_batch(contrasts.exact(build), METHOD, reference(contrasts.exact(build), METHOD, gates))
-    assert METHOD.least in gates, "the clamp must be reached to be tested"
+    assert METHOD.least in gates
     assert max(gates) > METHOD.least
-
-
-@builders
-def test_every_sampled_step_is_the_equation(build: Any) -> None:
-    contrasts.check_sampling(contrasts.exact(build), METHOD, reference(contrasts.exact(build), METHOD))
-
-
-@builders
-def test_beams_walk_over_the_equation(build: Any) -> None:
-    contrasts.check_beams(contrasts.exact(build), METHOD, reference(contrasts.exact(build), METHOD))
-
-
-@builders
-def test_nothing_added_is_plain_decoding(build: Any) -> None:
-    contrasts.check_neutral(build(), RUDDER(strength=0))
-
-
-WAYS: dict[str, dict[str, Any]] = {
-    "without a cache": {"use_cache": False},
-    "a static cache": {"cache_implementation": "static", "disable_compile": True},
-    "a prompt in chunks": {"prefill_chunk_size": 3},
-    "looked-up candidates": {"prompt_lookup_num_tokens": 3},
-}
-
-
-@pytest.mark.parametrize("how", WAYS.values(), ids=WAYS.keys())
-def test_every_way_to_run_the_model_gives_the_same_tokens(how: dict[str, Any]) -> None:
-    model = models.llama()
-    with METHOD(model):
-        expected = greedy(model).sequences
-        assert torch.equal(greedy(model, **how).sequences, expected)
-    assert not torch.equal(greedy(model).sequences, expected)
 
 
 def test_a_cache_whose_prompt_it_has_not_seen_is_refused_with_the_remedy() -> None:

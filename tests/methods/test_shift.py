@@ -15,7 +15,6 @@ from transformers import LlavaForConditionalGeneration, PreTrainedModel
 
 from farsight import SettingError, Shift
 
-builders = pytest.mark.parametrize("build", [*contrasts.BUILDERS, models.llama])
 METHOD = Shift(token_ids=(11, 30), value=4.5)
 
 
@@ -25,26 +24,6 @@ def reference(model: PreTrainedModel, method: Shift) -> contrasts.Reference:
         return torch.tensor([z + method.value * (token in method.token_ids) for token, z in enumerate(own)]).double()
 
     return logits
-
-
-@builders
-def test_every_greedy_step_of_a_left_padded_batch_is_the_sum(build: Any) -> None:
-    contrasts.check_greedy_batch(contrasts.exact(build), METHOD, reference(contrasts.exact(build), METHOD))
-
-
-@builders
-def test_every_sampled_step_is_the_sum(build: Any) -> None:
-    contrasts.check_sampling(contrasts.exact(build), METHOD, reference(contrasts.exact(build), METHOD))
-
-
-@builders
-def test_beams_walk_over_the_sum(build: Any) -> None:
-    contrasts.check_beams(contrasts.exact(build), METHOD, reference(contrasts.exact(build), METHOD))
-
-
-@builders
-def test_nothing_added_is_plain_decoding(build: Any) -> None:
-    contrasts.check_neutral(build(), Shift(token_ids=(11,), value=0))
 
 
 def test_the_forms_of_a_word_that_are_one_token_are_shifted(tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ from transformers import PreTrainedModel
 from farsight import SettingError, UnsupportedModelError
 from farsight.methods.vcd import VCD, noised
 
-builders = pytest.mark.parametrize("build", contrasts.BUILDERS)
 METHOD = VCD(alpha=0.7, beta=0.05, noise_step=400, seed=5)
 
 
@@ -35,33 +34,6 @@ def reference(model: PreTrainedModel, method: VCD) -> contrasts.Reference:
         return combined
 
     return logits
-
-
-def case(build: Any) -> tuple[PreTrainedModel, contrasts.Reference]:
-    return contrasts.exact(build), reference(contrasts.exact(build), METHOD)
-
-
-@builders
-def test_every_greedy_step_of_a_left_padded_batch_is_the_equation(build: Any) -> None:
-    model, expected = case(build)
-    contrasts.check_greedy_batch(model, METHOD, expected)
-
-
-@builders
-def test_every_sampled_step_is_the_equation(build: Any) -> None:
-    model, expected = case(build)
-    contrasts.check_sampling(model, METHOD, expected)
-
-
-@builders
-def test_beams_walk_over_the_equation(build: Any) -> None:
-    model, expected = case(build)
-    contrasts.check_beams(model, METHOD, expected)
-
-
-@builders
-def test_no_contrast_and_no_constraint_is_plain_decoding(build: Any) -> None:
-    contrasts.check_neutral(build(), VCD(alpha=0.0, beta=0.0))
 
 
 def test_the_noise_leaves_the_users_random_state_alone() -> None:
