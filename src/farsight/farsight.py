@@ -55,7 +55,7 @@ class FarSight(Method):
         an int; ``"infinite"``: a constant sink per head. Outside of ``generate``, ``"generation"`` is the length of
         the forward's own sequence.
     profile
-        ``"linear"`` (the method), ``"none"``, or a number for constant registers (the paper's ablation, figure 5).
+        ``"linear"`` (the method), ``"none"``, or a number for registers without decay (the paper's ablation, figure 5).
     slopes
         ``"alibi"``: head ``h`` of ``H`` decays at ALiBi's ``2 ** (-8 * (h + 1) / H)`` instead of ``sigma``.
     score_scale
@@ -91,7 +91,7 @@ class FarSight(Method):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.horizon == "infinite" and not isinstance(self.profile, str):
-            raise SettingError("constant registers under horizon='infinite' have infinite mass: use a finite horizon")
+            raise SettingError("horizon='infinite' gives registers without decay infinite mass: use a finite horizon")
 
     @classmethod
     def load(cls, path: str | Path) -> FarSight:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 LEAST_SIGMA = 1e-6
-"""Below it a register and the next one score the same in fp32: constant registers say that better"""
+"""Below it a register and the next one score the same in fp32: registers without decay say that better"""
 PAPER_SIGMA = 0.8
 """Decay rate of the paper: ``log_alpha(seq)`` with ``seq = 256`` and ``alpha = 1024``."""
 
@@ -56,7 +56,7 @@ def log_profile_mass(future: Tensor, profile: str | float, sigma: Tensor | float
     future
         Number of slots ahead of each row, any shape; ``inf`` for the infinite horizon.
     profile
-        ``"linear"`` (the method), ``"none"`` (plain causal attention) or a number: constant registers.
+        ``"linear"`` (the method), ``"none"`` (plain causal attention) or a number: registers without decay.
     sigma
         Decay per slot of the linear profile, broadcast against ``future``.
     used
