@@ -4,6 +4,7 @@ farsight eval --task scenes:test --count 500 --batch-size 50 --config benchmarks
 python benchmarks/results_table.py RUN                       # all figures of one run
 python benchmarks/results_table.py --across chair_i RUN ...  # one figure of captions in many runs, side by side
 python benchmarks/results_table.py --cost COSTS.json RUN     # with the time over greedy (benchmarks/methods.py --json)
+python benchmarks/results_table.py --answers RUN             # accuracy, F1 and share of "yes", a table for each kind
 python benchmarks/results_table.py --perplexity FILE RUN     # with what benchmarks/answer_perplexity.py has printed
 """
 
@@ -103,6 +104,21 @@ def questions(parts: dict[str, Any]) -> list[str]:
     return lines
 
 
+ANSWERS = {"accuracy": "accuracy", "f1": "F1", "yes_ratio": "yes"}
+
+
+def answers(part: dict[str, Any], name: str) -> list[str]:
+    """How one kind of questions is answered: methods down, figures across."""
+    lines = [f"| {QUESTIONS[name]} | {' | '.join(ANSWERS.values())} |", f"|---|{'---|' * len(ANSWERS)}"]
+    for number, (label, figures) in enumerate(part["figures"].items()):
+        cells = [
+            f"{100 * figures[key]:.1f}" if number == 0 else interval(part["differences"][label][key], 100)
+            for key in ANSWERS
+        ]
+        lines.append(f"| {label} | {' | '.join(cells)} |")
+    return lines
+
+
 def profile(runs: dict[str, dict[str, Any]]) -> list[str]:
     """What each run's model is like under the first method, without intervals; percent."""
     shown = ("chair_s", "chair_i", "first_3", "recall", "repetition_4")
@@ -140,6 +156,7 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a finished run")
     parser.add_argument("--across", choices=CAPTIONS, help="this figure alone, with a column for each run")
     parser.add_argument("--profile", action="store_true", help="the first method alone, with a row for each run")
+    parser.add_argument("--answers", action="store_true", help="questions alone, with F1 and the share of yes")
     parser.add_argument("--perplexity", type=Path, metavar="FILE", help="add the perplexities of this file")
     parser.add_argument("--cost", type=Path, metavar="FILE", help="add the time over greedy from this file")
     options = parser.parse_args()
@@ -147,6 +164,8 @@ def main() -> None:
     runs = {name: one["parts"] for name, one in found.items()}
     if options.profile:
         tables = [profile(runs)]
+    elif options.answers:
+        tables = [answers(part, name) for parts in runs.values() for name, part in parts.items() if name in QUESTIONS]
     elif options.across:
         tables = across(runs, options.across)
     else:
