@@ -5,8 +5,8 @@
 
 A LLaVA with random weights describes a random picture. Greedy and the method alternate (A, B, A, B, ...); the ratio is
 the median of the ratios of neighbours, over whole calls of ``generate`` with the same number of new tokens, prefill
-included. Memory is the peak of a process of its own that does nothing but one call, the
-model included.
+included. A method that changes no greedy answer is drawn, and so is what it is compared with. Memory is the peak of a
+process of its own that does nothing but one call, the model included.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForCon
 
 from farsight import METHODS, Method, Plain, SettingError
 from farsight.errors import UnsupportedModelError
+from farsight.method import needs_drawing
 from farsight.methods import make_method
 
 PUBLISHED = {"dola": (2.69, 1.00), "opera": (7.12, 1.52), "vcd": (2.01, 1.05), "m3id": (2.07, 1.05)}
@@ -88,12 +89,14 @@ def inputs(model: LlavaForConditionalGeneration, args: argparse.Namespace) -> di
     }
 
 
-def seconds(model: LlavaForConditionalGeneration, method: Method, args: argparse.Namespace) -> float:
+def seconds(
+    model: LlavaForConditionalGeneration, method: Method, args: argparse.Namespace, *, drawn: bool = False
+) -> float:
     given = inputs(model, args)
     clock = time.process_time if args.clock == "processor" else time.perf_counter
     start = clock()
     with method(model):
-        out = model.generate(**given, max_new_tokens=args.new_tokens, do_sample=False)
+        out = model.generate(**given, max_new_tokens=args.new_tokens, do_sample=drawn)
     if model.device.type != "cpu":
         torch.cuda.synchronize()
     taken = clock() - start
@@ -108,12 +111,13 @@ def times(model: LlavaForConditionalGeneration, args: argparse.Namespace) -> dic
     for name in args.methods:
         try:
             method = make_method(name, NEEDED.get(name, {}))
-            seconds(model, method, args)
+            drawn = needs_drawing(method)
+            seconds(model, method, args, drawn=drawn)
         except (SettingError, UnsupportedModelError) as error:
             found[name] = {"refused": str(error)}
             continue
         pairs = [
-            (seconds(model, Plain(), args), seconds(model, method, args))
+            (seconds(model, Plain(), args, drawn=drawn), seconds(model, method, args, drawn=drawn))
             for _ in track(range(args.rounds), description=name, transient=True)
         ]
         ratios = [b / a for a, b in pairs]
@@ -142,7 +146,8 @@ def memory(args: argparse.Namespace) -> dict[str, float]:
 
 def memory_of(args: argparse.Namespace) -> None:
     model = build(args)
-    seconds(model, make_method(args.memory_of, NEEDED.get(args.memory_of, {})), args)
+    method = make_method(args.memory_of, NEEDED.get(args.memory_of, {}))
+    seconds(model, method, args, drawn=needs_drawing(method))
     if args.device == "cpu":
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
     else:
