@@ -61,6 +61,25 @@ def test_a_vocabulary_takes_the_place_of_nouns(run: Any, said: Path, tmp_path: P
     assert json.loads(result.stdout)["methods"]["october"]["mentions"] == 6
 
 
+def test_a_log_that_a_kill_cut_off_anywhere_is_judged_without_its_last_line(said: Path) -> None:
+    from farsight.judging.answers import read_answers
+
+    whole = said.read_bytes()
+    last = json.dumps({"image": "2.png", "text": "Ein Hund, ein Kätzchen."}, ensure_ascii=False).encode()
+    for cut in range(1, len(last)):
+        said.write_bytes(whole + last[:cut])
+        found = read_answers([said])
+        assert found.left_out == {"are cut off": 1}
+        assert [len(one.answers["october"]) for one in found.pictures] == [1, 1, 1]
+    said.write_bytes(whole + last)  # all but its end
+    assert [len(one.answers["october"]) for one in read_answers([said]).pictures] == [1, 1, 2]
+
+
+def test_a_bad_line_in_the_middle_is_refused(run: Any, said: Path) -> None:
+    said.write_text('{"image": "0.png", "te\n' + said.read_text())
+    refused(run("judge", said, "--json"), "october.jsonl:1: is not a JSON object on one line")
+
+
 @pytest.mark.parametrize(
     ("more", "because"),
     [

@@ -89,6 +89,9 @@ def test_a_run_is_asked_and_read_by_farsight_amber(data: Path, images: Path, tmp
     parts = json.loads(result.stdout)["parts"]
     assert tuple(parts) == PARTS
     assert {label: len(rows) for label, rows in responses(tmp_path / "run").items()} == {"greedy": 5, "farsight": 5}
+    with (tmp_path / "run" / "answers.jsonl").open("a") as file:
+        file.write('{"method": "greedy", "item": "generative/1", "te')  # as a kill leaves it
+    assert {label: len(rows) for label, rows in responses(tmp_path / "run").items()} == {"greedy": 5, "farsight": 5}
     again = CliRunner().invoke(app, ["amber", str(tmp_path / "run"), "--data", str(data), "--json"])
     assert again.exit_code == 0, again.stderr
     found = json.loads(again.stdout)

@@ -10,7 +10,7 @@ from farsight.errors import InputError, SettingError
 from farsight.evaluate.fingerprints import fingerprints
 from farsight.evaluate.named_tasks import NamedTask, TaskOptions
 from farsight.evaluate.tasks import CAPTION_TOKENS, QUESTION_TOKENS, Item, Task
-from farsight.files import decode_json, json_lines, opened, read_json, reading
+from farsight.files import decode_json, is_torn, json_lines, opened, read_json, reading
 from farsight.images import find_images
 from farsight.metrics.amber.data import REMEDY, Amber, read_amber
 from farsight.metrics.records import Row
@@ -112,6 +112,8 @@ def responses(run: Path) -> dict[str, list[Mapping[str, Any]]]:
         raise InputError(f"{run}: has no answers.jsonl; give the --out of a 'farsight eval --task amber'")
     with opened(path) as file, reading(path, "a run's answers", "start the same 'farsight eval' again"):
         for _, line in json_lines(file):
+            if is_torn(line):
+                continue
             row = decode_json(line.decode())
             part, _, number = row["item"].partition("/")
             if part not in PARTS or not number.isdecimal():

@@ -44,6 +44,22 @@ def json_lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
             yield number, line
 
 
+def is_torn(line: bytes) -> bool:
+    """Whether a line of `json_lines` is the last of a file that only grows, and a kill cut it off.
+
+    A line that is whole but for its end, as an editor may leave it, is not torn.
+    """
+    if line.endswith(b"\n") or len(line) > MOST_VALUE:
+        return False
+    try:
+        json.loads(line)
+    except RecursionError:
+        return False
+    except ValueError:
+        return True
+    return False
+
+
 def json_elements(file: BinaryIO, where: str | Path, remedy: str = "get it again") -> Iterator[Any]:
     """Give the elements of a file that is one JSON list.
 

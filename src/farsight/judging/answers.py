@@ -75,6 +75,7 @@ def read_answers(sources: Sequence[Path], images: Path | None = None) -> Answers
         If a file is bad, nothing is left, or no picture is found.
     """
     left_out: Counter[str] = Counter()
+    reader = Reader(growing=True)
     said: dict[str, dict[str, list[str]]] = {}
     places: dict[str, tuple[str, Path]] = {}
     methods: dict[str, None] = {}
@@ -84,7 +85,7 @@ def read_answers(sources: Sequence[Path], images: Path | None = None) -> Answers
             raise InputError(
                 f"{source}: has no {ANSWERS}; give a folder of farsight tune or eval, or a file of answers"
             )
-        for one in Reader().read(file, partial(_said, name)):
+        for one in reader.read(file, partial(_said, name)):
             if isinstance(one, str):
                 left_out[one] += 1
                 continue
@@ -92,6 +93,8 @@ def read_answers(sources: Sequence[Path], images: Path | None = None) -> Answers
             methods[label] = None
             places.setdefault(one.image_id, (one.picture, file.parent))
             said.setdefault(one.image_id, {}).setdefault(label, []).append(one.text)
+    if reader.skipped:
+        left_out["are cut off"] = len(reader.skipped)
     if not said:
         raise InputError(f"{files[0]}: has no answer that could be judged ({_told(left_out)})")
     there = {} if images is None else find_images(images)

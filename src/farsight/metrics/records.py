@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 from farsight.errors import FarSightError, InputError
-from farsight.files import MOST_VALUE, decode_json, json_elements, json_lines, opened, told
+from farsight.files import MOST_VALUE, decode_json, is_torn, json_elements, json_lines, opened, told
 
 T = TypeVar("T")
 
@@ -77,6 +77,9 @@ class Reader:
     skip_bad
         Leave bad records out and go on. None where the caller has no such choice to offer: the error does not name it.
         What cannot be read at all (no such file, CSV) is raised in every case.
+    growing
+        The file is a log that something appends to, or a kill ended: a last line that is cut off is no bad record. It is
+        left out, and remembered in ``skipped``.
 
     Attributes
     ----------
@@ -84,8 +87,8 @@ class Reader:
         One message for each record left out.
     """
 
-    def __init__(self, *, skip_bad: bool | None = None) -> None:
-        self.skip_bad = skip_bad
+    def __init__(self, *, skip_bad: bool | None = None, growing: bool = False) -> None:
+        self.skip_bad, self.growing = skip_bad, growing
         self.skipped: list[str] = []
 
     def bad(self, where: str, what: str) -> None:
@@ -152,7 +155,10 @@ class Reader:
             return
         number = 0
         for number, line in json_lines(file):
-            yield from self._line(path, number, line)
+            if self.growing and is_torn(line):
+                self.skipped.append(f"{path}:{number}: is cut off")
+            else:
+                yield from self._line(path, number, line)
         if not number:
             raise InputError(f"{path}: is empty; expected one JSON object a line")
 
