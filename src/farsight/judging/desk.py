@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from farsight.judging.agreement import disagreement
 from farsight.judging.answers import Answers, Picture
 from farsight.judging.figures import Figures, figures
 from farsight.judging.judged import Judged, Names
@@ -47,11 +46,12 @@ class Desk:
 
     @cached_property
     def pictures(self) -> tuple[Picture, ...]:
-        """Those in which something is named; where methods disagree most comes first, and the rest by lot."""
-        found = [(one, self._named(one)) for one in self.answers.pictures]
-        by_lot = sorted(found, key=lambda one: hashlib.sha256(one[0].image_id.encode()).digest())
-        ordered = sorted(by_lot, key=lambda one: -disagreement(one[1]))
-        return tuple(one for one, named in ordered if any(named))
+        """Those in which something is named, in the order of a lot, the same for all judges.
+
+        So the pictures that somebody judged who stopped half-way stand for all.
+        """
+        named = [one for one in self.answers.pictures if any(self._named(one))]
+        return tuple(sorted(named, key=lambda one: hashlib.sha256(one.image_id.encode()).digest()))
 
     def objects(self, picture: Picture) -> list[str]:
         """What any method names in a picture, in the order of the alphabet, which says nothing of who named it."""
