@@ -57,6 +57,7 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
         (["--port", "web"], "--port"),
         (["--host", "203.0.113.7"], "is no address of this machine"),
         (["--run", "/no/such/run"], "is no run folder"),
+        (["--judge", "/no/such/run"], "/no/such/run: cannot be read"),
         (["--model", "/no/such/model"], "was not found"),
     ],
 )

@@ -38,11 +38,22 @@ def desk(tmp_path: Path) -> Any:
     )
 
 
-@pytest.fixture
-def client(desk: Any) -> Any:
+def client_of(desk: Any, place: str = "") -> Any:
+    """A browser of the page, which is at the root of a server or mounted at ``place``."""
+    from starlette.applications import Starlette
+    from starlette.routing import Mount
+
+    from farsight.web.guard import MESSAGE_BYTES, Guard
     from farsight.web.judging import judging_app
 
-    return testclient.TestClient(judging_app(desk, "127.0.0.1"), base_url="http://127.0.0.1")
+    app = Starlette(routes=[Mount(place, judging_app(desk))])
+    guarded = Guard(app, lambda _: False, MESSAGE_BYTES, {"127.0.0.1"})
+    return testclient.TestClient(guarded, base_url="http://127.0.0.1")
+
+
+@pytest.fixture
+def client(desk: Any) -> Any:
+    return client_of(desk)
 
 
 def test_a_verdict_is_on_the_disk_when_it_is_answered(client: Any, desk: Any) -> None:
@@ -84,11 +95,9 @@ def test_figures_follow_what_is_judged(client: Any) -> None:
 def test_what_one_method_said_is_compared_with_nothing(desk: Any) -> None:
     from dataclasses import replace
 
-    from farsight.web.judging import judging_app
-
     pictures = tuple(replace(one, answers={METHODS[0]: one.answers[METHODS[0]]}) for one in desk.answers.pictures)
     alone = replace(desk, answers=replace(desk.answers, pictures=pictures, methods=METHODS[:1]))
-    page = testclient.TestClient(judging_app(alone, "127.0.0.1"), base_url="http://127.0.0.1").get("/figures").text
+    page = client_of(alone).get("/figures").text
     assert "come by lot" in page
     assert "minus" not in page
 
@@ -152,6 +161,18 @@ def test_other_pages_and_other_names_are_refused(client: Any, desk: Any) -> None
     assert client.post("/judge", json=asked, headers={"Origin": "http://elsewhere.example"}).status_code == 403
     assert client.get("/picture/1", headers={"Host": "elsewhere.example"}).status_code == 403
     assert not desk.judgements.path.exists()
+
+
+def test_below_a_path_of_another_page_it_stays_there(desk: Any) -> None:
+    client = client_of(desk, "/judging")
+    assert client.get("/judging/").url.path == "/judging/picture/1"
+    for page in (client.get("/judging/picture/1").text, client.get("/judging/figures").text):
+        assert '<base href="/judging/">' in page
+        assert not re.search(r'(?:href|src)="(?!/judging/"|data:)/', page)
+    assert client.get("/judging/after/1").url.path == "/judging/picture/2"
+    assert client.get("/judging/picture/9").url.path == "/judging/picture/1"
+    said = client.post("/judging/judge", json={"picture": 1, "object": "dog", "verdict": "there"})
+    assert said.json() == {"left": 3}
 
 
 def test_a_disk_that_takes_nothing_is_told_and_nothing_seems_judged(client: Any, desk: Any) -> None:

@@ -129,6 +129,41 @@ def test_who_knows_the_truth_gets_the_figures_of_chair(
         assert f"{100 * named.count(False) / len(named):.1f} %" in shown.inner_text()
 
 
+def test_the_big_page_has_it_in_a_tab(desk: Any, browser: Any) -> None:
+    from farsight.web.models import Models
+    from farsight.web.server import serving
+
+    with serving(Models(device="cpu"), host="127.0.0.1", port=0, runs={}, desk=desk) as server:
+        thread = threading.Thread(target=server.run, daemon=True)
+        thread.start()
+        try:
+            wait_until(lambda: server.started)
+            for viewport, picture in zip((DESKTOP, PHONE), desk.pictures, strict=False):
+                context = browser.new_context(viewport=viewport, has_touch=viewport == PHONE)
+                page = context.new_page()
+                page.set_default_timeout(PATIENCE)
+                page.goto(server.address)
+                page.get_by_role("tab", name="Judge").click()
+                inside = page.frame_locator("iframe.judging")
+                inside.locator("figure img").wait_for()
+                for name in desk.objects(picture):
+                    row = inside.locator(f".object[data-object='{name}']")
+                    if viewport == PHONE:
+                        row.locator("[data-verdict='there']").tap()
+                    else:  # keys go to where one judges as soon as the tab is open
+                        page.keyboard.press("1")
+                    inside.locator(f".object[data-object='{name}'][data-said='there']").wait_for()
+                    assert desk.verdicts()[picture.image_id, name] == "there"
+                no_wider_than_the_screen(page)
+                inside.locator("#to-figures").click()
+                inside.locator("tbody tr").first.wait_for()
+                assert page.url == f"{server.address}/"
+                context.close()
+        finally:
+            server.stop()
+            thread.join(60)
+
+
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_words_are_merged_on_the_page_and_separated_again(visit: Any, desk: Any, viewport: dict[str, int]) -> None:
     page = visit(viewport)

@@ -59,11 +59,7 @@ def judge(
     """
     if json:
         options.refuse_unused(context, "--json opens no page", "host", "port", "no_open")
-    desk = _desk(answers, images, synonyms, judge, judgements)
-    if left_out := desk.answers.left_out:
-        note("not judged: " + ", ".join(f"{count} {reason}" for reason, count in left_out.items()))
-    if not desk.pictures:
-        raise InputError(f"{answers[0]}: no answer names anything; is --synonyms the right vocabulary?")
+    desk = desk_of(answers, images, synonyms, judge, judgements)
     if json:
         say(json_format.dumps(desk.record(), indent=2, allow_nan=False))
         return
@@ -84,9 +80,20 @@ def judge(
         server.run()
 
 
-def _desk(
-    sources: list[Path], images: Path | None, synonyms: str | None, name: str | None, judgements: list[Path] | None
+def desk_of(
+    sources: list[Path],
+    images: Path | None = None,
+    synonyms: str | None = None,
+    name: str | None = None,
+    judgements: list[Path] | None = None,
 ) -> Desk:
+    """Lay out what is judged, and say what is left out of it.
+
+    Raises
+    ------
+    InputError
+        If there is nothing to judge.
+    """
     from farsight.cli.truth import read_vocabulary_by_name
     from farsight.judging import judgements as verdicts
     from farsight.judging import merges
@@ -97,7 +104,7 @@ def _desk(
 
     names = Nouns() if synonyms is None else read_vocabulary_by_name(synonyms)
     files = judgements or [beside(sources[0], verdicts.NAME)]
-    return Desk(
+    desk = Desk(
         answers=read_answers(sources, images),
         names=names,
         judgements=Judgements(files[0]),
@@ -105,6 +112,11 @@ def _desk(
         merges=merges.Merges(beside(sources[0], merges.NAME) if not judgements else files[0].with_name(merges.NAME)),
         judge=check_judge(_login() if name is None else name),
     )
+    if left_out := desk.answers.left_out:
+        note("not judged: " + ", ".join(f"{count} {reason}" for reason, count in left_out.items()))
+    if not desk.pictures:
+        raise InputError(f"{sources[0]}: no answer names anything; is --synonyms the right vocabulary?")
+    return desk
 
 
 def beside(source: Path, name: str) -> Path:

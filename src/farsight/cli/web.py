@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from farsight.cli import options
+from farsight.cli.judge import desk_of
 from farsight.cli.terminal import say
 from farsight.errors import InputError, SettingError
 
@@ -26,6 +27,10 @@ def web(
         typer.Option(
             metavar="METHOD", help="One more that can be chosen, such as @tuned/method.yaml; first on the right."
         ),
+    ] = None,
+    judge: Annotated[
+        Path | None,
+        typer.Option(metavar="TUNED", help="What 'farsight judge' takes, for a tab to judge it in."),
     ] = None,
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="Where to listen; this machine alone.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(metavar="N", help="Port; 0 is any that is free.")] = 7860,
@@ -46,9 +51,9 @@ def web(
     dtype: options.Dtype = None,
     attn_implementation: options.AttnImplementation = None,
 ) -> None:
-    """Open a page: descriptions side by side with what each word looked at, runs, and the audit of captions.
+    """Open a page: descriptions side by side with what each word looked at, runs, the audit of captions, and judging.
 
-    It listens on this machine alone, calls no other host, and keeps nothing.
+    It listens on this machine alone, calls no other host, and keeps nothing but what is judged.
 
     Example: farsight web --run runs/scenes
     """
@@ -71,6 +76,7 @@ def web(
     limits = Limits(megabytes=max_megabytes, megapixels=max_megapixels)
     models = Models(name=model, device=device, dtype=dtype, attn_implementation=attn_implementation, methods=given)
     runs = run_names(run or [])
-    with serving(models, host=host, port=port, runs=runs, limits=limits, names=allow_name or []) as server:
+    desk = None if judge is None else desk_of([judge])
+    with serving(models, host=host, port=port, runs=runs, limits=limits, names=allow_name or [], desk=desk) as server:
         say(f"FarSight is at {server.address} (Ctrl+C ends it)")
         server.run()

@@ -1,4 +1,4 @@
-"""The page: three tabs over what the library computes."""
+"""The page: tabs over what the library computes."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from farsight.web.sessions import Sessions
 from farsight.web.uploads import UploadFolder
 
 TITLE = "FarSight: what is in the picture?"
+JUDGING = '<iframe class="judging" src="judging/" title="What is in the picture?"></iframe>'
+KEYS_TO_JUDGING = "() => document.querySelector('iframe.judging')?.focus()"
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 
 
@@ -36,12 +38,15 @@ class Page:
         Run folders by name.
     limits
         Of uploads and questions.
+    judges
+        Whether the judging page is mounted below this one: it has a tab then.
     """
 
     models: Models
     uploads: UploadFolder
     runs: Mapping[str, Path]
     limits: Limits
+    judges: bool = False
     sessions: Sessions = field(init=False)
 
     def __post_init__(self) -> None:
@@ -66,6 +71,10 @@ class Page:
                     run_tab(RunTab(folders=self.runs), private=PRIVATE)
                 with gr.Tab("Audit", id="audit"):
                     audit_tab(AuditTab(uploads=self.uploads, limits=self.limits), private=PRIVATE)
+                if self.judges:
+                    with gr.Tab("Judge", id="judge") as judge:
+                        gr.HTML(JUDGING, js_on_load=None)
+                    judge.select(None, js=KEYS_TO_JUDGING, **PRIVATE)
             blocks.load(describing.arrive, None, told, show_progress="hidden", queue=False, **PRIVATE)
             blocks.unload(self.leave)
         return blocks.queue(max_size=64, status_update_rate=1, default_concurrency_limit=4)

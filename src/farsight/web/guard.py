@@ -24,7 +24,7 @@ POLICY = "; ".join(
         "font-src 'self' data:",
         "connect-src 'self' blob: data:",
         "worker-src 'self' blob:",
-        "frame-ancestors 'none'",
+        "frame-ancestors 'self'",
         "base-uri 'self'",
         "form-action 'self'",
         "object-src 'none'",

@@ -37,7 +37,7 @@ function ready() {
 }
 
 async function judge(object, verdict) {
-  const said = await ask("/judge", { picture, object: object.dataset.object, verdict });
+  const said = await ask("judge", { picture, object: object.dataset.object, verdict });
   if (said === null) return;
   object.dataset.said = verdict;
   for (const one of object.querySelectorAll("[data-verdict]"))
@@ -61,7 +61,7 @@ function merging(object) {
 
 async function merge() {
   const into = document.getElementById("merge-into").value;
-  if (into && await ask("/merge", { word: dialog.dataset.word, into }) !== null) location.reload();
+  if (into && await ask("merge", { word: dialog.dataset.word, into }) !== null) location.reload();
   dialog.close();
 }
 
@@ -74,7 +74,7 @@ document.getElementById("merge")?.addEventListener("click", merge);
 document.getElementById("merge-cancel")?.addEventListener("click", () => dialog.close());
 for (const button of document.querySelectorAll(".separate"))
   button.addEventListener("click", async () => {
-    if (await ask("/separate", { word: button.dataset.word }) !== null) location.reload();
+    if (await ask("separate", { word: button.dataset.word }) !== null) location.reload();
   });
 
 const verdicts = { 1: "there", 2: "not there", 3: "unsure", y: "there", n: "not there", u: "unsure" };

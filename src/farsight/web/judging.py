@@ -26,7 +26,6 @@ from farsight.judging.desk import Desk
 from farsight.judging.figures import total
 from farsight.judging.judgements import VERDICTS
 from farsight.web.fragments import fragment, text_of
-from farsight.web.guard import MESSAGE_BYTES, Guard
 
 SIDE = 1600
 """Longest side of a picture on the page."""
@@ -34,15 +33,13 @@ FRAME, FRAMES = 320, 8
 """Side of a video's frames there, and how many are shown."""
 
 
-def judging_app(desk: Desk, host: str) -> Guard:
-    """Make the page behind the guard of the other one.
+def judging_app(desk: Desk) -> Starlette:
+    """Make the page, at the root of a server or mounted below a path of one. A `Guard` belongs around it.
 
     Parameters
     ----------
     desk
         What is judged, and by whom.
-    host
-        Under which it may be opened, besides every IP address and localhost.
     """
     page = _Page(desk)
     routes = [
@@ -57,7 +54,7 @@ def judging_app(desk: Desk, host: str) -> Guard:
         Route("/judging.css", lambda _: Response(text_of("judging.css"), media_type="text/css")),
         Route("/judging.js", lambda _: Response(text_of("judging.js"), media_type="text/javascript")),
     ]
-    return Guard(Starlette(routes=routes), lambda _: False, MESSAGE_BYTES, {host})
+    return Starlette(routes=routes)
 
 
 class _Page:
@@ -66,30 +63,32 @@ class _Page:
         self._writing = Lock()
         self._shown = lru_cache(maxsize=32)(lambda number: _jpeg(desk.pictures[number]))
 
-    async def start(self, _: Request) -> Response:
+    async def start(self, request: Request) -> Response:
         """Go to the first picture that is not judged; to the figures, if all are."""
         left = await run_in_threadpool(self.desk.left)
-        return RedirectResponse(f"/picture/{left[0] + 1}" if left else "/figures", status_code=303)
+        return _to(request, f"picture/{left[0] + 1}" if left else "figures")
 
     async def picture(self, request: Request) -> Response:
         """Show a picture and what is to be judged."""
         picture = self._picture(request)
         if picture is None:
-            return RedirectResponse("/", status_code=303)
-        return HTMLResponse(await run_in_threadpool(self._judged, picture, request.path_params["number"]))
+            return _to(request, "")
+        number = request.path_params["number"]
+        return HTMLResponse(await run_in_threadpool(self._judged, picture, number, _root(request)))
 
     async def after(self, request: Request) -> Response:
         """Go on to the next picture that is not judged; to the figures, if this is the last."""
         number = request.path_params["number"]
         left = [one + 1 for one in await run_in_threadpool(self.desk.left) if one + 1 != number]
         following = next((one for one in left if one > number), left[0] if left else None)
-        return RedirectResponse(f"/picture/{following}" if following else "/figures", status_code=303)
+        return _to(request, f"picture/{following}" if following else "figures")
 
-    def _judged(self, picture: Picture, number: int) -> str:
+    def _judged(self, picture: Picture, number: int, root: str) -> str:
         said = self.desk.verdicts()
         left = self.desk.left()
         return fragment(
             "judging",
+            root=root,
             number=number,
             pictures=len(self.desk.pictures),
             judged=len(self.desk.pictures) - len(left),
@@ -109,15 +108,16 @@ class _Page:
             return PlainTextResponse("The picture cannot be read.", status_code=404)
         return Response(data, media_type="image/jpeg")
 
-    async def figures(self, _: Request) -> Response:
+    async def figures(self, request: Request) -> Response:
         """Show what judging says so far. This page alone names methods."""
-        return HTMLResponse(await run_in_threadpool(self._figures))
+        return HTMLResponse(await run_in_threadpool(self._figures, _root(request)))
 
-    def _figures(self) -> str:
+    def _figures(self, root: str) -> str:
         found = self.desk.figures()
         judged, mentions = total(found)
         return fragment(
             "judging_figures",
+            root=root,
             figures=found,
             baseline=self.desk.answers.methods[0],
             judged=judged,
@@ -171,6 +171,15 @@ class _Page:
     def _numbered(self, number: Any) -> Picture | None:
         known = isinstance(number, int) and 1 <= number <= len(self.desk.pictures)
         return self.desk.pictures[number - 1] if known else None
+
+
+def _root(request: Request) -> str:
+    """Where the page is mounted; all its links are from there."""
+    return f"{request.scope.get('root_path', '')}/"
+
+
+def _to(request: Request, where: str) -> Response:
+    return RedirectResponse(_root(request) + where, status_code=303)
 
 
 async def _asked(request: Request) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import uvicorn
 
 from farsight.judging.desk import Desk
+from farsight.web.guard import MESSAGE_BYTES, Guard
 from farsight.web.judging import judging_app
 from farsight.web.listening import address_of, listen, terminating
 
@@ -19,7 +20,7 @@ class JudgingServer:
     def __init__(self, desk: Desk, host: str, listening: socket.socket) -> None:
         self.listening = listening
         config = uvicorn.Config(
-            judging_app(desk, host),
+            Guard(judging_app(desk), lambda _: False, MESSAGE_BYTES, {host}),
             log_level="error",
             access_log=False,
             timeout_graceful_shutdown=3,

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from farsight.judging.desk import Desk
 from farsight.web.limits import Limits
 from farsight.web.listening import address_of, listen, terminating
 from farsight.web.models import Models
@@ -28,6 +29,7 @@ def serving(
     runs: Mapping[str, Path],
     limits: Limits | None = None,
     names: Collection[str] = (),
+    desk: Desk | None = None,
 ) -> Iterator[Server]:
     """Make a server for the length of a block; its temporary folder is removed on leaving.
 
@@ -43,6 +45,8 @@ def serving(
         Of what is uploaded and asked for.
     names
         Under which it may be opened, besides every IP address, localhost and ``host``.
+    desk
+        What is judged in a tab of its own; there is none without.
 
     Raises
     ------
@@ -56,7 +60,7 @@ def serving(
         uploads.mkdir()
         os.environ["GRADIO_TEMP_DIR"] = str(uploads)  # read when Gradio makes its routes
         models.load()
-        yield Server(models, listening, uploads, runs, limits, {host, *names})
+        yield Server(models, listening, uploads, runs, limits, {host, *names}, desk)
 
 
 class Server:
@@ -70,6 +74,7 @@ class Server:
         runs: Mapping[str, Path],
         limits: Limits,
         names: Collection[str],
+        desk: Desk | None,
     ) -> None:
         import gradio as gr
         import uvicorn
@@ -78,17 +83,20 @@ class Server:
         from farsight.web.app import Page
         from farsight.web.fragments import text_of
         from farsight.web.guard import Guard
+        from farsight.web.judging import judging_app
         from farsight.web.receiving import Receiver
         from farsight.web.theme import theme
         from farsight.web.uploads import UploadFolder
 
         self.listening = listening
         self.uploads = UploadFolder(uploads, limits)
-        self.page = Page(models=models, uploads=self.uploads, runs=runs, limits=limits)
+        self.page = Page(models=models, uploads=self.uploads, runs=runs, limits=limits, judges=desk is not None)
         receiver = Receiver(self.uploads.store, limits)
         ours = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)  # its routes come before Gradio's
         ours.add_route("/gradio_api/upload", receiver.upload, methods=["POST"])
         ours.add_route("/gradio_api/upload_progress", receiver.progress, methods=["GET"])
+        if desk is not None:
+            ours.mount("/judging", judging_app(desk))
         app = gr.mount_gradio_app(
             ours,
             self.page.blocks(),
