@@ -55,6 +55,16 @@ def test_two_files_of_judges_are_compared(run: Any, said: Path, tmp_path: Path) 
     assert (found["both"], found["agreed"]) == (2, 1)
 
 
+def test_what_stands_for_what_is_one_file_for_all_judges_and_no_other_is_touched(
+    run: Any, said: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "synonyms.txt").write_text("cat, dog\n")  # of somebody else
+    (tmp_path / "october.synonyms.txt").write_text("animal, dog, cat\n")
+    (tmp_path / "bob.jsonl").write_text("".join(judgement(f"{n}.png", "dog", "there", "bob") for n in range(3)))
+    found = json.loads(run("judge", said, "--json", "--judgements", tmp_path / "bob.jsonl").stdout)
+    assert found["methods"]["october"]["judged"] == 6  # dogs and cats
+
+
 def test_a_vocabulary_takes_the_place_of_nouns(run: Any, said: Path, tmp_path: Path) -> None:
     (tmp_path / "words.txt").write_text("animal, dog, cat\n")
     result = run("judge", said, "--json", "--synonyms", tmp_path / "words.txt")

@@ -233,6 +233,35 @@ def test_files_of_several_months_are_methods_of_their_own(folder: Path) -> None:
     assert read_answers([october, november]).methods == ("october", "november")
 
 
+def test_months_without_a_picture_in_common_are_compared_on_all_pictures(folder: Path) -> None:
+    rows = [said("1.png", "A dog and a cat.", image_id=str(number)) for number in range(40)]
+    months = [written(folder / f"{name}.jsonl", *some) for name, some in (("may", rows[:20]), ("june", rows[20:]))]
+    judgements = Judgements(folder / "judgements.jsonl")
+    judgements.append(
+        [Judgement(str(n), name, "not there" if name == "cat" and (n < 5 or n >= 30) else "there", "ann")
+         for n in range(40) for name in ("dog", "cat")]
+    )  # fmt: skip
+    desk = replace(desk_of(folder, *TWO_METHODS), answers=read_answers(months), judgements=judgements)
+    may, june = desk.figures()
+    assert (may.chair_i, june.chair_i) == (5 / 40, 10 / 40)
+    assert june.difference is not None
+    assert june.difference.value == pytest.approx(5 / 40)
+    assert june.difference.low < june.difference.value < june.difference.high
+    # two shares of pairs of mentions: the textbook's standard error of a difference of independent means
+    error = np.hypot(np.std([0.5] * 5 + [0] * 15), np.std([0.5] * 10 + [0] * 10)) / np.sqrt(20)
+    assert june.difference.high - june.difference.low == pytest.approx(2 * 1.96 * error, rel=0.1)
+
+
+def test_pictures_are_found_in_folders_of_another_folder(folder: Path, tmp_path: Path) -> None:
+    for day in ("1", "2"):
+        (folder / "photos" / day).mkdir(parents=True)
+        Image.new("RGB", (8, 6)).save(folder / "photos" / day / "a.png")
+    rows = [said(f"{day}/a.png", "A dog.") for day in ("1", "2")]
+    (tmp_path / "logs").mkdir()
+    found = read_answers([written(tmp_path / "logs" / "said.jsonl", *rows)], folder / "photos")
+    assert [one.path for one in found.pictures] == [folder / "photos" / day / "a.png" for day in ("1", "2")]
+
+
 def test_pictures_are_found_in_another_folder_as_in_coco(
     folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -109,7 +109,7 @@ def desk_of(
         names=names,
         judgements=Judgements(files[0]),
         others=[Judgements(file) for file in files[1:]],
-        merges=merges.Merges(beside(sources[0], merges.NAME) if not judgements else files[0].with_name(merges.NAME)),
+        merges=merges.Merges(beside(sources[0], merges.NAME)),
         judge=check_judge(_login() if name is None else name),
     )
     if left_out := desk.answers.left_out:

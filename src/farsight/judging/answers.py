@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -97,8 +97,8 @@ def read_answers(sources: Sequence[Path], images: Path | None = None) -> Answers
         left_out["are cut off"] = len(reader.skipped)
     if not said:
         raise InputError(f"{files[0]}: has no answer that could be judged ({_told(left_out)})")
-    there = {} if images is None else find_images(images)
-    paths = {image_id: _find(*place, image_id, images, there) for image_id, place in places.items()}
+    find = _beside if images is None else partial(_in, images, cache(partial(find_images, images)))
+    paths = {image_id: find(*place, image_id) for image_id, place in places.items()}
     pictures = [
         Picture(image_id=image_id, path=path, answers={label: tuple(texts) for label, texts in by.items()})
         for image_id, by in said.items()
@@ -135,12 +135,17 @@ def _said(name: str, row: Row) -> _Said | str:
     return _Said(Row(row.where, known).identifier("image_id"), str(picture), method, text)
 
 
-def _find(picture: str, folder: Path, image_id: str, images: Path | None, there: Mapping[str, Path]) -> Path | None:
-    """Where a picture is, if it is anywhere."""
-    if images is not None:
-        names = (picture, Path(picture).name, image_id)
-        return next((there[name] for name in names if name in there), _existing(images / Path(picture).name))
+def _beside(picture: str, folder: Path, image_id: str) -> Path | None:
+    """Where a picture is by the row, from the folder of its file."""
     return _existing(folder / picture) or _existing(folder / "pictures" / picture)
+
+
+def _in(images: Path, listed: Callable[[], Mapping[str, Path]], picture: str, _: Path, image_id: str) -> Path | None:
+    """Where a picture is among others: by its path from there, or by what its file is called."""
+    if not Path(picture).is_absolute() and (path := _existing(images / picture)) is not None:
+        return path
+    names = (picture, Path(picture).name, image_id)
+    return next((listed()[name] for name in names if name in listed()), _existing(images / Path(picture).name))
 
 
 def _existing(path: Path) -> Path | None:
