@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from processes import started
 
 import farsight
 from farsight.cli.app import MORE, app
@@ -72,15 +73,12 @@ def test_the_module_is_the_command() -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to one process")
 def test_ctrl_c_leaves_quietly(model: Path, picture: Path) -> None:
-    command = [sys.executable, "-m", "farsight", "describe", *[str(picture)] * 100]
-    process = subprocess.Popen(
-        [*command, "--model", str(model), "--max-new-tokens", "100000"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
-    )  # fmt: skip
-    assert process.stdout.readline().strip() == str(picture)
-    process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=120)
+    command = ["describe", *[picture] * 100, "--model", model, "--max-new-tokens", "100000"]
+    interruptible = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}  # also in the background
+    with started(*command, stderr=subprocess.PIPE, **interruptible) as process:
+        assert process.stdout.readline().strip() == str(picture)
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=120)
     assert (process.returncode, stderr.strip()) == (130, "")
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
+from processes import started
 from refusals import refused
 
 
@@ -111,16 +109,14 @@ def test_answers_that_name_nothing_are_refused(run: Any, said: Path, tmp_path: P
 
 
 def test_the_page_is_there_until_it_is_ended_and_verdicts_stay(said: Path) -> None:
-    command = [sys.executable, "-m", "farsight", "judge", str(said), "--port", "0", "--no-open", "--judge", "ann"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ})
-    assert process.stdout is not None
-    try:
+    command = ["judge", said, "--port", "0", "--no-open", "--judge", "ann"]
+    with started(*command) as process:
+        assert process.stdout is not None
         address = process.stdout.readline().partition(" at ")[2].split()[0]
         body = json.dumps({"picture": 1, "object": "dog", "verdict": "there"}).encode()
         request = urllib.request.Request(f"{address}/judge", body, {"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=60) as given:
             assert json.load(given) == {"left": 3}
-    finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 128 + signal.SIGTERM
     assert '"verdict": "there"' in (said.parent / "october.judgements.jsonl").read_text()

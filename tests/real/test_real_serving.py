@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
+from processes import started
 
 from farsight import FarSight, Plain
 from farsight.inputs.checkpoints import LoadedModel
@@ -36,11 +35,9 @@ def url(smollm2: LoadedModel) -> Iterator[str]:
     """The command, as a user starts it."""
     pytest.importorskip("uvicorn", reason="pip install '.[serve]' in a clone of farsight")
     command = ["serve", "smollm2", "--method", "farsight(sigma=0.05, rows=generated)", "--port", "0", "--device", "cpu"]
-    server = subprocess.Popen([sys.executable, "-m", "farsight", *command], stdout=subprocess.PIPE, text=True)
-    assert server.stdout is not None
-    try:
+    with started(*command) as server:
+        assert server.stdout is not None
         yield server.stdout.readline().split(" at ")[1].strip()
-    finally:
         server.terminate()
         server.wait(30)
 

@@ -4,12 +4,11 @@ import json
 import signal
 import socket
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 from chat_server import Serve, Serving
+from processes import started
 
 from farsight.inputs.checkpoints import LoadedModel
 
@@ -61,26 +60,32 @@ def test_a_worker_ends_in_the_middle_of_an_answer(serve: Serve, free_llava: Load
         connection.close()
 
 
-def test_a_signal_ends_the_server_whatever_is_going_on(llava: LoadedModel, tmp_path: Path) -> None:
+def test_a_signal_ends_the_server_whatever_is_going_on() -> None:
     """A long answer, a body and a head of which half is there: none of them keeps it."""
-    command = [sys.executable, "-m", "farsight", "serve", "--port", "0", "--device", "cpu", "--method", "plain"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    command = ["serve", "--port", "0", "--device", "cpu", "--method", "plain"]
+    with started(*command, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
+        assert process.stderr is not None
         port = int(process.stdout.readline().split()[-1].removesuffix("/v1").rpartition(":")[2])
         head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-        messages = [{"role": "user", "content": "What?"}]
-        long = {"messages": messages, "max_tokens": 900, "stream": True, "logit_bias": {"2": -100}}
-        body = json.dumps(long).encode()
+
+        def long(stream: bool) -> bytes:
+            asked = {"messages": [{"role": "user", "content": "What?"}], "max_tokens": 900, "logit_bias": {"2": -100}}
+            body = json.dumps(asked | {"stream": stream}).encode()
+            return head + f"Content-Length: {len(body)}\r\n\r\n".encode() + body
+
         connections = []
-        for sent in (
-            head + f"Content-Length: {len(body)}\r\n\r\n".encode() + body,
-            head + b'Content-Length: 99\r\n\r\n{"messages"',
-            head[:50],
-        ):
+        for sent in (long(stream=True), long(stream=False), head + b'Content-Length: 99\r\n\r\n{"messages"', head[:50]):
             connections.append(socket.create_connection(("127.0.0.1", port)))
             connections[-1].sendall(sent)
         assert connections[0].recv(10) == b"HTTP/1.1 2"
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) in (-signal.SIGTERM, 128 + signal.SIGTERM)
-        for connection in connections:
-            connection.close()
+        assert process.wait(60) in (-signal.SIGTERM, 128 + signal.SIGTERM)
+        assert "Traceback" not in process.stderr.read()
+        for connection, told in zip(connections, (True, True, True, False), strict=True):
+            with connection:
+                assert (b"the server is ending" in read(connection)) is told
+
+
+def read(connection: socket.socket) -> bytes:
+    return b"".join(iter(lambda: connection.recv(1 << 16), b""))

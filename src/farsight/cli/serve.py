@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +12,7 @@ from farsight.cli import options
 from farsight.cli.serve_vllm import serve_vllm
 from farsight.cli.terminal import note, say
 from farsight.errors import InputError, SettingError
+from farsight.web.listening import address_of, listen
 
 if TYPE_CHECKING:
     from farsight.inputs.checkpoints import LoadedModel
@@ -145,25 +145,16 @@ def _serve_transformers(
     from farsight.methods.grammar import label_of, parse_method
 
     chosen = parse_method(method)
-    with _listening(host, port) as listener:
+    with listen(host, port) as listening:
         loaded = load()
         label = label_of(chosen)
         bounds = Limits(**{name: value for name, value in limits.items() if value is not None})
         app = application(loaded, chosen, label, only_loopback=host in LOOPBACK, limits=bounds, api_key=api_key)
-        where = f"[{host}]" if ":" in host else host
         if host not in LOOPBACK and api_key is None:
             note(f"warning: whoever reaches {host} may use this server; it asks for no key; pass --api-key")
-        say(f"{loaded.name} with {label} at http://{where}:{listener.getsockname()[1]}/v1")
+        say(f"{loaded.name} with {label} at {address_of(listening)}/v1")
         try:
-            uvicorn.Server(uvicorn.Config(app, **_HOW)).run(sockets=[listener])
+            uvicorn.Server(uvicorn.Config(app, **_HOW)).run(sockets=[listening])
         finally:
             if not app.state.worker.close(_SECONDS_TO_END):
                 os._exit(130)  # a forward pass cannot be interrupted
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except (OSError, ValueError, TypeError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise SettingError(f"cannot listen at {host}, port {port} ({why}); choose another --port or --host") from error

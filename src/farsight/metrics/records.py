@@ -78,8 +78,8 @@ class Reader:
         Leave bad records out and go on. None where the caller has no such choice to offer: the error does not name it.
         What cannot be read at all (no such file, CSV) is raised in every case.
     growing
-        The file is a log that something appends to, or a kill ended: a last line that is cut off is no bad record. It is
-        left out, and remembered in ``skipped``.
+        The file is a log that something appends to, or a kill ended: a last line that is cut off is left out, and
+        remembered in ``skipped``.
 
     Attributes
     ----------

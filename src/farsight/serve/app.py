@@ -37,6 +37,8 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _NAMED = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d*)?")
 """How requests name this machine."""
 _SECONDS_TO_END = 1.0
+ENDING = ApiError(503, "the server is ending: ask again when it is back")
+"""What is told to whoever still waits when uvicorn gives up waiting for them."""
 
 
 def application(
@@ -137,6 +139,8 @@ class Chat:
             await _json(error.body, error.status)(scope, receive, send)
         except (ClientLeftError, TimeoutError):
             pass
+        except asyncio.CancelledError:  # of a request that is not all there
+            await _json(ENDING.body, ENDING.status)(scope, receive, send)
 
     async def _answer(self, asked: ChatRequest, scope: Scope, receive: Receive, send: Send) -> None:
         news: asyncio.Queue[News | None] = asyncio.Queue()
@@ -225,7 +229,10 @@ class Key:
 
 
 async def _next(news: asyncio.Queue[News | None]) -> Piece | Ended:
-    one = await news.get()
+    try:
+        one = await news.get()
+    except asyncio.CancelledError:
+        raise ENDING from None
     if one is None:
         raise ClientLeftError
     if isinstance(one, ApiError):

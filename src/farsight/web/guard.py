@@ -95,7 +95,11 @@ class Guard:
         if refused is not None:
             await PlainTextResponse(refused, status_code=400)(scope, receive, send)
             return
-        await self.app(scope, receive if body is None else _again(body, receive), _with_headers(send))
+        try:
+            await self.app(scope, receive if body is None else _again(body, receive), _with_headers(send))
+        except asyncio.CancelledError:  # uvicorn ends, and this page is still open somewhere
+            with suppress(Exception):
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def _foreign(self, headers: Headers) -> str | None:
         hosts, origins = headers.getlist("host"), headers.getlist("origin")

@@ -64,5 +64,4 @@ def judging_server(desk: Desk, *, host: str, port: int) -> Iterator[JudgingServe
         If the port is taken, or there is no such address on this machine.
     """
     with terminating(), listen(host, port) as listening:
-        listening.listen()  # who is told the address may call at once
         yield JudgingServer(desk, host, listening)

@@ -1,4 +1,4 @@
-"""A port of this machine that a page is on, and an end that cleans up."""
+"""A port of this machine that a server is on, and an end that cleans up."""
 
 from __future__ import annotations
 
@@ -55,11 +55,12 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         made = socket.socket(family, socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise InputError(f"--host '{host}' is no address of this machine; choose 127.0.0.1") from error
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         made.bind((host, port))
+        made.listen()  # who is told the address may call at once
     except OSError as error:
         made.close()
         if error.errno in (13, 98, 48, 10013, 10048):
