@@ -70,7 +70,7 @@ def main() -> None:
             else min(family, key=cost)
         )
         settings = {key: value for key, value in methods[best].items() if key != "name"}
-        chosen.append({"method": name, **settings})
+        chosen.append({"method": name, **settings, "label": best})
         labels_chosen.append(best)
         print(
             f"{best}: CHAIR_I {figure(parts, 'caption', 'chair_i', best):.1f} (greedy "
@@ -81,7 +81,7 @@ def main() -> None:
         print("\n".join(table(parts, methods, labels_chosen)))
         return
     print("# Chosen by benchmarks/choose.py from the validation split; do not edit.")
-    print(yaml.safe_dump({"methods": chosen}, sort_keys=False), end="")
+    print(yaml.safe_dump({"methods": chosen}, sort_keys=False, default_flow_style=None, width=120), end="")
 
 
 if __name__ == "__main__":
