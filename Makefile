@@ -48,7 +48,7 @@ demo:
 	&& echo && echo "What helps on this model, and what does not? 40 drawn scenes that it has never seen, described freely, then in as" \
 	&& echo "many sentences as there are objects (counted), and yes/no questions about objects of three kinds:" \
 	&& rm -rf build/demo && $(RUN) -m farsight eval --task scenes:test --count 40 --question-count 20 --batch-size 10 --summary \
-	   --methods "greedy,farsight,farsight(sigma=0.05, rows=generated),constant,beam" --out build/demo \
+	   --methods "greedy,farsight,farsight(sigma=0.1, rows=generated),constant,beam" --out build/demo \
 	&& echo "'farsight' is the paper's setting, 'constant' its control. Your model, your pictures: farsight tune (docs/tune.md)." \
 	&& $(TOOK)
 
