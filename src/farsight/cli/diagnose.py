@@ -86,25 +86,33 @@ def diagnose(
         loaded = options.load(model, device, dtype, attn_implementation, videos=any(path.is_dir() for path in paths))
     options.note_photographs(model, paths)
     written = {}
-    for name, path in zip(names, paths or [None], strict=True):
+    shown: list[Path | None] = [*paths] if paths else [None]
+    for name, picture in zip(names, shown, strict=True):
         place = out / name
-        asked = options.prompt_for(prompt, path)
-        with under_way(f"asking {model}" if path is None else f"asking {model} about {path}"):
-            found = look(loaded, path and _seen(path), asked, chosen, max_new_tokens=max_new_tokens, answer=answer)
+        asked = options.prompt_for(prompt, picture)
+        with under_way(f"asking {model}" if picture is None else f"asking {model} about {picture}"):
+            found = look(
+                loaded,
+                None if picture is None else _seen(picture),
+                asked,
+                chosen,
+                max_new_tokens=max_new_tokens,
+                answer=answer,
+            )
         written[name] = write_report(
             found,
             place,
-            title=f"{'text' if path is None else path.name}: {model}",
+            title=f"{'text' if picture is None else picture.name}: {model}",
             footer=f"farsight diagnose, model {model}, prompt '{asked}', greedy, at most {max_new_tokens} tokens.",
             vocabulary=vocabulary,
-            present=None if truth is None or path is None else truth.present(path),
+            present=None if truth is None or picture is None else truth.present(picture),
         )
         if not json:
-            say("\n".join([*([f"{path}:"] if len(paths) > 1 else []), *summary(found)]))
+            say("\n".join([*([f"{picture}:"] if len(paths) > 1 else []), *summary(found)]))
             say(f"wrote {place / 'report.html'}, figures as PNG and PDF, arrays as .npz, diagnosis.json")
     if json:
-        shown = written if len(names) > 1 else written["."]
-        say(json_format.dumps(shown, indent=2, ensure_ascii=False, allow_nan=False))
+        record = written if len(names) > 1 else written["."]
+        say(json_format.dumps(record, indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def _seen(path: Path) -> Visual:

@@ -95,7 +95,7 @@ def merged(runs: Sequence[FinishedRun], wanted: Sequence[str] | None = None) -> 
                     ends = None if other is None else other[compared[called]]
                     cell = Cell(
                         value=scale * value,
-                        difference=ends and (scale * ends.value, scale * ends.low, scale * ends.high),
+                        difference=None if ends is None else (scale * ends.value, scale * ends.low, scale * ends.high),
                         form=".0f" if name in COUNTS else ".2f" if name in PLAIN else ".1f",
                     )
                     cells.setdefault(f"{run.task} {part.part} {called}", []).append(cell)
