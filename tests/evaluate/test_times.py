@@ -62,7 +62,8 @@ def test_memory_is_told_by_method_where_it_is_counted(tmp_path: Path) -> None:
             keep_time(tmp_path, label, f"item {batch}", [replace(said(10, 1.0), peak_bytes=peak + batch)] * 2)
     found = memory_of(tmp_path, METHODS)
     assert found == {"greedy": 20_400_001, "beam": 1_234_000_001}
-    assert told_costs({}, found) == ["Most memory of a batch beside the model: greedy 20 MB, beam 1,200 MB."]
+    assert told_costs({}, found) == ["Most memory of a batch beside the model: greedy 20 MB, beam 1,230 MB."]
+    assert told_costs({}, {"greedy": 4e6})[0].endswith("greedy below 10 MB.")
 
 
 def test_the_peak_of_this_process_is_that_since_it_was_asked_for() -> None:

@@ -236,9 +236,8 @@ def told_costs(times: Mapping[str, float], memory: Mapping[str, float]) -> list[
 
 
 def megabytes(taken: float) -> str:
-    """Write bytes as MB with two digits."""
-    rounded = float(f"{taken / 1e6:.2g}")
-    return f"{rounded:,.0f} MB" if rounded >= 10 else f"{rounded:g} MB"
+    """Write bytes to 10 MB: what is less differs from run to run."""
+    return f"{round(taken / 1e6, -1):,.0f} MB" if taken >= 5e6 else "below 10 MB"
 
 
 def _shown(part: PartScores, images: Mapping[str, Path], most: int) -> list[Section]:
