@@ -17,8 +17,8 @@ Every architecture in Transformers' image-text-to-text mapping, as a tiny random
 
 - **image**, **video**: each step of cached greedy decoding with an image (a video) gives the logits of the materialised
   definition, computed by one forward without a cache whose attention is written out in float64, within 2e-4 of their
-  scale. Registers change every step's logits by at least 20 times that error, and absorb something in exactly the layers
-  that carry them.
+  scale. Registers change every step's logits by at least 20 times that error, and absorb something in exactly the
+  layers that carry them.
 - **batch**: the same for two prompts of different length, padded on the left.
 - **static**: a static cache gives the logits of the default one.
 - **restored**: afterwards attributes, hooks, configs and logits are what they were, bit for bit.
@@ -26,11 +26,12 @@ Every architecture in Transformers' image-text-to-text mapping, as a tiny random
   every layer, and a prompt behind five of them has the logits of FarSight with their mass, within 1e-3 of their scale
   ([any engine](any_engine.md)). What is `no` there has the other ways.
 
-A number points to a note below the table: there plain decoding itself does not do what the column asks; in the last, why
-not. A row is *refused* where FarSight says so itself on entering the block, and where a model of this kind
+A number points to a note below the table: there plain decoding itself does not do what the column asks; in the last,
+why not. A row is *refused* where FarSight says so itself on entering the block, and where a model of this kind
 cannot be built here. Encoder-decoder models have their registers in the decoder's causal self-attention alone. Where a
-model stands *with a tower* of another kind, its own needs torchvision, which does not load beside the CPU build of torch
-here: the language model and its attention are its own. The column **CUDA** is empty: nothing has been run on a GPU yet.
+model stands *with a tower* of another kind, its own needs torchvision, which does not load beside the CPU build of
+torch here: the language model and its attention are its own. The column **CUDA** is empty: nothing has been run on a
+GPU yet.
 
 | architecture | model | registers in | image | video | batch | static | restored | registers as tokens | CUDA |
 |---|---|---|---|---|---|---|---|---|---|
