@@ -14,7 +14,7 @@ from farsight.evaluate.plan import Plan
 from farsight.evaluate.tasks import Item, Task
 from farsight.methods.grammar import parse_methods
 from farsight.metrics.vocabulary import coco
-from farsight.tune.cost import MOST_ROUNDS, ROUNDS, TOKENS, Cost, measure, tried
+from farsight.tune.cost import MOST_ROUNDS, ROUNDS, TOKENS, Cost, measure, told_apart, tried
 
 ITEMS = [
     Item(item_id=f"{n}", part="p", kind="caption", image_id=f"{n}", path=None, prompt="?", max_new_tokens=200)
@@ -62,6 +62,13 @@ def test_a_budget_that_is_among_the_ratios_is_measured_longer(budget: float | No
     engine = Engine({"plain": [1.0], "dola": [1.0, 1.2]})
     measure(plan(), "dola", ITEMS, engine, budget=budget, clock=engine.clock)
     assert len(engine.asked) == 2 * (rounds + 1)
+
+
+def test_one_pair_that_was_disturbed_does_not_double_the_rounds() -> None:
+    assert told_apart([1.0] * 5, 1.1)
+    assert not told_apart([1.0] * 6 + [1.5], 1.1)
+    assert told_apart([1.0] * 7 + [1.5], 1.1)
+    assert not told_apart([1.0, 1.2] * 7, 1.1)
 
 
 def test_a_method_that_the_model_does_not_take_is_refused_with_the_reason() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ from farsight.evaluate.run import request_of
 from farsight.evaluate.tasks import Item
 
 ROUNDS, MOST_ROUNDS = 5, 15
-"""Pairs that are timed, and as many as are needed while the budget is among their ratios."""
+"""Pairs that are timed, and the most, while it cannot be told on which side of the budget their median is."""
 TOKENS = 32
 """Of an answer that is timed: enough that the prompt is not most of it."""
 
@@ -109,13 +110,20 @@ def measure(
             timed(which, items[0])
         ratios: list[float] = []
         for done, item in enumerate(islice(cycle(items), MOST_ROUNDS)):
-            if done >= ROUNDS and not (budget and ratios and min(ratios) < budget < max(ratios)):
+            if done >= ROUNDS and (budget is None or not ratios or told_apart(ratios, budget)):
                 break
             plain, other = timed(baseline, item), timed(label, item)
             ratios += [other / plain] if plain and other else []
     except (SettingError, UnsupportedModelError) as error:
         return Cost(refused=str(error))
     return Cost(ratio=statistics.median(ratios), least=min(ratios), most=max(ratios)) if ratios else Cost()
+
+
+def told_apart(ratios: Sequence[float], budget: float) -> bool:
+    """Whether the median of what is timed is on one side of the budget: a sign test at 5 %."""
+    below = sum(ratio < budget for ratio in ratios)
+    fewer = min(below, len(ratios) - below)
+    return sum(math.comb(len(ratios), count) for count in range(fewer + 1)) <= 0.05 * 2 ** len(ratios)
 
 
 def seconds_per_token(engine: Engine, request: Request, clock: Callable[[], float]) -> float | None:
