@@ -29,7 +29,7 @@ FEW = (
 """Where an answer takes long: registers, a constant gate, one rule for logits and the cheapest search."""
 VIDEOS = "farsight(sigma=0.05, rows=generated), farsight(profile=0), constant(value=0.9), m3id, pai, beam(num_beams=2)"
 DRAWN = ("--count", "100", "--question-count", "40", "--batch-size", "50")
-LISTS = ("-m", "smollm2", "--task", "lists", "--count", "80", "--methods", FEW)
+LISTS = ("-m", "smollm2", "--task", "lists", "--count", "64", "--methods", FEW)
 TUNINGS = {
     "lists": [(*LISTS, "--budget", "1.1"), LISTS],
     "test": [("--task", "scenes:test", *DRAWN)],
