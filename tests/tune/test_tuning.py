@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from farsight.errors import InputError
+from farsight.errors import InputError, SettingError
 from farsight.evaluate.engine import Answer, Request
 from farsight.evaluate.plan import Plan
 from farsight.evaluate.run_folder import RunFolder, claimed
@@ -120,6 +120,22 @@ def test_what_the_engine_refused_is_told_with_the_costs(tmp_path: Path) -> None:
         found = tuning(folder, known, Engine(), judged=False, refused={"opera": "no beams here"}).found()
         assert isinstance(found, Verdict)
         assert found.costs["opera"].refused == "no beams here"
+
+
+def test_where_every_method_is_refused_plain_decoding_alone_is_asked_and_judged(tmp_path: Path) -> None:
+    class Alone(Engine):
+        def answers(self, requests: Iterable[Request]) -> Generator[tuple[int, Any], None, None]:
+            for request in requests:
+                if request.method.name != "plain":
+                    raise SettingError("no")
+                yield from super().answers([request])
+
+    with claimed(tmp_path / "tuned") as folder:
+        made = tuning(folder, judged([]), Alone())
+        found = made.found()
+        assert isinstance(found, Agreement)
+        assert (dict(found.same), found.unknown) == ({}, 2 * 20)
+        assert {cost.refused for cost in made.costs.values()} == {"no"}
 
 
 def test_damaged_costs_are_named_with_what_to_do(tmp_path: Path) -> None:

@@ -25,7 +25,8 @@ T = TypeVar("T")
 Captions = Annotated[
     list[Path],
     typer.Argument(
-        metavar="CAPTIONS", help="Rows of image_id and caption; what 'describe --json' wrote; the RUN of an 'eval'."
+        metavar="CAPTIONS",
+        help="Rows of image_id and caption; what 'describe --json' wrote; the folder of an 'eval' or 'tune'.",
     ),
 ]
 Objects = Annotated[

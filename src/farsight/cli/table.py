@@ -12,7 +12,7 @@ from farsight.errors import SettingError
 
 
 def table(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Folders of finished 'farsight eval'.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Folders of finished 'farsight eval' or 'tune'.")],
     format: Annotated[
         str, typer.Option(metavar="NAME", help="markdown, latex, or csv, which has every number by itself.")
     ] = "markdown",

@@ -20,7 +20,9 @@ def web(
     model: options.Model = options.EMBEDDED,
     run: Annotated[
         list[Path] | None,
-        typer.Option(metavar="RUN", help="A folder of 'farsight eval' for the second tab; one option for each."),
+        typer.Option(
+            metavar="RUN", help="A folder of 'farsight eval' or 'tune' for the second tab; one option for each."
+        ),
     ] = None,
     method: Annotated[
         str | None,

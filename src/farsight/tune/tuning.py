@@ -214,7 +214,7 @@ class Tuning:
                 self.time_left.answered(batch, self.baseline)
 
         if missing:
-            now, *after = self.to_come
+            now, *after = self.to_come or [stage_of("plain decoding alone", 1, units)]
             # what is judged comes after people have judged the first half
             self.time_left.begin(timings, replace(now, methods=len(labels)), missing, () if self.judged else after)
         run(self.plan, self.folder, self.engine, answered, only=dict.fromkeys(labels, items))
