@@ -14,8 +14,11 @@ from farsight.tune.time_left import TimeLeft
 
 class Heard:
     def __init__(self) -> None:
-        self.now = 0.0
+        self.now, self.said = 0.0, ""
         self.last: tuple[str, float, float | None] = ("", 0.0, None)
+
+    def stage(self, stage: Stage) -> None:
+        self.said = stage.sentence
 
     def told(self, doing: str, elapsed: float, left: float | None) -> None:
         self.last = doing, elapsed, left
@@ -39,7 +42,7 @@ def test_the_time_left_is_of_all_stages_and_of_what_each_kind_of_answer_took() -
     heard = Heard()
     left = TimeLeft(heard, factor=2, clock=lambda: heard.now)
     left.begin(3, stage(1), stage(1).asked, [stage(5), stage(2)])
-    assert heard.last == ("rung, 4 captions and 6 yes/no answers: 0 of 10 answers", 0.0, None)
+    assert (heard.said, heard.last) == ("rung, 4 captions and 6 yes/no answers", ("rung: 0 of 10 answers", 0.0, None))
     heard.now = 8  # two seconds a caption
     left.answered(batch("plain", "caption", 4), "plain")
     heard.now = 11  # half a second a question
@@ -50,7 +53,7 @@ def test_the_time_left_is_of_all_stages_and_of_what_each_kind_of_answer_took() -
     left.timed()
     plain = 4 * 2 + 6 * 0.5
     assert heard.last == (
-        "timing each method: 2 left",
+        "timing methods: 2 left",
         18,
         pytest.approx(2 * 7 + plain * (1 + 4 * 2) + plain * (1 + 2)),
     )

@@ -20,6 +20,7 @@ from farsight.methods.grammar import parse_methods
 from farsight.metrics.vocabulary import coco
 from farsight.tune.agreement import Agreement
 from farsight.tune.asked import by_picture
+from farsight.tune.forecast import Stage
 from farsight.tune.guards import GUARDS
 from farsight.tune.race import Rung, halves
 from farsight.tune.tuning import COSTS, Tuning
@@ -52,6 +53,7 @@ class Engine:
 
 
 class Silent:
+    def stage(self, stage: Stage) -> None: ...
     def told(self, doing: str, elapsed: float, left: float | None) -> None: ...
     def rung(self, rung: Rung) -> None: ...
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from farsight.cli.terminal import new_console, note
 
 if TYPE_CHECKING:
+    from farsight.tune.forecast import Stage
     from farsight.tune.race import Rung
 
 
@@ -29,6 +30,10 @@ class TuneProgress:
         if error is None:
             self._bar.update(self._all, description="done", left="")
         self._bar.stop()
+
+    def stage(self, stage: Stage) -> None:
+        """Say what is asked now."""
+        note(stage.sentence)
 
     def told(self, doing: str, elapsed: float, left: float | None) -> None:
         """Show what is done, and how much there is left."""

@@ -18,6 +18,9 @@ from farsight.tune.race import Rung
 class Progress(Protocol):
     """Hears how far it is."""
 
+    def stage(self, stage: Stage) -> None:
+        """So much is asked now."""
+
     def told(self, doing: str, elapsed: float, left: float | None) -> None:
         """What is done now; seconds since it began, and until all is over, None while that is not known."""
 
@@ -65,8 +68,10 @@ class TimeLeft:
         self._last = self._clock()
         self._timings, self._now = timings, Counter(asked)
         self._after = sum((Counter(one.asked) for one in after), Counter())
-        self._name = "timing each method" if stage is None else stage.sentence
+        self._name = "timing methods" if stage is None else stage.name
         self._answers, self._come = (0, 0) if stage is None else (stage.answers, stage.answers - self._now.total())
+        if stage is not None:
+            self.progress.stage(stage)
         self._tell()
 
     def timed(self) -> None:
