@@ -19,14 +19,14 @@ pytest.importorskip("ray")
 from deadly_model import load_deadly, load_elsewhere, never_loaded
 from ray_processes import answering, gone
 
-from farsight import FarSight, InputError, Plain, SettingError
+from farsight import AdaIAT, FarSight, InputError, Plain, SettingError
 from farsight.evaluate.engine import Engine
 from farsight.evaluate.fingerprints import weights_fingerprint
 from farsight.evaluate.local import LocalEngine
-from farsight.evaluate.plan import Batch, Plan
+from farsight.evaluate.plan import Batch, Plan, batches
 from farsight.evaluate.ray_cluster import connected
 from farsight.evaluate.ray_engine import RayEngine
-from farsight.evaluate.run import run
+from farsight.evaluate.run import request_of, run
 from farsight.evaluate.run_folder import opened
 from farsight.evaluate.tasks import Task, caption_items
 from farsight.inputs.checkpoints import load
@@ -200,3 +200,28 @@ def test_more_than_the_cluster_has_is_refused(
 def test_sampling_is_refused(plan: Plan, tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="depend on their order"):
         lines(replace(plan, generation={"do_sample": True}), tmp_path / "run", RayEngine(load=never_loaded))
+
+
+def test_workers_that_stay_are_asked_again_after_all_answers_and_after_a_refusal(
+    plan: Plan, tmp_path: Path, checkpoint: Path
+) -> None:
+    loading = partial(load, checkpoint, device="cpu")
+    engine = RayEngine(load=loading, workers=1)
+    first, second = (request_of(plan, number, batch) for number, batch in enumerate([*batches(plan)][:2]))
+    refused = replace(first, method=AdaIAT())
+    with engine.staying():
+        [(_, said)] = engine.answers([first])
+        [crew] = [stay.crew for stay in engine._stays]
+        assert crew is not None
+        members = list(crew.members)
+        with pytest.raises(SettingError, match="adaiat needs what this model reads"):
+            list(engine.answers([refused, second]))
+        assert [number for number, _ in engine.answers([second, first])] == [1, 0]
+        assert [stay.crew for stay in engine._stays] == [crew]
+        assert crew.members == members
+        stopped = engine.answers([first, second])
+        next(stopped)
+        stopped.close()  # with something in hand: who has it goes, and others come
+        [(_, again)] = engine.answers([first])
+    assert again == said
+    assert not answering()

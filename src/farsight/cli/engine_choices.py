@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
@@ -92,6 +93,10 @@ class LocalChoice:
         how = (plan.dtype, plan.attn_implementation)
         return LocalEngine(load=cache(partial(options.load, plan.model, self.device, *how, videos=videos)))
 
+    def staying(self, engine: Engine) -> AbstractContextManager[None]:
+        """Have an engine keep what it has started from one call to the next, for the length of a block."""
+        return nullcontext()
+
 
 @dataclass(frozen=True, kw_only=True)
 class RayChoice(LocalChoice):
@@ -149,6 +154,13 @@ class RayChoice(LocalChoice):
             gpus_per_worker=(1 if self.device_type == "cuda" else 0) if gpus is None else gpus,
             weights=plan.weights,
         )
+
+    def staying(self, engine: Engine) -> AbstractContextManager[None]:
+        """Have the workers stay."""
+        from farsight.evaluate.ray_engine import RayEngine
+
+        assert isinstance(engine, RayEngine)
+        return engine.staying()
 
 
 @dataclass(frozen=True, kw_only=True)

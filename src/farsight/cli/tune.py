@@ -172,7 +172,7 @@ def tune(
             engine=choice.record(),
         )
         engine_made = choice.make(whole, videos=videos)
-        with TuneProgress() as progress:
+        with TuneProgress() as progress, choice.staying(engine_made):
             if methods is None and choice.name == engines.LOCAL:
                 whole = _with_gate(whole, engine_made, seed, refused, None if plan else place)
             tuning = Tuning(

@@ -11,7 +11,8 @@ from __future__ import annotations
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,8 @@ class RayEngine:
     workers: int | None = None
     gpus_per_worker: float = 0
     weights: str | None = None
+    _stays: list[_Stay] = field(default_factory=list, init=False, compare=False, repr=False)
+    """Of `staying`: none or one."""
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
@@ -93,18 +96,50 @@ class RayEngine:
             return
         if first.generation.get("do_sample") and "seed" not in first.generation:
             raise SettingError("sampled answers without a seed depend on their order: give one, or leave --engine out")
-        cpus = 1 if self.gpus_per_worker else torch.get_num_threads()
-        with connected(self.address, cpus * (self.workers or 1)):
-            crew = _Crew(self, crew_size(self.workers, cpus, self.gpus_per_worker), cpus)
+        with ExitStack() as own:
+            stay = self._stays[0] if self._stays else _Stay(own)
+            crew = self._crew(stay)
             try:
                 yield from crew.answers(_chained(first, left))
             finally:
-                crew.dismiss()
+                if not crew.rest():
+                    crew.dismiss()
+                    stay.crew = None
+
+    @contextmanager
+    def staying(self) -> Iterator[None]:
+        """Have workers stay, with their models, from one call of `answers` in the block to the next."""
+        with ExitStack() as stack:
+            self._stays.append(_Stay(stack))
+            try:
+                yield
+            finally:
+                self._stays.clear()
+
+    def _crew(self, stay: _Stay) -> _Crew:
+        """The workers that stayed, or new ones."""
+        cpus = 1 if self.gpus_per_worker else torch.get_num_threads()
+        if not stay.connected:
+            stay.stack.enter_context(connected(self.address, cpus * (self.workers or 1)))
+            stay.connected = True
+        if stay.crew is None:
+            stay.crew = _Crew(self, crew_size(self.workers, cpus, self.gpus_per_worker), cpus)
+            stay.stack.callback(stay.crew.dismiss)
+        return stay.crew
 
 
 def _chained(first: Request, left: Iterator[Request]) -> Iterator[Request]:
     yield first
     yield from left
+
+
+@dataclass
+class _Stay:
+    """How long workers and the connection to the cluster stay: until the stack is left."""
+
+    stack: ExitStack
+    connected: bool = False
+    crew: _Crew | None = None
 
 
 @dataclass
@@ -142,8 +177,9 @@ class _Crew:
 
     def answers(self, requests: Iterator[Request]) -> Iterator[tuple[int, Said]]:
         """Answer all requests; each worker gets its next one before the answers to the last are written."""
+        self._dispatch(requests)
         self._staff(requests)
-        while self.queue or any(ask for _, ask in self.out.values()):
+        while self._has_more_than(0, requests) or any(ask for _, ask in self.out.values()):
             finished: list[tuple[int, Said]] = []
             for member, ask, reply in self._news():
                 if reply is None:
@@ -157,6 +193,12 @@ class _Crew:
             self._dispatch(requests)
             self._staff(requests)
             yield from finished
+
+    def rest(self) -> bool:
+        """Forget what was not handed out, and say whether no worker has anything in hand."""
+        self.queue.clear()
+        self.apart.clear()
+        return not any(ask for _, ask in self.out.values())
 
     def dismiss(self) -> None:
         """End all workers."""
@@ -212,6 +254,10 @@ class _Crew:
             for text in reply.warned:
                 warnings.warn(text, stacklevel=1)
             if reply.error is not None:
+                if ask is None:
+                    self._drop(member)
+                else:
+                    self.idle.append(member)
                 raise reply.error
             if member.ready and (path := next((path for path in reply.unseen if path.exists()), None)):
                 raise InputError(
