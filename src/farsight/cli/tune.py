@@ -111,6 +111,7 @@ def tune(
     farsight tune -m llava-hf/llava-1.5-7b-hf --images photos --objects objects.jsonl --budget 1.1 --out tuned
     """
     from farsight.cli.truth import vocabulary_file
+    from farsight.evaluate.local import LocalEngine
     from farsight.evaluate.named_tasks import TaskOptions
     from farsight.evaluate.plan import Plan
     from farsight.evaluate.run_folder import PICTURES, claimed
@@ -173,7 +174,7 @@ def tune(
         )
         engine_made = choice.make(whole, videos=videos)
         with TuneProgress() as progress, choice.staying(engine_made):
-            if methods is None and choice.name == engines.LOCAL:
+            if methods is None and isinstance(engine_made, LocalEngine):
                 whole = _with_gate(whole, engine_made, seed, refused, None if plan else place)
             tuning = Tuning(
                 plan=whole,

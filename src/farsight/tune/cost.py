@@ -123,7 +123,7 @@ def told_apart(ratios: Sequence[float], budget: float) -> bool:
     """Whether the median of what is timed is on one side of the budget: a sign test at 5 %."""
     below = sum(ratio < budget for ratio in ratios)
     fewer = min(below, len(ratios) - below)
-    return sum(math.comb(len(ratios), count) for count in range(fewer + 1)) <= 0.05 * 2 ** len(ratios)
+    return 20 * sum(math.comb(len(ratios), count) for count in range(fewer + 1)) <= 1 << len(ratios)
 
 
 def seconds_per_token(engine: Engine, request: Request, clock: Callable[[], float]) -> float | None:

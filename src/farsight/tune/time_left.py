@@ -90,7 +90,8 @@ class TimeLeft:
 
     def seconds(self) -> float | None:
         """Give how long all takes that is left; None while it is not known."""
-        left: dict[Asked | None, int] = {**(self._now + self._after), None: self._timings}
+        left: dict[Asked | None, int] = {None: self._timings}
+        left |= {what: self._now[what] + self._after[what] for what in {*self._now, *self._after}}
         each = {what: self._each(what) for what, count in left.items() if count > 0}
         if any(seconds is None for seconds in each.values()):
             return None
