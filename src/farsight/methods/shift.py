@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from farsight.errors import SettingError
 from farsight.method import Method
 from farsight.methods.logits import logits_changed
-from farsight.methods.own_tokenizer import own_tokenizer
+from farsight.methods.own_tokenizer import own_tokenizer, word_tokens
 from farsight.setting_checks import check_number, check_token_ids, setting
 
 
@@ -73,9 +73,7 @@ class Shift(Method):
 def _tokens(model: nn.Module, word: str) -> tuple[int, ...]:
     """The forms of a word that are one token each."""
     tokenizer = own_tokenizer(model, "shift", "pass token_ids=(...) with the tokens of the word")
-    forms = [f"{space}{first}{word[1:]}" for space in ("", " ") for first in (word[0].upper(), word[0].lower())]
-    ids = [tuple(tokenizer(form, add_special_tokens=False)["input_ids"]) for form in forms]
-    found = sorted({tokens[0] for tokens in ids if len(tokens) == 1})
+    found = word_tokens(tokenizer, word)
     if not found:
         raise SettingError(f"'{word}' is no single token of this model: choose another word, or pass token_ids=(...)")
-    return tuple(found)
+    return found
