@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from farsight.methods.rudder import RUDDER
     from farsight.methods.shift import Shift
     from farsight.methods.vcd import VCD
+    from farsight.methods.verified import Verified
 
 __version__ = "0.1.0"
 
@@ -68,6 +69,7 @@ __all__ = [
     "SettingError",
     "Shift",
     "UnsupportedModelError",
+    "Verified",
     "active_method",
     "disable",
     "enable",
@@ -101,6 +103,7 @@ _HOMES = {
     "RUDDER": "methods.rudder",
     "Shift": "methods.shift",
     "VCD": "methods.vcd",
+    "Verified": "methods.verified",
     "active_method": "method",
     "disable": "method",
     "enable": "method",

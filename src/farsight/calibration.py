@@ -11,7 +11,12 @@ from farsight.errors import InputError, SettingError
 from farsight.files import read_json, reading, write
 from farsight.setting_checks import is_number
 
-FORMAT, TEXT_FORMAT, VERSION = "farsight calibration", "farsight text attention", 1
+FORMAT, TEXT_FORMAT, VERIFIER_FORMAT, VERSION = (
+    "farsight calibration",
+    "farsight text attention",
+    "farsight verifier",
+    1,
+)
 _REMEDY = "write it with farsight calibrate"
 
 
@@ -85,6 +90,42 @@ class TextAttention:
         write(path, [json.dumps(record, indent=1, allow_nan=False).encode()])
 
 
+@dataclass(frozen=True, kw_only=True)
+class Verifier:
+    """Above which score a verifier is believed that an object that was named is there, and how often that is wrong.
+
+    Parameters
+    ----------
+    verifier
+        The setting of `farsight.methods.verified.Verified`.
+    threshold
+        The score.
+    false_there, false_not_there
+        Of mentions that are false, the share that passes, and of true ones the share that fails: of pictures that the
+        threshold was not chosen on.
+    true_count, false_count
+        How many objects were named that are there, and that are not.
+    model, pictures, prompt, max_new_tokens
+        What it was measured on.
+    """
+
+    verifier: str
+    threshold: float
+    false_there: float
+    false_not_there: float
+    true_count: int
+    false_count: int
+    model: str
+    pictures: int
+    prompt: str
+    max_new_tokens: int
+
+    def save(self, path: Path) -> None:
+        """Write the file whole or not at all; see `Calibration.save`."""
+        record = {"format": VERIFIER_FORMAT, "version": VERSION} | vars(self)
+        write(path, [json.dumps(record, indent=1, allow_nan=False).encode()])
+
+
 def read_calibration(path: str | Path) -> Calibration:
     """Read what `Calibration.save` wrote.
 
@@ -101,6 +142,14 @@ def read_text_attention(path: str | Path) -> TextAttention:
     tables = ("true_rows", "false_rows")
     remedy = f"{_REMEDY} --for adaiat"
     return TextAttention(**_read(path, TextAttention, TEXT_FORMAT, "attention to text", remedy, tables))
+
+
+def read_verifier(path: str | Path) -> Verifier:
+    """Read what `Verifier.save` wrote; raises as `read_calibration` does."""
+    found = Verifier(**_read(path, Verifier, VERIFIER_FORMAT, "a verifier", f"{_REMEDY} --for verified", ()))
+    if not isinstance(found.verifier, str) or not is_number(found.threshold):
+        raise InputError(f"calibration '{path}' has no threshold of a verifier; {_REMEDY} --for verified again")
+    return found
 
 
 def _read(path: str | Path, kind: Any, form: str, what: str, remedy: str, tables: tuple[str, ...]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""One description of one picture or video: greedy decoding, timed, handed on word by word."""
+"""One description of one picture or video: greedy decoding, timed, handed on word by word, or checked at its end."""
 
 from __future__ import annotations
 
@@ -11,20 +11,28 @@ from typing import Any
 from PIL import Image
 from transformers import TextStreamer
 
+from farsight.errors import SettingError
 from farsight.inputs.checkpoints import LoadedModel, answering
+from farsight.inputs.named_models import vocabulary_of
 from farsight.inputs.prompts import prompt_inputs, text_inputs, video_inputs
 from farsight.method import Method, searches
+from farsight.methods.verified import PICTURES_ALONE, Checked, apart
+from farsight.metrics.vocabulary import Vocabulary, read_vocabulary
 
 WARM_UP_TOKENS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class Description:
-    """What was said, in how many tokens and seconds; the time is that of ``generate`` alone, prompt included."""
+    """What was said, in how many generated tokens and seconds: ``generate`` with its prompt, and checks behind it."""
 
     text: str
     tokens: int
     seconds: float
+    checked: Checked | None = None
+    """What became of the answer, if it was checked when it was there"""
+    told: str = ""
+    """The same in a line"""
 
     @property
     def tokens_per_second(self) -> float:
@@ -58,18 +66,28 @@ def generate(
     prompt: str,
     max_new_tokens: int,
     show: Callable[[str], None] | None = None,
+    vocabulary: Vocabulary | None = None,
 ) -> Description:
     """Describe a picture, or the frames of a video, greedily under ``method``; or answer without either.
 
-    ``show`` gets the text while it is made, of a search at its end.
+    ``show`` gets the text while it is made, of a search or of what is checked at its end. ``vocabulary`` is which words
+    name objects, where they are checked; by default the model's own, which is COCO's for most.
+
+    Raises
+    ------
+    SettingError
+        If objects are to be checked, and there is no picture.
     """
+    method, verified = apart(method)
+    if verified is not None and not isinstance(seen, Image.Image):
+        raise SettingError(PICTURES_ALONE)
     if seen is None:
         inputs = text_inputs(loaded, [prompt], chat=True)
     elif isinstance(seen, Image.Image):
         inputs = prompt_inputs(loaded, seen, prompt)
     else:
         inputs = video_inputs(loaded, [seen], [prompt])
-    words = None if show is None or searches(method) else Words(loaded.tokenizer, show)
+    words = None if show is None or verified is not None or searches(method) else Words(loaded.tokenizer, show)
     start = time.perf_counter()
     with method(loaded.model):
         output = loaded.model.generate(  # type: ignore[operator]
@@ -82,12 +100,16 @@ def generate(
             top_k=None,
             streamer=words,
         )[0].tolist()
-    seconds = time.perf_counter() - start
     new = output[inputs["input_ids"].shape[1] :]
     text = printable(loaded.tokenizer.decode(new, skip_special_tokens=True)).strip()
+    checked, told = None, ""
+    if verified is not None and isinstance(seen, Image.Image):
+        checked = verified.checked(loaded, seen, text, vocabulary or read_vocabulary(vocabulary_of(loaded.name)))
+        text, told = checked.text, verified.told(checked)
+    seconds = time.perf_counter() - start
     if show is not None and words is None:
         show(text)
-    return Description(text=text, tokens=len(new), seconds=seconds)
+    return Description(text=text, tokens=len(new), seconds=seconds, checked=checked, told=told)
 
 
 def warm_up(

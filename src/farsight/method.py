@@ -15,9 +15,10 @@ from farsight.block import Block, block_on
 from farsight.errors import SettingError
 from farsight.setting_checks import check_settings
 
-CHANGES = ("scores", "gate", "states", "logits", "search")
+CHANGES = ("scores", "gate", "states", "logits", "search", "answer")
 """What methods can change, in the order in which methods that are used together are applied: attention scores before
-the softmax, how much of each row of attention is kept after it, hidden states, the logits, and the search over them."""
+the softmax, how much of each row of attention is kept after it, hidden states, the logits, the search over them, and
+the answer when it is there, which is no decoding any more (`farsight.methods.verified`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,7 +177,7 @@ def _check_pair(one: Method, other: Method) -> None:
         reason = f"{one.name} cannot be composed with itself"
     elif both := [change for change in one.changed if change in other.changed]:
         reason = f"{one.name} and {other.name} both change the {both[0]}, and no paper says what they do together"
-    elif not set(other.changed) <= set(one.goes_with):
+    elif not {change for change in other.changed if change != "answer"} <= set(one.goes_with):
         reason = (
             f"{one.name} goes with methods that change the {' or the '.join(one.goes_with)}; "
             f"{other.name} changes the {' and the '.join(other.changed)}"

@@ -90,7 +90,8 @@ def serves(method: Method, model: PreTrainedModel) -> bool:
 
 
 def test_every_method_has_a_row_here() -> None:
-    assert set(METHODS) == {part.name for method in ROWS.values() for part in parts(method)}
+    decoding = {name for name, kind in METHODS.items() if kind.changes != "answer"}
+    assert decoding == {part.name for method in ROWS.values() for part in parts(method)}
 
 
 @grid

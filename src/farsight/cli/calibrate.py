@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as json_format
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,9 +15,12 @@ from farsight.errors import InputError, SettingError
 from farsight.files import real_path
 
 if TYPE_CHECKING:
-    from farsight.calibration import Calibration, TextAttention
+    from PIL import Image
 
-FARSIGHT, ADAIAT = "farsight", "adaiat"
+    from farsight.calibration import Calibration, TextAttention, Verifier
+    from farsight.metrics.vocabulary import Vocabulary
+
+FARSIGHT, ADAIAT, VERIFIED = "farsight", "adaiat", "verified"
 
 
 def calibrate(
@@ -25,7 +28,11 @@ def calibrate(
     out: Annotated[Path, typer.Option(metavar="FILE", help="Where the JSON goes that METHOD(load=FILE) reads.")],
     method: Annotated[
         str,
-        typer.Option("--for", metavar="METHOD", help="farsight: strengths; adaiat: what an answer reads of itself."),
+        typer.Option(
+            "--for",
+            metavar="METHOD",
+            help="farsight: strengths; adaiat: what an answer reads of itself; verified: a threshold.",
+        ),
     ] = FARSIGHT,
     absorb: Annotated[
         float | None, typer.Option(metavar="SHARE", help="What the registers are to absorb; 0.1 by default.")
@@ -42,10 +49,15 @@ def calibrate(
     ] = None,
     objects: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="For adaiat: what is in the pictures, rows of image_id and objects."),
+        typer.Option(
+            metavar="FILE", help="For adaiat and verified: what is in the pictures, rows of image_id, objects."
+        ),
     ] = None,
     synonyms: Annotated[
         str | None, typer.Option(metavar="FILE", help="A vocabulary for --objects; 'scenes' for the drawn ones.")
+    ] = None,
+    verifier: Annotated[
+        str | None, typer.Option(metavar="NAME", help="For verified: who is asked; the model itself, or a detector.")
     ] = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
@@ -55,7 +67,8 @@ def calibrate(
     """Measure on a folder of pictures what a method needs to know of a model.
 
     For farsight, one strength for each head of each layer, so that the registers absorb the same share in all of them.
-    For adaiat, how much the rows that name true and false objects read of the text before them.
+    For adaiat, how much the rows that name true and false objects read of the text before them. For verified, above
+    which score the verifier is believed that an object which the model named is there.
 
     Examples: farsight calibrate --images pictures --absorb 0.1 --out strengths.json
 
@@ -63,18 +76,20 @@ def calibrate(
 
     farsight calibrate --for adaiat --images val2014 --objects instances_val2014.json --count 500 --out rows.json
     """
-    from farsight.calibration import check_share
+    from farsight.calibration import TextAttention, check_share
     from farsight.images import find_pictures
 
     of_registers = {"absorb": absorb, "sigma": sigma, "rows": rows}
     of_text = {"objects": objects, "synonyms": synonyms}
-    if method not in (FARSIGHT, ADAIAT):
-        raise SettingError(f"--for '{method}': nothing is measured for it; choose {FARSIGHT} or {ADAIAT}")
-    others = of_text if method == FARSIGHT else of_registers
-    if odd := [name for name, value in others.items() if value is not None]:
+    of_checks = {"verifier": verifier}
+    takes = {FARSIGHT: of_registers, ADAIAT: of_text, VERIFIED: of_text | of_checks}
+    if method not in takes:
+        raise SettingError(f"--for '{method}': nothing is measured for it; choose {', '.join(takes)}")
+    given = {name for name, value in (of_registers | of_text | of_checks).items() if value is not None}
+    if odd := sorted(given - takes[method].keys()):
         raise SettingError(f"--{odd[0]} says nothing of '{method}': leave it out")
-    if method == ADAIAT and objects is None:
-        raise SettingError("--for adaiat tells true objects from false ones: pass --objects FILE")
+    if method != FARSIGHT and objects is None:
+        raise SettingError(f"--for {method} tells true objects from false ones: pass --objects FILE")
     if absorb is not None:
         check_share(absorb)
     if not real_path(out).parent.is_dir():
@@ -85,7 +100,7 @@ def calibrate(
     def load() -> Any:
         return options.load(model, device, dtype, attn_implementation)
 
-    found: Calibration | TextAttention
+    found: Calibration | TextAttention | Verifier
     if objects is None:
         found = _strengths(load, *asked, of_registers)
         strengths = [one for layer in found.strength for one in layer]
@@ -93,8 +108,16 @@ def calibrate(
             f"{found.pictures} pictures: registers absorb {100 * found.absorbed:.2f} % with strengths of "
             f"{min(strengths):.3g} to {max(strengths):.3g}"
         )
+    elif method == VERIFIED:
+        found = _verifier(load, *asked, objects, synonyms, verifier)
+        said = (
+            f"{found.pictures} pictures: {found.true_count} true and {found.false_count} false objects named; with the "
+            f"threshold {found.threshold:.3g} pass {100 * found.false_there:.1f} % of the false and fail "
+            f"{100 * found.false_not_there:.1f} % of the true, on pictures that it was not chosen on"
+        )
     else:
         found = _text(load, *asked, objects, synonyms)
+        assert isinstance(found, TextAttention)
         said = (
             f"{found.pictures} pictures: {found.true_count} true and {found.false_count} false mentions of objects; "
             f"heads read {_ratio(found):.2f} times as much of the answer where they are true, in the median"
@@ -127,21 +150,46 @@ def _text(
     objects: Path,
     synonyms: str | None,
 ) -> TextAttention:
+    from farsight.diagnose.object_rows import measure
+
+    pictures, vocabulary = _known(paths, count, objects, synonyms)
+    return measure(load(), pictures, vocabulary.mentions, prompt, max_new_tokens=max_new_tokens)
+
+
+def _verifier(
+    load: Any,
+    paths: list[Path],
+    count: int | None,
+    prompt: str,
+    max_new_tokens: int,
+    objects: Path,
+    synonyms: str | None,
+    verifier: str | None,
+) -> Verifier:
+    from farsight.diagnose.verifier import measure
+    from farsight.methods.verified import SELF, Verified
+
+    pictures, vocabulary = _known(paths, count, objects, synonyms)
+    verified = Verified(verifier=SELF if verifier is None else verifier)
+    return measure(load(), pictures, vocabulary, prompt, verified=verified, max_new_tokens=max_new_tokens)
+
+
+def _known(
+    paths: list[Path], count: int | None, objects: Path, synonyms: str | None
+) -> tuple[Iterator[tuple[Image.Image, frozenset[str]]], Vocabulary]:
+    """Pictures with what is in them, opened one by one with progress on stderr, and the words that name objects."""
     from rich.progress import track
 
     from farsight.cli.terminal import new_console
     from farsight.cli.truth import read_truth
-    from farsight.diagnose.object_rows import measure
     from farsight.images import open_image
 
     truth = read_truth(objects, synonyms)
     known = [(path, present) for path in paths if (present := truth.present(path)) is not None][:count]
     if not known:
         truth.check(paths)
-    loaded = load()
     described = track(known, "describing", console=new_console(errors=True), transient=True)
-    pictures = ((open_image(path), present) for path, present in described)
-    return measure(loaded, pictures, truth.vocabulary.mentions, prompt, max_new_tokens=max_new_tokens)
+    return ((open_image(path), present) for path, present in described), truth.vocabulary
 
 
 def _ratio(found: TextAttention) -> float:

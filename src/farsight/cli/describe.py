@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as json_format
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +14,7 @@ from farsight.cli.terminal import new_console, say, under_way, visible
 from farsight.errors import SettingError
 
 if TYPE_CHECKING:
+    from PIL import Image
     from rich.console import Console
     from rich.text import Text
 
@@ -42,7 +43,7 @@ def describe(
         typer.Option(metavar="FILE", help="What is in the pictures, rows of image_id and objects: marks what is not."),
     ] = None,
     synonyms: Annotated[
-        str | None, typer.Option(metavar="FILE", help="A vocabulary for --objects; 'scenes' for the drawn ones.")
+        str | None, typer.Option(metavar="FILE", help="Which words name objects; COCO's, or 'scenes'.")
     ] = None,
     compare: options.Compare = False,
     explain: Annotated[
@@ -63,16 +64,27 @@ def describe(
         if not options.is_given(context, "prompt"):
             raise SettingError("there is nothing to describe: give a picture, or ask without one with --prompt")
         options.refuse_unused(context, "it is about pictures, and none is given", "objects", "explain")
-    if objects is None and not explain:
-        options.refuse_unused(context, "it says which words are objects, for --objects and --explain", "synonyms")
     from farsight.cli.explain import vocabulary_for
     from farsight.cli.truth import read_truth
     from farsight.images import find_pictures, open_image
     from farsight.inputs.prompts import check_takes_images, check_text
     from farsight.method import Plain
     from farsight.methods.grammar import parse_method
+    from farsight.methods.verified import PICTURES_ALONE, apart
 
     chosen = parse_method(method)
+    checks = apart(chosen)[1] is not None
+    if objects is None and not explain and not checks:
+        options.refuse_unused(
+            context, "it says which words are objects, for --objects, --explain and --method verified", "synonyms"
+        )
+    if checks and not images:
+        raise SettingError(PICTURES_ALONE)
+    if checks and explain:
+        raise SettingError(
+            "--explain shows where words looked when they were decoded, and verified says them again later: leave "
+            "one out"
+        )
     methods = [Plain(), chosen] if compare else [chosen]
     if compare and chosen == Plain():
         raise SettingError("--compare shows greedy decoding next to another method; choose one with --method")
@@ -90,8 +102,9 @@ def describe(
         check_takes_images(loaded)
     check_text(loaded.processor, prompt)
     job = _Job(loaded, methods, prompt, max_new_tokens, truth)
-    if explain:
-        job.vocabulary = vocabulary_for(model, synonyms) if truth is None else truth.vocabulary
+    if explain or checks:
+        vocabulary = vocabulary_for(model, synonyms) if truth is None else truth.vocabulary
+        job.vocabulary, job.explains = vocabulary, explain
     if json:
         say(json_format.dumps(job.records(shown), indent=2, ensure_ascii=False, allow_nan=False))
     elif compare:
@@ -108,7 +121,8 @@ class _Job:
     ) -> None:
         self.truth = truth
         self.vocabulary: Vocabulary | None = None
-        """Which words name objects; given where they are to be explained."""
+        """Which words name objects; given where they are to be explained, or checked."""
+        self.explains = False
         self.loaded = loaded
         self.methods = methods
         self.prompt = prompt
@@ -116,7 +130,6 @@ class _Job:
 
     def stream(self, images: list[Path | None]) -> None:
         from farsight.cli.comparison import has_colour, truth_note
-        from farsight.description import generate
         from farsight.images import open_image
         from farsight.methods.grammar import label_of
 
@@ -126,12 +139,13 @@ class _Job:
         for number, path in enumerate(images):
             _title(console, path, first=number == 0)
             image = None if path is None else open_image(path)
-            said = generate(self.loaded, self.methods[0], image, self.prompt, self.max_new_tokens, show=show)
+            said = self._generate(self.methods[0], image, show)
             if said.text and show is None:
                 console.print(self._marked(path, said.text, colour=colour) or visible(said.text), soft_wrap=True)
             else:
                 say("" if said.text else "(the model said nothing)")
             console.print(f"{label_of(self.methods[0])}: {said.pace}", style="dim")
+            _tell(console, said)
             self._explain(console, path)
         if self.truth is not None:
             console.print(truth_note(colour=colour))
@@ -150,6 +164,7 @@ class _Job:
                 for title, one in zip(labels, said, strict=True)
             )
             console.print(side_by_side(console, left, right))
+            _tell(console, *said)
             self._explain(console, path)
         console.print("Times are those of single runs after a short warm-up, not a benchmark.", style="dim")
 
@@ -157,7 +172,7 @@ class _Job:
         from farsight.cli.explain import print_explained
         from farsight.methods.grammar import label_of
 
-        if self.vocabulary is not None and path is not None:
+        if self.explains and path is not None:
             for method in self.methods:
                 print_explained(console, self._explained(path, method), label_of(method))
 
@@ -195,14 +210,15 @@ class _Job:
             | {"label": label_of(method), "method": settings_of(method), "text": one.text, "tokens": one.tokens}
             | {"seconds": round(one.seconds, 4), "tokens_per_second": round(one.tokens_per_second, 2)}
             | ({} if self.truth is None or path is None else self.truth.record(path, one.text))
-            | ({} if self.vocabulary is None or path is None else {"explained": self._explained(path, method)})
+            | ({} if one.checked is None else {"checked": one.checked.record(), "checks": one.told})
+            | ({"explained": self._explained(path, method)} if self.explains and path is not None else {})
             for path, said in self._said(images)
             for method, one in zip(self.methods, said, strict=True)
         ]
 
     def _said(self, images: list[Path | None]) -> Iterator[tuple[Path | None, list[Description]]]:
         """What each method says about each picture, with progress on stderr."""
-        from farsight.description import generate, warm_up
+        from farsight.description import warm_up
         from farsight.images import open_image
 
         for number, path in enumerate(images, start=1):
@@ -210,10 +226,16 @@ class _Job:
             with under_way(f"{path or self.prompt} ({number} of {len(images)})"):
                 if number == 1:
                     warm_up(self.loaded, self.methods, image, self.prompt)
-                said = [
-                    generate(self.loaded, method, image, self.prompt, self.max_new_tokens) for method in self.methods
-                ]
+                said = [self._generate(method, image) for method in self.methods]
             yield path, said
+
+    def _generate(
+        self, method: Method, image: Image.Image | None, show: Callable[[str], None] | None = None
+    ) -> Description:
+        from farsight.description import generate
+
+        asked = (image, self.prompt, self.max_new_tokens)
+        return generate(self.loaded, method, *asked, show=show, vocabulary=self.vocabulary)
 
 
 def _title(console: Console, path: Path | None, *, first: bool) -> None:
@@ -221,6 +243,15 @@ def _title(console: Console, path: Path | None, *, first: bool) -> None:
         console.print()
     if path is not None:
         console.print(str(path), style="bold")
+
+
+def _tell(console: Console, *said: Description) -> None:
+    """Print what was done to answers behind decoding."""
+    from rich.text import Text
+
+    for one in said:
+        if one.told:
+            console.print(Text(one.told, style="dim"), soft_wrap=True)
 
 
 def _stream(text: str) -> None:

@@ -258,7 +258,14 @@ def _costs(plan: Plan, out: Path) -> tuple[dict[str, float], dict[str, float]]:
 
 def _print(plan: Plan, parts: list[PartScores], out: Path, *, tables: bool) -> None:
     from farsight.cli.tables import print_table
-    from farsight.evaluate.page import SIGNS_LEGEND, differences_table, figures_table, summary_table, told_costs
+    from farsight.evaluate.page import (
+        SIGNS_LEGEND,
+        differences_table,
+        figures_table,
+        summary_table,
+        told_checks,
+        told_costs,
+    )
     from farsight.evaluate.verdicts import told
 
     baseline = next(iter(plan.methods))
@@ -272,6 +279,8 @@ def _print(plan: Plan, parts: list[PartScores], out: Path, *, tables: bool) -> N
             say("\n  ".join(told(part)))
         for line in told_costs(times, memory):
             say(line)
+    for line in told_checks(parts):
+        say(line)
     for part in parts:
         for table in [figures_table(part), differences_table(part, baseline)][: 1 + bool(part.differences)] * tables:
             print_table(table.columns, table.rows, marks=table.marks)

@@ -19,6 +19,7 @@ from farsight.errors import InputError
 from farsight.evaluate.tasks import Medium
 from farsight.images import open_frames, open_image
 from farsight.method import Method
+from farsight.metrics.vocabulary import Vocabulary
 
 Visual = Image.Image | Sequence[Image.Image] | None
 """A picture, the frames of a video, or nothing."""
@@ -35,9 +36,13 @@ class Answer:
     absorbed: float | None
     """Share of attention that the gates took away, mean over layers, heads and generated rows; None without gates."""
     seconds: float | None = None
-    """Its share of the time that its batch took; None where batches do not have the machine to themselves."""
+    """Its share of the time that its batch took; None where batches do not have the machine to themselves, and where a
+    method passes an answer by that takes its time on others."""
     peak_bytes: int | None = None
     """Most memory that its batch had beside what stood before it; None where that is not counted."""
+    checked: Mapping[str, Any] | None = None
+    """What the model had said before it was checked, and the checks (`farsight.methods.verified`); ``tokens`` are those
+    of that draft. None of an answer that was not checked."""
 
     @classmethod
     def of(
@@ -48,8 +53,6 @@ class Answer:
         tokenizer: Any,
         absorbed: Callable[[int], float | None],
         stop: str | None = None,
-        seconds: float | None = None,
-        peak_bytes: int | None = None,
     ) -> Answer:
         """Read an answer from the tokens of a sequence, of which those after the first end do not count.
 
@@ -65,10 +68,6 @@ class Answer:
             Gives the share that was absorbed while the first so many tokens were read.
         stop
             Text that ends an answer too, and is not part of it.
-        seconds
-            Its share of the time of its batch.
-        peak_bytes
-            Most memory that its batch had beside what stood before it.
         """
         end = next((place for place, token in enumerate(generated) if token in ends), None)
         kept = generated if end is None else generated[: end + 1]
@@ -82,8 +81,6 @@ class Answer:
             tokens=len(kept),
             ended=end is not None,
             absorbed=absorbed(len(kept)),
-            seconds=seconds,
-            peak_bytes=peak_bytes,
         )
 
 
@@ -115,6 +112,8 @@ class Request:
     """Whether to see what gates absorb, which takes time."""
     earlier: Sequence[Sequence[str]] = ()
     """What was said before each prompt (`farsight.evaluate.tasks.Item.earlier`); empty if nothing was."""
+    vocabulary: Vocabulary | None = None
+    """Which words name objects, of descriptions of pictures; None of other answers, which no method checks."""
 
     @property
     def asked(self) -> list[tuple[str, Sequence[str]]]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from farsight.attention import LayerCall, locate, watched
-from farsight.errors import InputError
+from farsight.errors import InputError, SettingError
 from farsight.evaluate.common_prefix import leaves_prompts, read_prefix
 from farsight.evaluate.engine import Answer, Failure, Request, Said, Visual, end_tokens, read
 from farsight.evaluate.memory import begin_counting, most_beside
@@ -23,6 +23,8 @@ from farsight.evaluate.tasks import Medium
 from farsight.inputs.checkpoints import LoadedModel
 from farsight.inputs.prompts import PromptError, picture_inputs, text_inputs, video_inputs
 from farsight.method import Method, parts
+from farsight.methods.verified import PICTURES_ALONE, Verified, apart
+from farsight.metrics.vocabulary import Vocabulary
 
 LINE_END = "\n"
 """Ends a completion."""
@@ -117,6 +119,7 @@ def _fitting(loaded: LoadedModel, request: Request, readable: list[tuple[Visual,
                 medium=request.medium,
                 watch=request.watched,
                 earlier=[earlier for _, (_, earlier) in readable],
+                vocabulary=request.vocabulary,
             )
     except torch.OutOfMemoryError as error:
         count = len(readable)
@@ -150,6 +153,7 @@ def answer(
     medium: Medium = "picture",
     watch: bool = True,
     earlier: Sequence[Sequence[str]] = (),
+    vocabulary: Vocabulary | None = None,
 ) -> list[Answer]:
     """Answer one prompt about each picture, or about each video, all in one batch.
 
@@ -171,14 +175,22 @@ def answer(
         Whether to see what gates absorb.
     earlier
         What was said before each prompt (`farsight.evaluate.tasks.Item.earlier`); empty if nothing was.
+    vocabulary
+        Which words name objects, for a method that checks descriptions; None if the answers are none, and stay as they
+        are.
 
     Raises
     ------
+    SettingError
+        If descriptions of what is no picture are to be checked.
     InputError
         If the model takes no pictures, or no videos where there are some, or its pad token is not known.
     PromptError
         If its processor does not take a prompt.
     """
+    method, verified = apart(method)
+    if verified is not None and vocabulary is not None and medium != "picture":
+        raise SettingError(PICTURES_ALONE)
     inputs = _inputs(loaded, pictures, prompts, medium, earlier)
     how = {"do_sample": False, "num_beams": 1, "temperature": None, "top_p": None, "top_k": None, **(generation or {})}
     if medium == "completion":
@@ -191,22 +203,32 @@ def answer(
     started = perf_counter()
     with method(loaded.model), absorbed.watching(loaded.model, method) if watch else nullcontext():
         output: Tensor = loaded.model.generate(**inputs, max_new_tokens=max_new_tokens, **how)  # type: ignore[operator]
-    generated = output[:, length:].tolist()
-    seconds = (perf_counter() - started) / len(generated)
-    peak_bytes = most_beside(stood, loaded.device)
     ends = end_tokens(loaded.model.generation_config)
-    return [
+    said = [
         Answer.of(
             row,
             ends=ends,
             tokenizer=loaded.tokenizer,
             absorbed=partial(absorbed.mean, number),
             stop=LINE_END if medium == "completion" else None,
-            seconds=seconds,
-            peak_bytes=peak_bytes,
         )
-        for number, row in enumerate(generated)
+        for number, row in enumerate(output[:, length:].tolist())
     ]
+    if verified is not None and vocabulary is None:  # untimed: what passes unchanged does not say what checks take
+        return said
+    if verified is not None and vocabulary is not None:
+        seen = cast("Sequence[Image.Image]", pictures)
+        said = [_checked(loaded, verified, *one, vocabulary, len(said)) for one in zip(seen, said, strict=True)]
+    peak_bytes = most_beside(stood, loaded.device)
+    seconds = (perf_counter() - started) / len(said)
+    return [replace(one, seconds=seconds, peak_bytes=peak_bytes) for one in said]
+
+
+def _checked(
+    loaded: LoadedModel, verified: Verified, picture: Image.Image, said: Answer, vocabulary: Vocabulary, together: int
+) -> Answer:
+    found = verified.checked(loaded, picture, said.text, vocabulary, together=together)
+    return replace(said, text=found.text, checked=found.record())
 
 
 class _Absorbed:

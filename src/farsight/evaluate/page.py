@@ -207,7 +207,8 @@ def run_page(
             )
         sections += [Section(title=part.part, words=words, tables=tables, pictures=pictures), *shown]
     summary = [headline(part) for part in parts]
-    return page(title, [*summary, *told_costs(times or {}, memory or {})], sections, footer=footer)
+    costs = [*told_costs(times or {}, memory or {}), *told_checks(parts)]
+    return page(title, [*summary, *costs], sections, footer=footer)
 
 
 def headline(part: PartScores) -> str:
@@ -238,6 +239,22 @@ def told_costs(times: Mapping[str, float], memory: Mapping[str, float]) -> list[
 def megabytes(taken: float) -> str:
     """Write bytes to 10 MB: what is less differs from run to run."""
     return f"{round(taken / 1e6, -1):,.0f} MB" if taken >= 5e6 else "below 10 MB"
+
+
+def told_checks(parts: Sequence[PartScores]) -> list[str]:
+    """Say in sentences what was done to answers behind decoding, and that others passed unchanged."""
+    told, checking = [], {label for part in parts for label, found in part.figures.items() if "checks" in found}
+    for label in sorted(checking):
+        checked = [(part, part.figures[label]) for part in parts if "checks" in part.figures[label]]
+        each = "; ".join(
+            f"{part.part}: {found['checks']:.2f} objects checked per answer, {found['left_out']:.2f} left out, beside "
+            f"{found['tokens']:.1f} generated tokens"
+            for part, found in checked
+        )
+        others = [part.part for part in parts if "checks" not in part.figures[label]]
+        unchanged = f" Answers of {', '.join(others)} are no descriptions and pass unchanged." if others else ""
+        told.append(f"{label} does not decode, it checks finished answers. {each}.{unchanged}")
+    return told
 
 
 def _shown(part: PartScores, images: Mapping[str, Path], most: int) -> list[Section]:

@@ -15,11 +15,12 @@ import torch
 import transformers
 
 import farsight
-from farsight.errors import InputError
+from farsight.errors import InputError, SettingError
 from farsight.evaluate.fingerprints import picture_fingerprints
 from farsight.evaluate.tasks import Item, Task
 from farsight.method import Method
 from farsight.methods import settings_of
+from farsight.methods.verified import PICTURES_ALONE, apart
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,8 @@ class Plan:
     ------
     InputError
         If methods could not be compared, since a part of the task is about one picture alone.
+    SettingError
+        If a method checks descriptions, and none are asked for, or not of pictures.
     """
 
     model: str
@@ -48,6 +51,17 @@ class Plan:
     """Of an engine whose answers are not those of Transformers to the last bit: its name, version and settings."""
 
     def __post_init__(self) -> None:
+        described = [item for item in self.task.items if item.describes]
+        for label, method in self.methods.items():
+            if apart(method)[1] is None:
+                continue
+            if not described:
+                raise SettingError(
+                    f"'{label}' checks what descriptions name, and {self.task.name} asks for none, so that all answers "
+                    "would pass unchanged: leave it out, or ask for captions"
+                )
+            if any(item.medium != "picture" for item in described):
+                raise SettingError(f"'{label}': {PICTURES_ALONE}")
         pictures: dict[str, set[str]] = {}
         for item in self.task.items:
             pictures.setdefault(item.part, set()).add(item.image_id)

@@ -98,6 +98,7 @@ def request_of(plan: Plan, number: int, batch: Batch) -> Request:
         prompts=[item.prompt for item in first],
         earlier=[item.earlier for item in first],
         max_new_tokens=first[0].max_new_tokens,
+        vocabulary=plan.task.vocabulary if first[0].describes else None,
         generation={**plan.task.generation, **plan.generation},
     )
 
@@ -118,6 +119,7 @@ def _row(plan: Plan, folder: RunFolder, batch: Batch, item: Item, said: Answer |
         "tokens": answer.tokens if answer else 0,
         "ended": answer.ended if answer else False,
         "absorbed": answer.absorbed if answer else None,
+        **({"checked": dict(answer.checked)} if answer and answer.checked is not None else {}),
         "failed": said.reason if isinstance(said, Failure) else None,
         "model": plan.model,
         "settings": settings_of(batch.method),

@@ -185,6 +185,9 @@ def _figures(
     figures["absorbed"] = sum(absorbed) / len(absorbed) if absorbed else None
     figures["ended"] = sum(row["ended"] for row in said.values()) / len(said)
     figures["tokens"] = sum(row["tokens"] for row in said.values()) / len(said)
+    if checked := [row["checked"] for row in said.values() if row.get("checked") is not None]:
+        figures["checks"] = sum(len(one["scores"]) for one in checked) / len(checked)
+        figures["left_out"] = sum(len(one["failed"]) for one in checked) / len(checked)
     return {name: found for name, found in figures.items() if name != "skipped"}
 
 

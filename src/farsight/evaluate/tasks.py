@@ -51,6 +51,11 @@ class Item:
     earlier: tuple[str, ...] = ()
     """What was said about the picture before the prompt, by user and assistant in turn, whoever wrote it."""
 
+    @property
+    def describes(self) -> bool:
+        """Whether the answer is a description, whose objects can be looked for."""
+        return self.kind in ("caption", "amber_description")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Task:

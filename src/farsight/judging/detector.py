@@ -108,7 +108,7 @@ def check(examples: Sequence[Example]) -> None:
     absent = len(examples) - there
     if there < LEAST or absent < LEAST or pictures < 2:
         raise InputError(
-            f"a detector's threshold is chosen on at least {LEAST} objects that are there and {LEAST} that are not, in "
+            f"a threshold is chosen on at least {LEAST} objects that are there and {LEAST} that are not, in "
             f"two pictures or more; known are {there} and {absent}, in {pictures}: judge more"
         )
 

@@ -32,6 +32,7 @@ from farsight.methods.plausible import Plausible
 from farsight.methods.rudder import RUDDER
 from farsight.methods.shift import Shift
 from farsight.methods.vcd import VCD
+from farsight.methods.verified import Verified
 
 GREEDY = "greedy"
 """What users call plain decoding; its class is `Plain`, and ``plain`` is understood too."""
@@ -61,6 +62,7 @@ METHODS: dict[str, type[Method]] = {
         ConstantGate,
         Plausible,
         Shift,
+        Verified,
     )
 }
 
