@@ -75,7 +75,8 @@ def test_a_page_shows_how_its_method_is_used_in_a_command_and_in_python(kind: ty
     asked = parse_methods(command.strip('"'))
     names: dict[str, Any] = {}
     exec("\n".join(re.findall(r"^from .+$", use, re.MULTILINE)), names)
-    [written] = re.findall(r"^with (.+)\(model\):$", use, re.MULTILINE)
+    block = r"generate\(loaded, (.+?\)), " if kind.changes == "answer" else r"^with (.+)\(model\):$"
+    [written] = re.findall(block, use, re.MULTILINE)
     assert isinstance(eval(written, names), kind)
     assert eval(written, names) in asked.values()
 
