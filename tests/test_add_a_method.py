@@ -117,8 +117,9 @@ def test_the_rule_that_reads_the_answer_gives_each_token_what_its_own_answer_mak
                 rows[text, said, answer[:said].unique()] -= 2.0
         return rows
 
-    how = {"max_new_tokens": 12, "do_sample": False, "eos_token_id": None}
-    for settings in ({}, {"use_cache": False}, {"prompt_lookup_num_tokens": 3}):
+    how: dict[str, Any] = {"max_new_tokens": 12, "do_sample": False, "eos_token_id": None}
+    ways: list[dict[str, Any]] = [{}, {"use_cache": False}, {"prompt_lookup_num_tokens": 3}]
+    for settings in ways:
         ids = prompt[:1] if "prompt_lookup_num_tokens" in settings else prompt
         with penalised(model):
             found = model.generate(ids, **how, **settings)
