@@ -102,6 +102,17 @@ def test_what_one_method_said_is_compared_with_nothing(desk: Any) -> None:
     assert "minus" not in page
 
 
+def test_the_best_of_many_is_said_to_be_lucky_and_what_comes_next(desk: Any) -> None:
+    from dataclasses import replace
+
+    assert "was lucky too" not in client_of(desk).get("/figures").text
+    pictures = tuple(
+        replace(one, answers={**one.answers, "beam": one.answers[METHODS[0]]}) for one in desk.answers.pictures
+    )
+    three = replace(desk, answers=replace(desk.answers, pictures=pictures, methods=(*METHODS, "beam")))
+    assert "The best of 3 methods was lucky too" in client_of(three).get("/figures").text
+
+
 def test_words_are_merged_and_separated(client: Any, desk: Any) -> None:
     assert client.post("/merge", json={"word": "sofa", "into": "dog"}).is_success
     assert desk.merges.read() == {"sofa": "dog"}

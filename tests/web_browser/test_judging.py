@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -88,10 +90,12 @@ def right(truth: Any, picture: Any, name: str) -> str:
 
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_who_knows_the_truth_gets_the_figures_of_chair(
-    visit: Any, desk: Any, truth: Any, viewport: dict[str, int]
+    visit: Any, desk: Any, truth: Any, viewport: dict[str, int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     page = visit(viewport)
+    taken = []
     for _ in desk.pictures:
+        began = time.perf_counter()
         page.locator("figure img").wait_for()
         assert page.locator("figure img").evaluate("one => one.decode().then(() => one.naturalWidth)") > 0
         picture = picture_of(page, desk)
@@ -115,6 +119,10 @@ def test_who_knows_the_truth_gets_the_figures_of_chair(
         else:
             page.keyboard.press("Enter")
         page.wait_for_url(lambda url, before=before: url != before)
+        taken.append(time.perf_counter() - began)
+    objects = sum(len(desk.objects(picture)) for picture in desk.pictures)
+    with capsys.disabled():
+        print(f" {viewport['width']} wide: {median(taken):.1f} s a picture, {objects} objects, by a script ", end="")
     assert page.url.endswith("/figures")
     no_wider_than_the_screen(page)
     for figures in desk.figures():
