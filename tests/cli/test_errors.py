@@ -9,7 +9,7 @@ from refusals import refused
 
 from farsight import FarSight, parse_method
 from farsight.cli.options import SETTINGS
-from farsight.methods import METHODS
+from farsight.methods import METHODS, called
 
 
 def farsight(settings: str) -> list[str]:
@@ -66,7 +66,7 @@ def test_a_bad_option_is_one_line(
 
 
 def test_an_unknown_method_is_answered_with_those_that_exist(run: Any, picture: Path) -> None:
-    refused(run("describe", picture, "--method", "magic"), "unknown method 'magic'", *METHODS)
+    refused(run("describe", picture, "--method", "magic"), "unknown method 'magic'", *map(called, METHODS))
 
 
 def test_what_does_not_fit_the_model_is_one_line(run: Any, picture: Path, model: Path) -> None:
@@ -118,7 +118,7 @@ def test_a_setting_that_is_written_as_an_option_is_told_where_it_belongs(run: An
     ):
         refused(run(*command, f"--{name}", "0"), f"No such option --{name}; write it in the method: --method {written}")
         refused(run(*command, f"--{name}=0"), f"No such option --{name}; write it in the method: --method {written}")
-    refused(run("eval", f"--{name}", "0"), f"write it in the method: --methods {written}")
+    refused(run("eval", f"--{name}", "0"), f"write it in the method: --method {written}")
 
 
 def test_those_are_the_settings_of_farsight() -> None:
