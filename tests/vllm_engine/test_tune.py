@@ -14,7 +14,7 @@ from farsight.methods.grammar import load_method, parse_method
 
 REGISTERS = "farsight(sigma=0.1, horizon=infinite, rows=generated)"
 COMMAND = [
-    "tune", "--task", "scenes:test", "--count", "8", "--question-count", "2", "-n", "12", "--batch-size", "4",
+    "tune", "--task", "scenes:test", "--count", "8", "--question-count", "8", "-n", "12", "--batch-size", "4",
     "--dtype", "float32", "--methods", f"{REGISTERS},beam,farsight", "--guard", "words=off, repetition=off", "--json",
 ]  # fmt: skip
 

@@ -28,7 +28,7 @@ class TuneProgress:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if error is None:
-            self._bar.update(self._all, description="done", left="")
+            self._bar.update(self._all, description="done", left="", completed=1, total=1)
         self._bar.stop()
 
     def stage(self, stage: Stage) -> None:
