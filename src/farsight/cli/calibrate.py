@@ -82,7 +82,7 @@ def calibrate(
     of_registers = {"absorb": absorb, "sigma": sigma, "rows": rows}
     of_text = {"objects": objects, "synonyms": synonyms}
     of_checks = {"verifier": verifier}
-    takes = {FARSIGHT: of_registers, ADAIAT: of_text, VERIFIED: of_text | of_checks}
+    takes: dict[str, Mapping[str, Any]] = {FARSIGHT: of_registers, ADAIAT: of_text, VERIFIED: of_text | of_checks}
     if method not in takes:
         raise SettingError(f"--for '{method}': nothing is measured for it; choose {', '.join(takes)}")
     given = {name for name, value in (of_registers | of_text | of_checks).items() if value is not None}

@@ -13,8 +13,8 @@ from farsight.methods import METHODS, called, make_method
 from farsight.registers import PAPER_SIGMA
 
 _NEEDS_MORE = ("farsight-released", "constant", "plausible", "shift", "adaiat", "verified")
-"""The first works without the cache only, `adaiat` needs a file, and `verified` decodes nothing that could be looked at;
-the others are controls."""
+"""The first works without the cache only, `adaiat` needs a file, and of `verified` there is no decoding to look at; the
+others are controls."""
 METHOD_NAMES = (*(called(name) for name in METHODS if name not in _NEEDS_MORE), "farsight+beam")
 """By name alone: no setting is read from a request, so none can name a file."""
 MOST_SIGMA = 1.6
