@@ -54,6 +54,18 @@ def test_a_prompt_is_the_examples_and_the_list_in_alphabetical_order() -> None:
     assert item.medium == "text"
 
 
+def test_the_trial_tells_objects_in_an_order_drawn_for_each_picture() -> None:
+    names = ["bench", "dog", "person"]
+    told = {}
+    for image in ("1", "2", "3", "4"):
+        [item] = list_items({image: frozenset(names)}, "trial")
+        order = sorted(names)
+        random.Random(image).shuffle(order)
+        assert item.prompt.endswith(f"\n\nObjects in the photo: {', '.join(order)}\nDescription: The photo shows")
+        told[image] = item.prompt
+    assert len(set(told.values())) > 1
+
+
 def test_a_part_that_holds_no_list_is_refused() -> None:
     with pytest.raises(InputError, match="none of 10 lists of objects is left after the first 10: skip fewer"):
         list_items(OBJECTS, "", skip=10)

@@ -7,7 +7,7 @@ and the list does not have is made up, as in a caption (CHAIR).
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,11 +37,16 @@ class Wording:
     """Of the description; the model goes on with it."""
     examples: Mapping[str, str] = field(default_factory=dict)
     """Lists with descriptions that name nothing else of COCO's objects; they come first."""
+    shuffled: bool = False
+    """Objects are told in an order drawn for each picture, not in that of the alphabet."""
 
-    def prompt(self, objects: str) -> str:
-        """Give the prompt for a list."""
-        told = [f"{self.request.format(objects=names)} {text}\n\n" for names, text in self.examples.items()]
-        return "".join(told) + self.request.format(objects=objects) + self.beginning
+    def prompt(self, image: str, objects: Iterable[str]) -> str:
+        """Give the prompt for a picture's list."""
+        names = sorted(objects)
+        if self.shuffled:
+            random.Random(image).shuffle(names)
+        told = [f"{self.request.format(objects=listed)} {text}\n\n" for listed, text in self.examples.items()]
+        return "".join(told) + self.request.format(objects=", ".join(names)) + self.beginning
 
 
 WORDINGS = {
@@ -74,11 +79,27 @@ WORDINGS = {
             "wooden gate. Dry grass grows on both sides. The hills behind are brown under a clear sky.",
         },
     ),
+    "trial": Wording(
+        request="Objects in the photo: {objects}\nDescription:",
+        beginning=" The photo shows",
+        shuffled=True,
+        examples={
+            "cat, couch, remote, potted plant": "The photo shows a living room in the afternoon. A grey cat lies on a "
+            "soft couch and looks towards the window. A remote has been left beside it, half hidden under its tail. In "
+            "the corner a potted plant stands on the wooden floor, and its leaves reach up to the curtains.",
+            "person, bicycle, traffic light, car": "The photo shows a busy street in a large city. A person rides a "
+            "bicycle down the middle of the road and wears a yellow jacket. A car waits behind at a traffic light, "
+            "which has just turned red. The sun is low over the houses, and long shadows fall across the pavement.",
+            "pizza, fork, knife, cup, dining table": "The photo shows a meal that is about to begin. A large pizza "
+            "with tomatoes and cheese lies on a round dining table. A fork and a knife have been placed next to the "
+            "plate, on a white napkin. Behind it stands a cup that is still half full, and steam rises from it.",
+        },
+    ),
     "chat": Wording(
         request="Here is a list of the objects in a photo: {objects}. Describe the photo in four sentences."
     ),
 }
-"""By what follows the task's name: two texts to go on with, and a request in the model's chat template."""
+"""By what follows the task's name: texts to go on with, and a request in the model's chat template."""
 
 
 def list_items(
@@ -94,7 +115,7 @@ def list_items(
     Parameters
     ----------
     objects
-        What each picture has in it: the model is told, in alphabetical order, and its description is scored.
+        What each picture has in it: the model is told, and its description is scored.
     wording
         One of `WORDINGS`.
     max_new_tokens
@@ -125,7 +146,7 @@ def list_items(
             kind="caption",
             image_id=image,
             path=None,
-            prompt=asked.prompt(", ".join(sorted(objects[image]))),
+            prompt=asked.prompt(image, objects[image]),
             max_new_tokens=max_new_tokens,
             truth={"objects": sorted(objects[image])},
             medium="completion" if asked.beginning else "text",
