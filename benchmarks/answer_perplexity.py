@@ -6,6 +6,7 @@
 The perplexity per token of the first captions of each form, by the model without any method; over captions the
 geometric mean. The ratio is that to the first method on the same pictures, with its 95 % paired bootstrap interval.
 Greedy text is likely by construction, so a ratio a little above 1 is no fault; a broken sentence costs far more.
+Descriptions of lists have no picture: the model is given their prompt alone.
 """
 
 from __future__ import annotations
@@ -63,12 +64,12 @@ def compared(logs: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, flo
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a finished run with pictures or videos")
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a finished run")
     parser.add_argument("--model", default=EMBEDDED, help="the model of the run; the embedded one by default")
     parser.add_argument("--count", type=int, default=100, help="captions of each form and method")
     options = parser.parse_args()
     pictures = options.run / "pictures"
-    videos = any(one.is_dir() for one in pictures.iterdir())  # a video is a folder of frames
+    videos = pictures.is_dir() and any(one.is_dir() for one in pictures.iterdir())  # a video is a folder of frames
     loaded = load(options.model, None, None, None, videos=videos)
     shown: dict[str, dict[str, dict[str, float]]] = {}
     for form, methods in captions(options.run, options.count).items():
@@ -81,8 +82,10 @@ def main() -> None:
                     continue
                 key = (item, row["text"])  # methods that change nothing say the same
                 if key not in known:
-                    visual = (open_frames if videos else open_image)(pictures / row["image"])
-                    known[key] = math.log(perplexity(loaded, visual, row["prompt"], row["text"]))
+                    told = row["image"] is None
+                    visual = None if told else (open_frames if videos else open_image)(pictures / row["image"])
+                    chat = not told or row["part"] == "chat"
+                    known[key] = math.log(perplexity(loaded, visual, row["prompt"], row["text"], chat=chat))
                 logs[label][item] = known[key]
         shown[form] = compared(logs)
     print(json.dumps(shown, indent=2))

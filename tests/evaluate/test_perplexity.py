@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from tiny_checkpoint import save_tiny_llama
 
 from farsight.errors import InputError
 from farsight.evaluate.perplexity import perplexity
@@ -16,7 +17,7 @@ from farsight.images import open_image
 from farsight.inputs.checkpoints import LoadedModel, load
 from farsight.inputs.named_models import EMBEDDED
 from farsight.inputs.named_models import load as load_embedded
-from farsight.inputs.prompts import prompt_inputs, video_inputs
+from farsight.inputs.prompts import prompt_inputs, text_inputs, video_inputs
 from farsight_scenes import checkpoint_path
 from farsight_scenes.video.videos import render_video, sample_video
 
@@ -66,6 +67,14 @@ def test_broken_language_has_a_higher_one(loaded: LoadedModel, picture: Image.Im
     assert broken > 3 * fluent
 
 
-def test_an_empty_text_has_none(loaded: LoadedModel, picture: Image.Image) -> None:
+def test_so_it_is_of_a_text_that_goes_on_with_its_prompt(tmp_path: Path) -> None:
+    loaded = load(save_tiny_llama(tmp_path), device="cpu")
+    prompt = "Objects: ball\nDescription: The photo shows"
+    expected = token_by_token(loaded, text_inputs(loaded, [prompt], chat=False), " a red ball.")
+    assert perplexity(loaded, None, prompt, "a red ball.", chat=False) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("chat", [True, False])
+def test_an_empty_text_has_none(loaded: LoadedModel, picture: Image.Image, chat: bool) -> None:
     with pytest.raises(InputError, match="empty text"):
-        perplexity(loaded, picture, PROMPT, " ")
+        perplexity(loaded, picture, PROMPT, " ", chat=chat)

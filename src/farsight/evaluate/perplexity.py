@@ -16,8 +16,8 @@ from farsight.inputs.prompts import check_text, prompt_inputs, text_inputs, vide
 
 @answering
 @torch.inference_mode()
-def perplexity(loaded: LoadedModel, visual: Visual, prompt: str, text: str) -> float:
-    """Give the perplexity per token of a text as the answer to a request about a picture or a video.
+def perplexity(loaded: LoadedModel, visual: Visual, prompt: str, text: str, *, chat: bool = True) -> float:
+    """Give the perplexity per token of a text as the answer to a request about a picture or a video, or without one.
 
     It is measured by the model as it is: outside the block of a method, by plain decoding's own distribution.
 
@@ -29,6 +29,9 @@ def perplexity(loaded: LoadedModel, visual: Visual, prompt: str, text: str) -> f
         What the text answers; a video is the list of its frames.
     text
         The answer, without special tokens; the end-of-text token is not counted.
+    chat
+        Without a picture: whether the prompt is a request, for the chat template, or a text that the answer goes on
+        with.
 
     Returns
     -------
@@ -41,12 +44,13 @@ def perplexity(loaded: LoadedModel, visual: Visual, prompt: str, text: str) -> f
         where it is one.
     """
     check_text(loaded.processor, text)
-    tokens = loaded.tokenizer(text.strip(), add_special_tokens=False, return_tensors="pt").input_ids.to(loaded.device)
-    count = tokens.shape[1]
-    if not count:
+    if not (said := text.strip()):
         raise InputError("an empty text has no perplexity")
+    said = said if chat else f" {said}"
+    tokens = loaded.tokenizer(said, add_special_tokens=False, return_tensors="pt").input_ids.to(loaded.device)
+    count = tokens.shape[1]
     if visual is None:
-        inputs = text_inputs(loaded, [prompt], chat=True)
+        inputs = text_inputs(loaded, [prompt], chat=chat)
     elif isinstance(visual, Image.Image):
         inputs = prompt_inputs(loaded, visual, prompt)
     else:
