@@ -176,7 +176,7 @@ def test_the_next_steps_are_of_the_same_task_and_vocabulary(tmp_path: Path) -> N
     assert "farsight web" not in commands(lists)
     assert "--task lists --objects FILE --out RUN" in commands(lists)
     drawn = after_verdict(tmp_path, asking([item(tmp_path)], "scenes:test"), turn_on=True, forms={})
-    assert f"--methods plain,@{tmp_path}/method.yaml --task scenes:test --out RUN" in commands(drawn)
+    assert f"--methods greedy,@{tmp_path}/method.yaml --task scenes:test --out RUN" in commands(drawn)
 
 
 def test_what_a_vocabulary_named_is_judged_with_the_same(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def after_verdict(
     steps = [("see what it changes", f"farsight describe{_seen(first)} --model {model} --method {method} --compare")]
     if first.path is not None:
         steps.append(("try it in the browser", f"farsight web --model {model} --method {method}"))
-    compared = shlex.quote(f"plain,@{out / NAME}")
+    compared = shlex.quote(f"greedy,@{out / NAME}")
     steps += [
         ("serve it behind OpenAI's API", f"farsight serve {model} --method {method}"),
         ("use it in Python", f"with farsight.load_method({str(out / NAME)!r})(model): model.generate(...)"),
