@@ -163,7 +163,7 @@ def test_calibrated_registers_absorb_the_wanted_share(run: Any, model: Path, pic
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--for", "vcd"], "nothing is measured for it; choose farsight or adaiat"),
+        (["--for", "vcd"], "nothing is measured for it; choose farsight, adaiat, verified"),
         (["--for", "adaiat"], "pass --objects FILE"),
         (["--for", "adaiat", "--objects", "o.jsonl", "--absorb", "0.1"], "--absorb says nothing of 'adaiat'"),
         (["--objects", "o.jsonl"], "--objects says nothing of 'farsight'"),

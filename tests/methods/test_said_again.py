@@ -63,6 +63,10 @@ TEXTS = st.lists(st.tuples(st.sampled_from(PIECES), st.sampled_from([", ", ". ",
 FAILED = st.sets(st.sampled_from(["dog", "cat", "car", "bench", "boat", "toilet", "chair"]))
 
 
+def test_a_line_ends_where_it_did() -> None:
+    assert without("a cat, a dog\n\na boat sails", {"dog"}, coco()) == "a cat\n\na boat sails"
+
+
 @given(TEXTS, FAILED)
 def test_nothing_of_it_is_left_and_nothing_is_added(pieces: list[tuple[str, str]], failed: set[str]) -> None:
     text = "".join(piece + mark for piece, mark in pieces)

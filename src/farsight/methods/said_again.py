@@ -13,7 +13,8 @@ from farsight.metrics.vocabulary import Vocabulary
 
 _END = re.compile(r"(?<!\b\d)(?<!\b\d\d)[.!?]+[\"'”’)\]]*(?=\s|$)[ \t]*|\n+")
 """Where a sentence is over; the number of an entry of a list ends none."""
-_CLOSING = re.compile(r"[.!?]+[\"'”’)\]]*\s*$")
+_CLOSING = re.compile(r"([.!?]+[\"'”’)\]]*)?\s*$")
+"""With what a sentence ends, if it is only a break of the line."""
 _GAP = re.compile(r"\n{3,}")
 _CUT = re.compile(r",(?=\s)")
 """Where a clause or an entry of a list begins."""
@@ -74,4 +75,5 @@ def _sentence(text: str, start: int, end: int, wrong: Collection[int], named: Co
     kept = [text[a:b] for a, b in parts[head:] if not any(a <= place < b for place in wrong)]
     said = text[start : parts[head - 1][1]] + "".join(kept)
     closing = _CLOSING.search(text, start, end)
-    return said if closing is None or said.endswith(closing[0]) else said.rstrip(" ,") + closing[0]
+    assert closing is not None
+    return said if said.endswith(closing[0]) else said.rstrip(" ,") + closing[0]
