@@ -15,7 +15,7 @@ from farsight.report.charts import data_uri, image
 
 
 class Span(NamedTuple):
-    """A piece of a text and what it is: "", "true" or "false"."""
+    """A piece of a text and what it is: "", "true", "false" or "code"."""
 
     text: str
     kind: str = ""

@@ -93,9 +93,8 @@ def agreement_page(
 
 
 def _next(steps: Sequence[tuple[str, str]]) -> Section:
-    return Section(
-        title="What to do next", tables=[Table(columns=["to", "command"], rows=[list(one) for one in steps])]
-    )
+    texts = [Text(title=what, spans=[Span(command, "code")]) for what, command in steps]
+    return Section(title="What to do next", texts=texts)
 
 
 def final_table(found: Verdict) -> Table:
