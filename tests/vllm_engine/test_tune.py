@@ -15,7 +15,7 @@ from farsight.methods.grammar import load_method, parse_method
 REGISTERS = "farsight(sigma=0.1, horizon=infinite, rows=generated)"
 COMMAND = [
     "tune", "--task", "scenes:test", "--count", "8", "--question-count", "8", "-n", "12", "--batch-size", "4",
-    "--dtype", "float32", "--methods", f"{REGISTERS},beam,farsight", "--guard", "words=off, repetition=off", "--json",
+    "--dtype", "float32", "--guard", "words=off, repetition=off", "--json",
 ]  # fmt: skip
 
 
@@ -32,7 +32,7 @@ def test_the_race_in_vllm_is_the_race_here_and_what_it_does_not_take_is_out(
             (row["method"], row["item"]): row["text"] for row in map(json.loads, lines) if row["method"] != "beam"
         }
 
-    found, there = rows("vllm", "--engine", "vllm", "--enforce-eager")
+    found, there = rows("vllm", "--methods", f"{REGISTERS},beam,farsight", "--engine", "vllm", "--enforce-eager")
     assert set(found["race"][0]["methods"]) == {REGISTERS}
     assert "does not run in vLLM" in found["costs"]["beam"]["refused"]
     assert "horizon=generation is no constant per head" in found["costs"]["farsight"]["refused"]
