@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from farsight.attention import AttentionLayer, LayerCall, Tap, chosen_layers, locate, tapped, visual_token_mask
-from farsight.calibration import read_calibration
+from farsight.calibration import Calibration
 from farsight.call import Call, Forward, calls_of, forwards
 from farsight.checkpointing import recomputed
 from farsight.errors import SettingError, UnsupportedModelError
@@ -102,7 +102,7 @@ class FarSight(Method):
         InputError
             If the file is missing, damaged or of another kind.
         """
-        found = read_calibration(path)
+        found = Calibration.read(path)
         return cls(sigma=found.sigma, rows=found.rows, strength=found.strength)
 
     @property

@@ -10,7 +10,7 @@ import pytest
 from refusals import refused
 
 from farsight import InputError, Verified
-from farsight.calibration import read_verifier
+from farsight.calibration import Verifier
 from farsight.evaluate.run_folder import RunFolder
 from farsight_scenes.draw import draw
 
@@ -127,7 +127,7 @@ def test_a_threshold_is_measured_and_read(run: Any, drawn: Path, tmp_path: Path)
     result = run(*asked, "--synonyms", "scenes", "--out", file)
     assert result.exit_code == 0, result.stderr
     assert f"use it as verified(load={file})" in result.stdout.replace("\n", "")
-    found = read_verifier(file)
+    found = Verifier.read(file)
     assert (found.verifier, found.pictures) == ("self", 12)
     assert min(found.true_count, found.false_count) >= 5
     assert min(found.false_there, found.false_not_there) >= 0

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from farsight.attention import AttentionLayer, LayerCall, locate, tapped
-from farsight.calibration import read_text_attention
+from farsight.calibration import TextAttention
 from farsight.call import forwards
 from farsight.errors import SettingError
 from farsight.method import Method
@@ -74,7 +74,7 @@ class AdaIAT(Method):
         InputError
             If the file is missing, damaged or of another kind.
         """
-        found = read_text_attention(path)
+        found = TextAttention.read(path)
         return cls(true_rows=found.true_rows, false_rows=found.false_rows)
 
     @contextmanager

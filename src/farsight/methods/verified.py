@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from farsight.calibration import read_verifier
+from farsight.calibration import Verifier
 from farsight.errors import InputError, SettingError, UnsupportedModelError
 from farsight.inputs.checkpoints import LoadedModel
 from farsight.inputs.detectors import Detector, load_detector
@@ -108,7 +108,7 @@ class Verified(Method):
         InputError
             If the file is missing, damaged or of another kind.
         """
-        found = read_verifier(path)
+        found = Verifier.read(path)
         return cls(verifier=found.verifier, threshold=found.threshold)
 
     def applied(self, model: nn.Module) -> AbstractContextManager[object]:
