@@ -10,7 +10,7 @@ from farsight import FLB, BeamSearch, DeCo, FarSight, Method, Plain
 from farsight.methods.constant_gate import ConstantGate
 from farsight.methods.grammar import parse_method, parse_methods, read_methods
 from farsight.register_tokens import sigma_of
-from farsight.tune.candidates import usual_candidates
+from farsight.tune.candidates import contenders, usual_candidates
 from farsight.tune.method_file import forms, in_vllm, write_method
 
 METHODS = {
@@ -37,6 +37,14 @@ def test_every_candidate_can_be_written(tmp_path: Path, label: str) -> None:
     method = usual_candidates()[label]
     write_method(tmp_path / "method.yaml", method)
     assert list(read_methods(tmp_path / "method.yaml").values()) == [method]
+
+
+def test_in_vllm_the_candidates_race_as_it_takes_them() -> None:
+    racing = contenders(None, vllm=True)
+    taken = {label for label, method in racing.items() if in_vllm(method) == method}
+    assert {"farsight(sigma=0.1, horizon=infinite, rows=generated)", "farsight(horizon=infinite)", "flb"} <= taken
+    assert {label for label in usual_candidates() if "horizon=infinite" in label} <= taken
+    assert {"beam", "constant", "farsight(profile=0)"} <= set(racing) - taken
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,7 @@ def tuning(folder: RunFolder, truth: Truth, engine: Engine, **changed: Any) -> T
         task=Task(name="pictures", items=ITEMS, vocabulary=coco(), sources={}),
         methods=parse_methods("plain,deco,beam,dola"),
         batch_size=7,
+        engine=None if not changed.get("loads_each") else {"name": "vllm"},
     )
     folder.begin(plan.held_to())
     settings = {"judged": True, "timed": False} | changed
@@ -114,6 +116,18 @@ def test_where_the_truth_is_known_the_race_has_rungs(tmp_path: Path) -> None:
         assert isinstance(found, Verdict)
         assert [rung.pictures for rung in found.outcome.race.rungs] == [10, 20]
         assert len(folder.rows) == 4 * 10 + 2 * 10 + 2 * 20  # one is as plain, one clearly worse
+
+
+def test_an_engine_that_loads_the_model_for_each_method_is_asked_all_at_once(tmp_path: Path) -> None:
+    engine, truth = Engine(), judged(item.image_id for item in ITEMS)
+    with claimed(tmp_path / "tuned") as folder:
+        found = tuning(folder, truth, engine, judged=False, knows_methods=True, loads_each=True)
+        assert [stage.pictures for stage in found.forecast().stages] == [20, 20]
+        verdict = found.found()
+        assert isinstance(verdict, Verdict)
+        assert [rung.pictures for rung in verdict.outcome.race.rungs] == [20]
+    loaded = [name for name, _ in groupby(request.method.name for request in engine.asked)]
+    assert loaded == ["plain", "deco", "beam", "dola", "plain", "beam"]
 
 
 def test_what_the_engine_refused_is_told_with_the_costs(tmp_path: Path) -> None:

@@ -41,6 +41,8 @@ class LocalChoice:
     """Whether what one answer takes is what its method takes: nothing is started for it, nothing else is under way."""
     knows_methods: ClassVar[bool] = False
     """Whether `check` finds all methods that are not taken; else the model may refuse one when it is asked."""
+    loads_each: ClassVar[bool] = False
+    """Whether the model is loaded for each method, which is better asked all at once then."""
 
     device: str | None = None
 
@@ -170,6 +172,7 @@ class VllmChoice(LocalChoice):
     name: ClassVar[str] = "vllm"
     knows_methods: ClassVar[bool] = True
     timed: ClassVar[bool] = False
+    loads_each: ClassVar[bool] = True
 
     tensor_parallel_size: int | None = None
     gpu_memory_utilization: float | None = None

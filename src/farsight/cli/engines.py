@@ -10,7 +10,7 @@ import typer
 from farsight.cli.engine_choices import LocalChoice, OpenAIChoice, RayChoice, VllmChoice
 from farsight.errors import SettingError
 
-LOCAL = LocalChoice.name
+LOCAL, VLLM = LocalChoice.name, VllmChoice.name
 _CHOICES = {choice.name: choice for choice in (LocalChoice, RayChoice, VllmChoice, OpenAIChoice)}
 
 _PANEL = "Engine"
@@ -19,7 +19,7 @@ EngineName = Annotated[
     str,
     typer.Option(
         "--engine", metavar="NAME", rich_help_panel=_PANEL,
-        help="local: this process. ray: a cluster. vllm: in vLLM, greedy and farsight(horizon=infinite). "
+        help="local: this process. ray: a cluster. vllm: in vLLM, greedy, farsight(horizon=infinite), flb. "
         "openai: a server that speaks its API.",
     ),
 ]  # fmt: skip

@@ -127,7 +127,8 @@ def tune(
         raise SettingError("where is it to be kept? Pass --out TUNED, a new folder, or --plan to ask nothing yet")
     if budget is not None:
         check_positive("--budget", budget)
-    guards, racing = parse_guards(guard), contenders(",".join(methods) if methods else None)
+    guards = parse_guards(guard)
+    racing = contenders(",".join(methods) if methods else None, vllm=engine == engines.VLLM)
     choice = engines.choose(
         engine,
         device,
@@ -184,6 +185,7 @@ def tune(
                 guards=guards,
                 budget=budget,
                 judged=name == PICTURES_ALONE and judge is None,
+                loads_each=choice.loads_each,
                 timed=choice.timed,
                 knows_methods=choice.knows_methods,
                 seed=seed,

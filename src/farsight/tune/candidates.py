@@ -12,6 +12,7 @@ from farsight.method import Method, Plain
 from farsight.methods import METHODS
 from farsight.methods.grammar import label_of, parse_method, parse_methods
 from farsight.register_tokens import sigma_of
+from farsight.tune.method_file import in_vllm
 
 BASELINE = "plain"
 REGISTER_TOKENS = (1, 10, 30)
@@ -44,21 +45,25 @@ CANDIDATES = (
 """The cheap ones first. Settings other than the defaults are those that `docs/comparison.md` chose."""
 
 
-def usual_candidates() -> dict[str, Method]:
-    """Give those of `CANDIDATES` whose method is there, by label."""
+def usual_candidates(*, vllm: bool = False) -> dict[str, Method]:
+    """Give those of `CANDIDATES` whose method is there, by label; ``vllm``: as vLLM takes them, where it does."""
     made = [parse_method(text) for text in CANDIDATES if text.partition("(")[0] in METHODS]
+    if vllm:
+        made = [in_vllm(method) or method for method in made]
     return {label_of(method): method for method in made}
 
 
-def contenders(text: str | None) -> dict[str, Method]:
+def contenders(text: str | None, *, vllm: bool = False) -> dict[str, Method]:
     """Give what is to race against plain decoding: a list as `farsight eval` takes it, or the usual candidates.
+
+    ``vllm``: the usual candidates as vLLM takes them, registers with the infinite horizon.
 
     Raises
     ------
     SettingError
         As `farsight.methods.grammar.parse_methods`; if nothing is left, or one is called as plain decoding is.
     """
-    chosen: Mapping[str, Method] = usual_candidates() if text is None else parse_methods(text)
+    chosen: Mapping[str, Method] = usual_candidates(vllm=vllm) if text is None else parse_methods(text)
     racing = {label: method for label, method in chosen.items() if type(method) is not Plain}
     if not racing:
         raise SettingError("--methods has plain decoding alone; add what is to race against it")

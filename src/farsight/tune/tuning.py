@@ -60,6 +60,8 @@ class Tuning:
         Whether all methods of the plan are known to be taken.
     judged
         Whether somebody judges what is named: all are asked about the whole first half, so that it is judged at once.
+    loads_each
+        Whether the engine loads the model for each method: all are asked about the whole first half then, too.
     seed
         Of the split and the bootstrap.
     refused
@@ -76,6 +78,7 @@ class Tuning:
     progress: Progress
     budget: float | None = None
     judged: bool = False
+    loads_each: bool = False
     timed: bool = True
     knows_methods: bool = False
     seed: int = 0
@@ -197,7 +200,7 @@ class Tuning:
 
     def _rungs(self, contenders: int) -> list[int]:
         pictures = len(self.halves[0])
-        return [pictures] if self.judged else rung_sizes(pictures, contenders)
+        return [pictures] if self.judged or self.loads_each else rung_sizes(pictures, contenders)
 
     def _ask(self, labels: Sequence[str], units: Sequence[About], timings: int = 0) -> None:
         """Have the answers of some methods about some pictures, those that are not there yet."""
