@@ -46,7 +46,7 @@ def test_it_ends_with_a_sentence_and_a_method_that_every_face_takes(
     assert verdict["turn_on"] is False  # a random model names nothing
     assert parse_method(f"@{files['out'] / 'method.yaml'}") == parse_method("plain")
     rows = [json.loads(line) for line in (files["out"] / "answers.jsonl").read_text().splitlines()]
-    assert {row["method"] for row in rows} <= {"plain", *verdict["costs"]}
+    assert {row["method"] for row in rows} <= {"greedy", *verdict["costs"]}
     described = run(
         "describe", files["images"] / "1.png", "-m", model, "-n", 2, "--method", f"@{files['out']}/method.yaml"
     )
@@ -91,7 +91,7 @@ def test_a_plan_asks_and_writes_nothing_and_needs_no_folder(run: Any, files: dic
     assert "At most 35 answers: 35 captions; about" in result.stdout
     assert "captions each" in result.stdout
     assert run(*given).exit_code == 0
-    assert "the winner against plain" in result.stdout
+    assert "the winner against greedy" in result.stdout
     assert not files["out"].exists()
 
 

@@ -74,12 +74,12 @@ def test_what_reads_a_run_reads_the_second_half(run: Any, command: list[object],
         assert run(*command, "--base-url", server.url).exit_code == 0
     tuned, half = tmp_path / "tuned", PICTURES // 2
     scored = json.loads(run("chair", tuned, "--json").stdout)
-    assert {name: found["chair_i"] for name, found in scored["files"].items()} == {"plain": 0.5, TOKENS: 0.0}
+    assert {name: found["chair_i"] for name, found in scored["files"].items()} == {"greedy": 0.5, TOKENS: 0.0}
     assert scored["differences"][TOKENS]["chair_i"]["items"] == half
-    assert set(json.loads(run("audit", tuned, "--json").stdout)["files"]) == {"plain", TOKENS}
+    assert set(json.loads(run("audit", tuned, "--json").stdout)["files"]) == {"greedy", TOKENS}
     assert "-50.0 [-50.0, -50.0]" in run("table", tuned).stdout
     found = read_run(tuned)
-    assert (list(found.methods), len(found.items["captions"])) == (["plain", TOKENS], half)
+    assert (list(found.methods), len(found.items["captions"])) == (["greedy", TOKENS], half)
 
 
 def test_where_nobody_won_it_is_said_that_there_is_nothing_to_read(

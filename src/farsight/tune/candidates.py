@@ -14,7 +14,7 @@ from farsight.methods.grammar import label_of, parse_method, parse_methods
 from farsight.register_tokens import sigma_of
 from farsight.tune.method_file import in_vllm
 
-BASELINE = "plain"
+BASELINE = "greedy"
 REGISTER_TOKENS = (1, 10, 30)
 """FarSight as so many tokens in front of the prompt, which vLLM and llama.cpp take too."""
 CANDIDATES = (

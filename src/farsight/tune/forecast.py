@@ -18,7 +18,7 @@ from farsight.tune.asked import About
 from farsight.tune.cost import ROUNDS, TOKENS, seconds_per_token
 from farsight.tune.race import rung_sizes
 
-WINNER = "the winner against plain"
+WINNER = "the winner against greedy"
 
 
 Asked = tuple[bool, bool]

@@ -117,7 +117,7 @@ def _by(truth: Truth) -> str:
 def _final(found: Verdict, truth: Truth) -> Section:
     outcome = found.outcome
     words = (
-        f"{outcome.race.winner} against {outcome.baseline} decoding on {outcome.final['chair_i'].items} pictures that "
+        f"{outcome.race.winner} against plain decoding on {outcome.final['chair_i'].items} pictures that "
         "chose nothing, with paired 95 % bootstrap intervals: in points of a share, in percent of a number. A guard is "
         f"held if the figure is within it; its interval says how sure that is.{_by(truth)}"
     )
@@ -138,12 +138,10 @@ def _race(found: Verdict, truth: Truth) -> Section:
     words = (
         "After each rung the better half goes on (blue), and who is clearly worse or clearly beyond a guard leaves "
         "(grey). The table has what was known of each method when it left, on the pictures that it was asked about: "
-        f"differences to {outcome.baseline} decoding, in points or percent. These figures chose the winner and are no "
+        f"differences to plain decoding, in points or percent. These figures chose the winner and are no "
         f"result.{_by(truth)}"
     )
-    alt = (
-        f"CHAIR_I of each method minus that of {outcome.baseline} decoding after each rung; the table has the figures."
-    )
+    alt = "CHAIR_I of each method minus that of plain decoding after each rung; the table has the figures."
     columns = ["method", "left because", "pictures", "time", *(NAMES[name] for name in names)]
     return Section(
         title="The race",

@@ -65,7 +65,7 @@ class Verdict:
     @property
     def _sentence(self) -> str:
         outcome, winner = self.outcome, self.outcome.race.winner
-        nothing = f"Nothing here beats {outcome.baseline} decoding on your pictures"
+        nothing = "Nothing here beats plain decoding on your pictures"
         if winner is None:
             return f"{nothing}: {self._nobody()}."
         if not outcome.final:
