@@ -249,15 +249,17 @@ def test_a_repetition_penalty_is_the_one_of_generate(server: Serving) -> None:
 def test_a_request_may_ask_for_the_model_as_it_is(serve: Serve, free_llava: LoadedModel) -> None:
     with serve(free_llava, Plain()) as server:
         plain = said(server, max_tokens=12)
-        assert said(server, max_tokens=12, extra_body={"method": "it"}) == plain
+        for name in ("it", "greedy", "plain"):
+            assert said(server, max_tokens=12, extra_body={"method": name}) == plain
     with serve(free_llava) as server:
         usual = said(server, max_tokens=12)
-        assert said(server, max_tokens=12, extra_body={"method": "plain"}) == plain != usual
+        for name in ("greedy", "plain"):
+            assert said(server, max_tokens=12, extra_body={"method": name}) == plain != usual
         assert said(server, max_tokens=12, extra_body={"method": "it"}) == said(server, max_tokens=12) == usual
         [listed] = client(server).models.list()
-        assert listed.methods == {"it": settings_of(server.method), "plain": {"name": "plain"}}
+        assert listed.methods == {"it": settings_of(server.method), "greedy": {"name": "plain"}}
         for other in ("farsight", "farsight(sigma=0.1)", "@method.yaml", "", 1, ["it"]):
-            with pytest.raises(openai.BadRequestError, match="method must be one of it, plain"):
+            with pytest.raises(openai.BadRequestError, match="method must be one of it, greedy, not"):
                 said(server, extra_body={"method": other})
 
 

@@ -25,6 +25,7 @@ from farsight.inputs.chat_templates import has_template
 from farsight.inputs.checkpoints import LoadedModel
 from farsight.method import Method, Plain
 from farsight.methods import settings_of
+from farsight.methods.registry import GREEDY
 from farsight.serve.answers import STREAM_END, ApiError, Completion, encoded, event, model_object
 from farsight.serve.batch import Ended, Job, News, Piece
 from farsight.serve.body import Bodies, ClientLeftError
@@ -57,7 +58,7 @@ def application(
     loaded
         The model.
     method
-        What is on for a request, unless it asks for the model as it is (``"method": "plain"``).
+        What is on for a request, unless it asks for the model as it is (``"method": "greedy"``).
     label
         What ``/health`` and requests call it.
     only_loopback
@@ -80,8 +81,7 @@ def application(
     with method(loaded.model):
         pass
     limits = limits or Limits()
-    plain = Plain()
-    methods = {label: method} | ({} if method == plain else {plain.name: plain})
+    methods = {label: method} | ({} if label == GREEDY else {GREEDY: Plain()})
     worker = Worker(loaded, methods, served(loaded, methods), limits)
     listed = model_object(
         loaded.name, int(time.time()), {label: settings_of(method) for label, method in methods.items()}

@@ -14,6 +14,7 @@ from typing import Any
 
 from farsight.errors import InputError
 from farsight.files.documents import parse_json
+from farsight.methods.registry import called
 from farsight.serve.answers import ApiError
 from farsight.serve.limits import Limits
 
@@ -237,12 +238,12 @@ def _bias(value: Any, served: Served, limits: Limits) -> dict[int, float]:
 
 
 def _method(value: Any, served: Served) -> str:
-    """Only what the operator has chosen, or the model as it is."""
+    """Only what the operator has chosen, or the model as it is, by either of its names."""
     if value is None:
         return next(iter(served.methods))
-    if not isinstance(value, str) or value not in served.methods:
+    if not isinstance(value, str) or (name := called(value)) not in served.methods:
         raise ApiError(400, f"method must be one of {', '.join(served.methods)}, not {_shown(value)}", "method")
-    return value
+    return name
 
 
 def _check_search(request: ChatRequest) -> None:
