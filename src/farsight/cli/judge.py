@@ -32,7 +32,7 @@ def judge(
     ] = None,
     synonyms: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="A vocabulary; 'scenes' for the drawn objects. Every noun without."),
+        typer.Option(metavar="FILE", help="That of tune; 'scenes' for the drawn objects. Every noun without."),
     ] = None,
     judge: Annotated[str | None, typer.Option(metavar="NAME", help="Who judges; you, by your login.")] = None,
     judgements: Annotated[
@@ -92,17 +92,20 @@ def desk_of(
     Raises
     ------
     InputError
-        If there is nothing to judge.
+        If there is nothing to judge, or it was tuned with another vocabulary.
     """
-    from farsight.cli.truth import read_vocabulary_by_name
+    from farsight.cli.truth import read_vocabulary_by_name, vocabulary_file
     from farsight.judging import judgements as verdicts
     from farsight.judging import merges
     from farsight.judging.answers import read_answers
     from farsight.judging.desk import Desk
     from farsight.judging.judgements import Judgements, check_judge
     from farsight.judging.nouns import Nouns
+    from farsight.tune.asked import check_same_names
 
     names = Nouns() if synonyms is None else read_vocabulary_by_name(synonyms)
+    for source in sources:
+        check_same_names(source, vocabulary_file(synonyms))
     files = judgements or [beside(sources[0], verdicts.NAME)]
     desk = Desk(
         answers=read_answers(sources, images),

@@ -22,6 +22,7 @@ from farsight.errors import FarSightError, InputError
 from farsight.evaluate.shapes import check
 from farsight.judging.judged import FILES as JUDGED
 
+CONFIG = "run.json"
 PICTURES = "pictures"
 """Scenes are drawn there before the run begins."""
 
@@ -91,7 +92,7 @@ class RunFolder:
         InputError
             If the folder holds another configuration (the message gives the difference), or a file is damaged.
         """
-        file = self.path / "run.json"
+        file = self.path / CONFIG
         if file.exists():
             _compare(file, config)
         else:
@@ -164,8 +165,8 @@ def claimed(path: Path) -> Iterator[RunFolder]:
         try:
             yield RunFolder(path)
         except FarSightError:
-            if {one.name for one in path.iterdir()} <= {"run.lock", PICTURES, "run.json"}:
-                (path / "run.json").unlink(missing_ok=True)  # what failed before its first answer holds no other to it
+            if {one.name for one in path.iterdir()} <= {"run.lock", PICTURES, CONFIG}:
+                (path / CONFIG).unlink(missing_ok=True)  # what failed before its first answer holds no other to it
             raise
 
 
@@ -179,8 +180,8 @@ def _clear(path: Path) -> None:
     judged = {name for file in JUDGED for name in (file, f".{file}.lock")}
     known = {"run.lock", PICTURES, *judged, *(one.name for one in left)}
     strange = sorted(one.name for one in path.iterdir() if one.name not in known)
-    if strange and not (path / "run.json").exists():
-        raise InputError(f"{path}: has files ({strange[0]}) but no run.json; choose a new or empty folder")
+    if strange and not (path / CONFIG).exists():
+        raise InputError(f"{path}: has files ({strange[0]}) but no {CONFIG}; choose a new or empty folder")
     for one in left:
         if one.is_dir() and not one.is_symlink():
             shutil.rmtree(one)

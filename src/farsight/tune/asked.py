@@ -9,7 +9,9 @@ from pathlib import Path
 from farsight.errors import InputError, SettingError
 from farsight.evaluate.fingerprints import fingerprint
 from farsight.evaluate.named_tasks import TaskOptions, choose_task, find_task
+from farsight.evaluate.run_folder import CONFIG
 from farsight.evaluate.tasks import CAPTION_TOKENS, DESCRIBE, Item, Task
+from farsight.files import read_json
 from farsight.images import find_images
 from farsight.judging.annotated import Annotated
 from farsight.judging.detector import NAME as SCORES
@@ -114,6 +116,32 @@ def annotated(task: Task) -> Annotated:
     """Give what the task itself says of its pictures."""
     objects = {item.image_id: frozenset(item.truth["objects"]) for item in task.items if "objects" in item.truth}
     return Annotated(objects=objects, vocabulary=task.vocabulary)
+
+
+def check_same_names(folder: Path, synonyms: Path | None) -> None:
+    """See that a folder is judged by the vocabulary that it was tuned with, as ``farsight tune`` reads the verdicts.
+
+    Only a folder of `PICTURES_ALONE` is held to one: what is judged elsewhere is read by nothing but the page.
+
+    Raises
+    ------
+    InputError
+        If it is another one, or one is given and every noun was an object, or the other way round.
+    """
+    file = folder / CONFIG
+    match read_json(file, "judge another folder") if file.exists() else None:
+        case {"task": {"name": str(name), "sources": dict(sources)}} if name == PICTURES_ALONE:
+            before = sources.get("synonyms")
+        case _:
+            return
+    if before == (None if synonyms is None else fingerprint(synonyms)):
+        return
+    if before is None:
+        raise InputError(f"{folder}: was tuned without --synonyms, so that every noun is an object: leave it out")
+    found = "there is none here" if synonyms is None else f"{synonyms} is another, or has changed since"
+    raise InputError(
+        f"{folder}: was tuned with --synonyms FILE, and {found}; pass the same: farsight judge {folder} --synonyms FILE"
+    )
 
 
 def _pictures(options: TaskOptions) -> Task:
