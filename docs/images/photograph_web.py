@@ -1,10 +1,11 @@
-"""Photograph the page for docs/web.md: python docs/images/photograph_web.py RUN, in an environment of make test-web."""
+"""Photograph the pages for docs/web.md and docs/judge.md: python docs/images/photograph_web.py RUN, in an environment of make test-web."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import sys
+import tempfile
 import threading
 import time
 from io import BytesIO
@@ -14,7 +15,9 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
+from farsight.cli.judge import desk_of
 from farsight.evaluate.finished import read_run
+from farsight.web.judging_server import judging_server
 from farsight.web.models import Models
 from farsight.web.server import run_names, serving
 
@@ -53,6 +56,7 @@ def main(run: Path) -> None:
                         audit(page, run)
                         save(page, f"audit_{size}_{scheme}", 1300 if size == "desktop" else 1500)
                     page.close()
+            judge(browser, run)
             browser.close()
         server.stop()
         thread.join(30)
@@ -84,6 +88,28 @@ def audit(page: Any, run: Path) -> None:
     page.get_by_role("radio", name="drawn scenes").check()
     page.locator("#audit").click()
     page.locator("#audit-found section").wait_for()
+
+
+def judge(browser: Any, run: Path) -> None:
+    """The picture in which most is named, half judged; the run keeps nothing of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        desk = desk_of([run], judgements=[Path(folder) / "judgements.jsonl"])
+        number = max(range(len(desk.pictures)), key=lambda one: len(desk.objects(desk.pictures[one])))
+        with judging_server(desk, host="127.0.0.1", port=0) as server:
+            thread = threading.Thread(target=server.run, daemon=True)
+            thread.start()
+            while not server.started:
+                time.sleep(0.1)
+            page = browser.new_page(viewport=SIZES["desktop"])
+            page.goto(f"{server.address}/picture/{number + 1}")
+            page.locator("figure img").evaluate("one => one.decode()")
+            for judged, key in enumerate("1213", start=1):
+                page.keyboard.press(key)
+                page.locator(".object:not([data-said=''])").nth(judged - 1).wait_for()
+            save(page, "judge_desktop_light", 900)
+            page.close()
+            server.stop()
+            thread.join(30)
 
 
 def save(page: Any, name: str, tallest: int) -> None:

@@ -16,6 +16,8 @@ from browsing import DESKTOP, PATIENCE, PHONE, no_wider_than_the_screen, wait_un
 
 pytest.importorskip("playwright", reason="make test-web installs it")
 
+LEAST_TO_TAP = 24
+"""Points of a finger's target, by WCAG 2.2."""
 KEYS = {"there": "1", "not there": "2", "unsure": "3"}
 
 
@@ -84,6 +86,11 @@ def picture_of(page: Any, desk: Any) -> Any:
     return desk.pictures[int(page.locator("body").get_attribute("data-picture")) - 1]
 
 
+def in_sight(one: Any, viewport: dict[str, int]) -> bool:
+    box = one.bounding_box()
+    return bool(box["y"] >= 0 and box["y"] + box["height"] <= viewport["height"])
+
+
 def right(truth: Any, picture: Any, name: str) -> str:
     return "there" if truth.verdict(picture.image_id, name) else "not there"
 
@@ -102,6 +109,9 @@ def test_who_knows_the_truth_gets_the_figures_of_chair(
         content = page.content()
         assert not any(method in content for method in desk.answers.methods)
         no_wider_than_the_screen(page)
+        for button in page.locator("main button, main a, nav a").filter(visible=True).all():
+            assert viewport != PHONE or button.bounding_box()["height"] >= LEAST_TO_TAP
+        assert in_sight(page.locator("#next"), viewport)
         for row in page.locator(".object").all():
             name = row.get_attribute("data-object")
             verdict = right(truth, picture, name)
@@ -125,6 +135,7 @@ def test_who_knows_the_truth_gets_the_figures_of_chair(
         print(f" {viewport['width']} wide: {median(taken):.1f} s a picture, {objects} objects, by a script ", end="")
     assert page.url.endswith("/figures")
     no_wider_than_the_screen(page)
+    assert page.locator(".scroll").evaluate("one => one.scrollWidth <= one.clientWidth")  # no number is cut off
     for figures in desk.figures():
         named = [
             truth.verdict(picture.image_id, name)
@@ -180,6 +191,7 @@ def test_words_are_merged_on_the_page_and_separated_again(visit: Any, desk: Any,
         page.locator(".object .same").first.tap()
     else:
         page.keyboard.press("s")
+    assert page.locator("#merge").is_disabled()  # until there is what it is the same as
     page.locator("#merge-into").select_option(second)
     page.locator("#merge").click()
     page.locator(f".object[data-object='{first}']").wait_for(state="detached")
@@ -216,3 +228,21 @@ def test_what_could_not_be_saved_does_not_seem_judged(visit: Any, desk: Any) -> 
     page.keyboard.press("1")
     page.locator("#told.error", has_text="Is it still running?").wait_for()
     assert page.locator("[data-said='there']").count() == 0
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_long_names_and_long_lists_leave_nothing_out_of_sight(
+    visit: Any, desk: Any, viewport: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["stethoscope", "traffic light", *(f"baseball glove {number}" for number in range(20))]
+    monkeypatch.setattr(type(desk), "objects", lambda self, picture: names)
+    page = visit(viewport)
+    no_wider_than_the_screen(page)
+    assert in_sight(page.locator("#next"), viewport)
+    page.locator(".object").last.locator("[data-verdict='unsure']").click()
+    page.locator(".object").last.and_(page.locator("[data-said='unsure']")).wait_for()
+    assert in_sight(page.locator("#next"), viewport)
+    if viewport == DESKTOP:  # a word of usual length is on one line
+        heights = {page.locator(f"[data-object='{name}'] .name").bounding_box()["height"] for name in names[:2]}
+        assert len(heights) == 1
+        assert heights.pop() < 30

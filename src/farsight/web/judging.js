@@ -3,6 +3,8 @@ const told = document.getElementById("told");
 const objects = [...document.querySelectorAll(".object")];
 const picture = Number(document.body.dataset.picture);
 const dialog = document.getElementById("merging");
+const into = document.getElementById("merge-into");
+const mergeButton = document.getElementById("merge");
 
 const tell = (text, wrong = false) => { told.textContent = text; told.classList.toggle("error", wrong); };
 
@@ -54,14 +56,14 @@ async function judge(object, verdict) {
 function merging(object) {
   document.getElementById("merged-word").textContent = object.dataset.object;
   dialog.dataset.word = object.dataset.object;
-  for (const option of document.getElementById("merge-into").options)
-    option.hidden = option.disabled = option.value === object.dataset.object;
+  for (const option of into.options) option.hidden = option.disabled = option.value === object.dataset.object;
+  into.value = "";
+  mergeButton.disabled = true;
   dialog.showModal();
 }
 
 async function merge() {
-  const into = document.getElementById("merge-into").value;
-  if (into && await ask("merge", { word: dialog.dataset.word, into }) !== null) location.reload();
+  if (await ask("merge", { word: dialog.dataset.word, into: into.value }) !== null) location.reload();
   dialog.close();
 }
 
@@ -70,7 +72,8 @@ for (const object of objects) {
     button.addEventListener("click", () => judge(object, button.dataset.verdict));
   object.querySelector(".same").addEventListener("click", () => merging(object));
 }
-document.getElementById("merge")?.addEventListener("click", merge);
+into?.addEventListener("change", () => { mergeButton.disabled = !into.value; });
+mergeButton?.addEventListener("click", merge);
 document.getElementById("merge-cancel")?.addEventListener("click", () => dialog.close());
 for (const button of document.querySelectorAll(".separate"))
   button.addEventListener("click", async () => {
