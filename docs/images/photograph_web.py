@@ -1,4 +1,7 @@
-"""Photograph the pages for docs/web.md and docs/judge.md: python docs/images/photograph_web.py RUN, in an environment of make test-web."""
+"""Photograph the pages for docs/web.md and docs/judge.md, in an environment of make test-web.
+
+python docs/images/photograph_web.py RUN
+"""
 
 from __future__ import annotations
 

@@ -41,6 +41,30 @@ def test_figures_of_production_come_with_one_command(run: Any, said: Path) -> No
     assert (october["chair_i"], october["judged"], october["mentions"]) == (0.5, 6, 9)
 
 
+def test_a_month_later_only_what_is_new_is_asked_about(run: Any, said: Path, tmp_path: Path) -> None:
+    photos, november = tmp_path / "photos", tmp_path / "november.jsonl"
+    photos.mkdir()
+    for number in range(4):
+        Image.new("RGB", (8, 8)).save(photos / f"{number}.png")
+    rows = [{"image": f"{number}.png", "text": "A dog chases a zebra."} for number in range(3)]
+    november.write_text("".join(json.dumps(row) + "\n" for row in [*rows, {"image": "3.png", "text": "A dog."}]))
+    words = {"dog": "there", "cat": "not there", "fire hydrant": "there"}
+    (tmp_path / "october.judgements.jsonl").write_text(
+        "".join(judgement(f"{number}.png", *word) for number in range(3) for word in words.items())
+    )
+
+    def left(*sources: Path) -> dict[str, Any]:
+        result = run("judge", *sources, "--images", photos, "--json", "--judge", "ann")
+        found: dict[str, Any] = json.loads(result.stdout)
+        return found
+
+    assert left(said)["pictures_left"] == 0
+    both = left(said, november)
+    assert both["pictures_left"] == 4  # three zebras and a picture
+    assert both["methods"]["november"]["judged"] == 3  # the dogs of October
+    assert both["methods"]["november"]["difference"]["items"] == 3
+
+
 def test_two_files_of_judges_are_compared(run: Any, said: Path, tmp_path: Path) -> None:
     for judge, verdict in (("ann", "there"), ("bob", "not there")):
         (tmp_path / f"{judge}.jsonl").write_text(

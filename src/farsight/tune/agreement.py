@@ -35,8 +35,9 @@ class Agreement:
                 f"The race chose {self.winner}. It and plain decoding were asked about {self.pictures} other pictures, "
                 f"and whether it is better is known when these are judged: {self.unknown} mentions."
             )
+        asked = "1 method was" if len(self.same) == 1 else f"{len(self.same)} methods were"
         return (
-            f"{len(self.same)} methods were asked about {self.pictures} pictures. What is in these is not known, so "
+            f"{asked} asked about {self.pictures} pictures. What is in these is not known, so "
             f"nothing here says which method is better: {self.unknown} mentions are to be judged first."
         )
 
