@@ -85,4 +85,4 @@ def test_what_every_noun_named_is_judged_by_nouns(run: Any, command: list[object
     let_it_say("A dog and a sandcastle.", tuned)
     refused(run("judge", tuned, "--json", "--synonyms", "scenes"), "was tuned without --synonyms", "leave it out")
     found = json.loads(run("judge", tuned, "--json").stdout)
-    assert found["methods"]["plain"]["mentions"] == 2 * found["pictures"]
+    assert found["methods"][found["baseline"]]["mentions"] == 2 * found["pictures"]
