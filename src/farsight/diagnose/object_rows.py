@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from farsight.attention import LayerCall, locate, watched
 from farsight.calibration import TextAttention
+from farsight.call import Calls, following, forwards
 from farsight.diagnose.diagnosis import pieces_of
 from farsight.diagnose.layout import Visual, lay_out
 from farsight.diagnose.replay import GREEDY
@@ -27,12 +29,8 @@ def measure(
     prompt: str,
     *,
     max_new_tokens: int = 64,
-    done: Callable[[int], None] = lambda _: None,
 ) -> TextAttention:
-    """Let a model describe pictures greedily, and average over the rows that name objects.
-
-    The row of an object is the one that predicts the first token of its mention; its reading is the mean weight over
-    the answer's tokens before it. An answer that begins with an object has none there to read.
+    """Let a model describe pictures greedily, one by one, and average over the rows that name objects.
 
     Parameters
     ----------
@@ -46,8 +44,6 @@ def measure(
         What is asked about each picture.
     max_new_tokens
         Where answers are cut off.
-    done
-        Is told how many pictures were described.
 
     Raises
     ------
@@ -59,50 +55,98 @@ def measure(
     if max_new_tokens < 1:
         raise SettingError(f"max_new_tokens must be at least 1, got {max_new_tokens}")
     model: Any = loaded.model
-    language_model = locate(loaded.model)
-    kinds: dict[bool, list[list[Tensor]]] = {True: [], False: []}
-    described = 0
-    for described, (picture, present) in enumerate(pictures, start=1):
-        layout = lay_out(loaded, picture, prompt)
-        reading = _Reading(layout.prompt_slots)
-        with watched(language_model, reading.see):
+    rows, described = ObjectRows(loaded, mentions), 0
+    with rows.reading():
+        for picture, present in pictures:
+            layout = lay_out(loaded, picture, prompt)
             output = model.generate(**layout.inputs, max_new_tokens=max_new_tokens, **GREEDY)
-        pieces = pieces_of(loaded, output[0, layout.prompt_slots :].tolist())
-        for mention in mentions("".join(pieces)):
+            rows.add(0, output[0, layout.prompt_slots :].tolist(), present)
+            described += 1
+    return rows.found(pictures=described, prompt=prompt, max_new_tokens=max_new_tokens)
+
+
+class ObjectRows:
+    """What rows read of the answer that name objects, and whether these are there.
+
+    The row of an object is the one that predicts the first token of its mention; its reading is the mean weight over
+    the answer's tokens before it. An answer that begins with an object has none there to read.
+
+    Parameters
+    ----------
+    loaded
+        The model with its processor.
+    mentions
+        Finds the objects that an answer names.
+    """
+
+    def __init__(self, loaded: LoadedModel, mentions: Callable[[str], Sequence[Mention]]) -> None:
+        self._loaded, self._mentions, self._calls = loaded, mentions, Calls()
+        self._kinds: dict[bool, list[list[Tensor]]] = {True: [], False: []}
+        self._steps: dict[int, dict[int, Tensor]] = {}
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Look at the rows of each batch that is generated greedily in a ``with`` block."""
+        model, language_model = self._loaded.model, locate(self._loaded.model)
+        with following(model) as self._calls, forwards(model, language_model), watched(language_model, self._see):
+            yield
+
+    def _see(self, call: LayerCall) -> None:
+        """Keep what the newest row reads of each token of the answer, ``(batch, heads)``, by how many there are."""
+        known, forward = self._calls.call, self._calls.forward
+        if known is None or forward is None:
+            return  # outside of generate: what prompts have in common is read before
+        if (new := int(forward.offset) + forward.queries - known.prompt_slots) > 0:
+            weights = call.rows(forward.queries - 1, forward.queries)[:, :, 0].double()
+            self._steps.setdefault(call.index, {})[new] = weights[..., -new:].mean(-1)
+
+    def add(self, place: int, ids: Sequence[int], present: Collection[str]) -> None:
+        """Take an answer of the batch that was generated last.
+
+        Parameters
+        ----------
+        place
+            Its place in the batch.
+        ids
+            Its tokens.
+        present
+            The objects that are there.
+        """
+        pieces = pieces_of(self._loaded, ids)
+        for mention in self._mentions("".join(pieces)):
             if (step := _step(pieces, mention)) > 0:
-                row = [reading.steps[layer.index][step] for layer in language_model.layers]
-                kinds[mention.object in present].append(row)
-        done(described)
-    for is_true, name in ((True, "true"), (False, "false")):
-        if not kinds[is_true]:
-            raise InputError(
-                f"the answers about {described} pictures name no {name} object behind their first token, and both "
-                "kinds are compared: take more pictures, or a vocabulary that has their words (--synonyms)"
-            )
-    return TextAttention(
-        true_rows=_mean(kinds[True]),
-        false_rows=_mean(kinds[False]),
-        true_count=len(kinds[True]),
-        false_count=len(kinds[False]),
-        model=loaded.name,
-        pictures=described,
-        prompt=prompt,
-        max_new_tokens=max_new_tokens,
-    )
+                row = [self._steps[index][step][place] for index in sorted(self._steps)]
+                self._kinds[mention.object in present].append(row)
 
+    def found(self, *, pictures: int, prompt: str, max_new_tokens: int) -> TextAttention:
+        """Average over all of them.
 
-class _Reading:
-    """Of each layer, what the newest row of each step reads of the answer's tokens: the mean weight, ``(heads,)``."""
+        Parameters
+        ----------
+        pictures, prompt, max_new_tokens
+            What they were generated on.
 
-    def __init__(self, prompt_slots: int) -> None:
-        self.prompt_slots = prompt_slots
-        self.steps: dict[int, list[Tensor]] = {}
-
-    def see(self, call: LayerCall) -> None:
-        steps, last = self.steps.setdefault(call.index, []), call.query.shape[2] - 1
-        new = len(steps)  # the first row that predicts a token has none before it
-        weights = call.rows(last, last + 1)[0, :, 0].double()
-        steps.append(weights[:, -new:].mean(-1) if new else weights.new_zeros(len(weights)))
+        Raises
+        ------
+        InputError
+            If no true or no false object is named.
+        """
+        for is_true, name in ((True, "true"), (False, "false")):
+            if not self._kinds[is_true]:
+                raise InputError(
+                    f"the answers about {pictures} pictures name no {name} object behind their first token, and both "
+                    "kinds are compared: take more pictures, or a vocabulary that has their words (--synonyms)"
+                )
+        return TextAttention(
+            true_rows=_mean(self._kinds[True]),
+            false_rows=_mean(self._kinds[False]),
+            true_count=len(self._kinds[True]),
+            false_count=len(self._kinds[False]),
+            model=self._loaded.name,
+            pictures=pictures,
+            prompt=prompt,
+            max_new_tokens=max_new_tokens,
+        )
 
 
 def _step(pieces: Sequence[str], mention: Mention) -> int:

@@ -43,6 +43,8 @@ class Answer:
     checked: Mapping[str, Any] | None = None
     """What the model had said before it was checked, and the checks (`farsight.methods.verified`); ``tokens`` are those
     of that draft. None of an answer that was not checked."""
+    ids: Sequence[int] = ()
+    """Its tokens, the one that ends it included; none from a server, which does not say them."""
 
     @classmethod
     def of(
@@ -81,6 +83,7 @@ class Answer:
             tokens=len(kept),
             ended=end is not None,
             absorbed=absorbed(len(kept)),
+            ids=kept,
         )
 
 
