@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 from refusals import refused
+from tiny_checkpoint import save_tiny_llama
 
 from farsight.methods.constant_gate import ConstantGate
 from farsight.methods.grammar import load_method, parse_method
 from farsight.tune import candidates
-from farsight.tune.gates import LABEL
+from farsight.tune.measured import MEASURED
+
+LABEL = "constant(value=per head, rows=generated)"
 
 METHODS = "greedy,farsight(sigma=0.05, rows=generated),constant(value=0.2),avisc(alpha=0.5),beam(num_beams=2)"
 
@@ -126,22 +130,107 @@ def test_what_cannot_be_is_refused(
     refused(run(*asked), because)
 
 
+def by_default(files: dict[str, Path], model: Path, *more: object) -> list[object]:
+    given = command(files, model, *more)
+    where = given.index("--methods")
+    return [*given[:where], *given[where + 2 :]]
+
+
 def test_by_default_a_gate_of_each_head_races_too_and_is_measured_once(
     run: Any, files: dict[str, Path], model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(candidates, "CANDIDATES", ("constant",))
-    given = command(files, model, "--objects", files["objects"], "--json")
-    where = given.index("--methods")
-    given = [*given[:where], *given[where + 2 :]]
+    given = by_default(files, model, "--objects", files["objects"], "--json")
     planned = run(*given, "--plan")
-    assert json.loads(planned.stdout)["stages"][0]["methods"] == 3
+    assert json.loads(planned.stdout)["stages"][0]["methods"] == 4  # plain, the constant, and both that are measured
     first = run(*given)
     assert first.exit_code == 0, first.stderr
-    assert list(json.loads(first.stdout)["costs"]) == ["constant", LABEL]
+    costs = json.loads(first.stdout)["costs"]
+    assert list(costs) == ["constant", LABEL, "adaiat"]
+    assert "name no true object" in costs["adaiat"]["refused"]  # a random model
+    assert "farsight calibrate --for adaiat" in costs["adaiat"]["refused"]
     gate = load_method(files["out"] / "per_head.yaml")
     assert isinstance(gate, ConstantGate)
     assert json.loads(first.stdout)["config"]["methods"][LABEL]["value"] == [list(layer) for layer in gate.value]
     assert json.loads(run(*given).stdout) == json.loads(first.stdout)
+
+
+def test_a_damaged_measurement_is_refused_and_measured_again_when_it_is_deleted(
+    run: Any, files: dict[str, Path], model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(candidates, "CANDIDATES", ("constant",))
+    given = by_default(files, model, "--objects", files["objects"], "--json")
+    first, file = run(*given), files["out"] / "per_head.yaml"
+    kept = file.read_bytes()
+    file.write_text("method: beam")
+    damaged = run(*given)
+    assert damaged.exit_code == 2
+    assert f"error: {file}: has no constant gate; or delete {file} to have it measured again" in damaged.stderr
+    file.unlink()
+    assert json.loads(run(*given).stdout) == json.loads(first.stdout)
+    assert file.read_bytes() == kept
+
+
+def test_it_goes_on_when_it_was_stopped_while_it_measured(
+    run: Any, files: dict[str, Path], model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(candidates, "CANDIDATES", ("constant",))
+    given = by_default(files, model, "--objects", files["objects"], "--json")
+    with monkeypatch.context() as patched:
+        patched.setitem(MEASURED, "adaiat", replace(MEASURED["adaiat"], measure=stopped))
+        assert run(*given).exit_code != 0
+    kept = (files["out"] / "per_head.yaml").stat().st_mtime_ns
+    again = run(*given)
+    assert again.exit_code == 0, again.stderr
+    assert (files["out"] / "per_head.yaml").stat().st_mtime_ns == kept
+
+
+def test_pictures_of_which_nothing_is_known_are_no_measure_for_adaiat(
+    run: Any, files: dict[str, Path], model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(candidates, "CANDIDATES", ("constant",))
+    for more in (["--plan"], [], []):
+        result = run(*by_default(files, model, *more))
+        assert result.exit_code == 0, result.stderr
+        assert "adaiat is out: it has to be measured first, where it is annotated what is in the pictures" in (
+            " ".join(result.stderr.split())
+        )
+
+
+def test_adaiat_is_measured_on_lists_of_objects_too(run: Any, tmp_path: Path) -> None:
+    objects = tmp_path / "objects.jsonl"
+    names = ["dog", "cat", "bed", "car", "bus", "tv", "cup", "fork"]
+    rows = [{"image_id": n, "objects": names[n % 5 : n % 5 + 3 + n // 5]} for n in range(8)]
+    objects.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    model = save_tiny_llama(tmp_path / "model")
+    result = run(
+        "tune", "--model", model, "--task", "lists", "--objects", objects, "-n", 6, "--device", "cpu", "--methods",
+        "adaiat", "--out", tmp_path / "tuned", "--json",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    reason = json.loads(result.stdout)["costs"]["adaiat"]["refused"]
+    assert "the answers about 4 pictures name no true object" in reason  # a random model
+
+
+def test_adaiat_races_with_what_was_measured_of_it(run: Any, tmp_path: Path) -> None:
+    out = tmp_path / "tuned"
+    given = [
+        "tune", "--task", "scenes:shifted", "--count", 8, "--question-count", 12, "-n", 40, "--device", "cpu",
+        "--methods", "adaiat", "--out", out, "--json",
+    ]  # fmt: skip
+    first = run(*given)
+    assert first.exit_code == 0, first.stderr
+    found, kept = json.loads(first.stdout), json.loads((out / "adaiat.json").read_text())
+    assert found["config"]["methods"]["adaiat"]["true_rows"] == kept["true_rows"]
+    assert found["costs"]["adaiat"]["ratio"] > 0
+    assert list(found["race"][0]["methods"]) == ["adaiat"]
+    assert json.loads(run(*given).stdout) == found
+    picture = next((out / "pictures").glob("*.png"))
+    described = run("describe", picture, "-n", 4, "--device", "cpu", "--method", f"adaiat(load={out / 'adaiat.json'})")
+    assert described.exit_code == 0, described.stderr
 
 
 def test_too_few_pictures_are_refused(run: Any, files: dict[str, Path], model: Path) -> None:

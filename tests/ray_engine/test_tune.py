@@ -50,7 +50,7 @@ def test_the_race_on_a_cluster_is_the_race_here_and_what_the_model_refuses_is_ou
     here = result([*command, "--out", str(tmp_path / "here")])
     assert rows(tmp_path / "ray") == rows(tmp_path / "here")
     assert (ray["verdict"], ray["race"], ray["final"]) == (here["verdict"], here["race"], here["final"])
-    assert "adaiat needs what this model reads of its own text" in ray["costs"]["adaiat"]["refused"]
+    assert "only --engine local does; measure it on other pictures with" in ray["costs"]["adaiat"]["refused"]
     assert {cost["ratio"] for cost in ray["costs"].values()} == {None}
 
     again = CliRunner().invoke(

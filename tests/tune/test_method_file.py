@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from farsight import FLB, BeamSearch, DeCo, FarSight, Method, Plain
+from farsight import FLB, AdaIAT, BeamSearch, DeCo, FarSight, Method, Plain
 from farsight.methods.constant_gate import ConstantGate
 from farsight.methods.grammar import parse_method, parse_methods, read_methods
 from farsight.register_tokens import sigma_of
@@ -17,6 +17,7 @@ METHODS = {
     "plain": Plain(),
     "farsight": FarSight(sigma=0.1, rows="generated"),
     "layers": FarSight(layers=(0, 2)),
+    "measured": AdaIAT(true_rows=((0.25, 1e-7), (0.1, 2.0)), false_rows=((0.2, 1e-9), (0.3, 1 / 3)), alpha=20.0),
     "heads": ConstantGate(value=((0.9, 1.0), (0.8, 1.1)), rows="generated"),
     "composed": FarSight(sigma=0.05) + BeamSearch(num_beams=3),
     "logits": DeCo(alpha=0.1),

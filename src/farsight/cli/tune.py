@@ -20,8 +20,6 @@ from farsight.errors import SettingError
 
 if TYPE_CHECKING:
     from farsight.cli.engine_choices import LocalChoice
-    from farsight.evaluate.local import LocalEngine
-    from farsight.evaluate.plan import Plan
     from farsight.method import Method
     from farsight.tune.agreement import Agreement
     from farsight.tune.forecast import Forecast
@@ -111,7 +109,6 @@ def tune(
     farsight tune -m llava-hf/llava-1.5-7b-hf --images photos --objects objects.jsonl --budget 1.1 --out tuned
     """
     from farsight.cli.truth import vocabulary_file
-    from farsight.evaluate.local import LocalEngine
     from farsight.evaluate.named_tasks import TaskOptions
     from farsight.evaluate.plan import Plan
     from farsight.evaluate.run_folder import PICTURES, claimed
@@ -121,6 +118,7 @@ def tune(
     from farsight.tune.candidates import BASELINE, contenders
     from farsight.tune.forecast import Forecast
     from farsight.tune.guards import parse_guards
+    from farsight.tune.measured import measured
     from farsight.tune.tuning import Tuning
 
     if out is None and not plan:
@@ -175,10 +173,11 @@ def tune(
         )
         engine_made = choice.make(whole, videos=videos)
         with TuneProgress() as progress, choice.staying(engine_made):
-            if methods is None and isinstance(engine_made, LocalEngine):
-                whole = _with_gate(whole, engine_made, seed, refused, None if plan else place)
+            if not plan:
+                folder.begin(whole.held_to() | {"tune": {"seed": seed}})
+            known, unmeasured = measured(whole, engine_made, seed, None if plan else place, progress)
             tuning = Tuning(
-                plan=whole,
+                plan=known,
                 folder=folder,
                 engine=engine_made,
                 truth=truth_of(name, asked, made, place, None if plan else judge, device),
@@ -189,22 +188,15 @@ def tune(
                 timed=choice.timed,
                 knows_methods=choice.knows_methods,
                 seed=seed,
-                refused=refused,
+                refused=refused | unmeasured,
                 progress=progress,
             )
-            found = tuning.forecast() if plan else _found(tuning)
+            found = tuning.forecast() if plan else tuning.found()
         written = {} if isinstance(found, Forecast) else _write(tuning, found, synonyms)
     if json:
         say(json_format.dumps(found.record() | written, indent=2, allow_nan=False))
     else:
         _print(tuning, found, written)
-
-
-def _found(tuning: Tuning) -> Verdict | Agreement:
-    """Ask, and say what came out."""
-    tuning.folder.begin(tuning.plan.held_to() | {"tune": {"seed": tuning.seed}})
-    tuning.measure_costs()
-    return tuning.found()
 
 
 @contextmanager
@@ -237,23 +229,6 @@ def _refused(
             refused[label] = str(error)
     choice.check(model, known, plain | {label: one for label, one in racing.items() if label not in refused}, *how)
     return refused
-
-
-def _with_gate(plan: Plan, engine: LocalEngine, seed: int, refused: dict[str, str], folder: Path | None) -> Plan:
-    """Add the gate of each head that is measured on the racing half; nothing is measured without a folder."""
-    from farsight.errors import UnsupportedModelError
-    from farsight.methods.constant_gate import ConstantGate
-    from farsight.tune.asked import by_picture
-    from farsight.tune.gates import LABEL, per_head
-    from farsight.tune.race import halves
-
-    captions = [item for about in halves(by_picture(plan.task), seed)[0] for item in about if item.kind == "caption"]
-    try:
-        gate = ConstantGate() if folder is None else per_head(plan, captions, engine.load, folder)
-    except (SettingError, UnsupportedModelError) as error:
-        refused[LABEL] = str(error)
-        return plan
-    return replace(plan, methods={**plan.methods, LABEL: gate})
 
 
 def _write(tuning: Tuning, found: Verdict | Agreement, synonyms: str | None) -> dict[str, Any]:
@@ -343,7 +318,9 @@ def _print(tuning: Tuning, found: Verdict | Agreement | Forecast, written: Mappi
         figures = ("methods", "pictures", "captions", "questions", "answers")
         rows = [[stage.name, *(str(getattr(stage, name)) for name in figures)] for stage in found.stages]
         print_table(["", "methods", "pictures", "captions each", "questions each", "answers at most"], rows)
-        for label, reason in tuning.refused.items():
+    if not isinstance(found, Verdict):
+        refused = {label: cost.refused for label, cost in tuning.costs.items() if cost.refused}
+        for label, reason in {**refused, **tuning.refused}.items():
             note(f"{label} is out: {reason}")
     say(found.sentence)
     if isinstance(tuning.truth, Detected):

@@ -12,6 +12,7 @@ from farsight.method import Method, Plain
 from farsight.methods import METHODS
 from farsight.methods.grammar import label_of, parse_method, parse_methods
 from farsight.register_tokens import sigma_of
+from farsight.tune.measured import MEASURED
 from farsight.tune.method_file import in_vllm
 
 BASELINE = "greedy"
@@ -30,7 +31,6 @@ CANDIDATES = (
     "flb",
     "rudder",
     "iat",
-    "adaiat",
     "deco(alpha=0.1)",
     "dola(relative_top=0.3)",
     "fixvpe",
@@ -46,11 +46,14 @@ CANDIDATES = (
 
 
 def usual_candidates(*, vllm: bool = False) -> dict[str, Method]:
-    """Give those of `CANDIDATES` whose method is there, by label; ``vllm``: as vLLM takes them, where it does."""
+    """Give those of `CANDIDATES` whose method is there, by label, and what stands for those of `MEASURED`.
+
+    ``vllm``: as vLLM takes them, where it does.
+    """
     made = [parse_method(text) for text in CANDIDATES if text.partition("(")[0] in METHODS]
     if vllm:
         made = [in_vllm(method) or method for method in made]
-    return {label_of(method): method for method in made}
+    return {label_of(method): method for method in made} | {label: one.method for label, one in MEASURED.items()}
 
 
 def contenders(text: str | None, *, vllm: bool = False) -> dict[str, Method]:

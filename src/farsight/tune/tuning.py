@@ -152,7 +152,8 @@ class Tuning:
         return measure(self.plan, label, captions, self.engine, budget=self.budget) if self.timed else Cost()
 
     def found(self) -> Verdict | Agreement:
-        """Race, and settle what the winner is worth; or say what has to be judged before."""
+        """Time, race, and settle what the winner is worth; or say what has to be judged before."""
+        self.measure_costs()
         first, second = self.halves
         everybody, rungs = [self.baseline, *self.contenders], self._rungs(len(self.contenders))
         self.to_come[:] = stages(self.halves, len(self.contenders), rungs)
