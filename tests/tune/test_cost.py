@@ -43,13 +43,14 @@ class Engine:
             self.asked.append(request)
             taken = self.seconds[request.method.name]
             tokens = 10 if request.method.name == "plain" else 20
-            self.now += tokens * taken[len(self.asked) // 2 % len(taken)]
+            before = sum(one.method.name == request.method.name for one in self.asked) - 1
+            self.now += tokens * taken[before % len(taken)]
             yield request.number, [Answer(text="a", tokens=tokens, ended=True, absorbed=None)]
 
 
 def test_the_ratio_is_that_of_a_token_and_the_median_of_pairs() -> None:
     engine = Engine({"plain": [1.0], "dola": [1.5, 2.0, 1.0]})
-    cost = measure(plan(), "dola", ITEMS, engine, clock=engine.clock)
+    cost = measure(plan(), ["dola"], ITEMS, engine, clock=engine.clock)["dola"]
     assert (cost.ratio, cost.least, cost.most) == (1.5, 1.0, 2.0)
     assert cost.told() == "x1.50"
     assert [request.method.name for request in engine.asked] == ["plain", "dola"] * (ROUNDS + 1)
@@ -60,7 +61,7 @@ def test_the_ratio_is_that_of_a_token_and_the_median_of_pairs() -> None:
 @pytest.mark.parametrize(("budget", "rounds"), [(None, ROUNDS), (1.1, MOST_ROUNDS), (3.0, ROUNDS)])
 def test_a_budget_that_is_among_the_ratios_is_measured_longer(budget: float | None, rounds: int) -> None:
     engine = Engine({"plain": [1.0], "dola": [1.0, 1.2]})
-    measure(plan(), "dola", ITEMS, engine, budget=budget, clock=engine.clock)
+    measure(plan(), ["dola"], ITEMS, engine, budget=budget, clock=engine.clock)
     assert len(engine.asked) == 2 * (rounds + 1)
 
 
@@ -80,9 +81,33 @@ def test_a_method_that_the_model_does_not_take_is_refused_with_the_reason() -> N
                 yield from super().answers([request])
 
     engine = Refusing({"plain": [1.0], "dola": [1.0]})
-    cost = measure(plan(), "dola", ITEMS, engine, clock=engine.clock)
+    cost = measure(plan(), ["dola"], ITEMS, engine, clock=engine.clock)["dola"]
     assert cost == Cost(refused="no such layer")
     assert not cost.over(1.0)
+
+    three = replace(plan(), methods=parse_methods("plain,dola,deco"))
+    engine = Refusing({"plain": [1.0], "dola": [1.0], "deco": [1.5]})
+    found = measure(three, ["dola", "deco"], ITEMS, engine, clock=engine.clock)
+    assert found == {"dola": cost, "deco": Cost(ratio=1.5, least=1.5, most=1.5)}
+
+
+def test_methods_that_are_timed_together_share_plain_decoding_and_leave_when_they_are_told_apart() -> None:
+    engine = Engine({"plain": [1.0], "dola": [1.0, 1.2], "deco": [1.5]})
+    three = replace(plan(), methods=parse_methods("plain,dola,deco"))
+    found = measure(three, ["dola", "deco"], ITEMS, engine, budget=1.1, clock=engine.clock)
+    assert (found["deco"].ratio, found["dola"].least, found["dola"].most) == (1.5, 1.0, 1.2)
+    rounds = ["plain", "dola", "deco"] * (ROUNDS + 1) + ["plain", "dola"] * (MOST_ROUNDS - ROUNDS)
+    assert [request.method.name for request in engine.asked] == rounds
+
+
+def test_a_model_that_does_not_take_plain_decoding_is_no_refusal_of_the_method() -> None:
+    class Nothing(Engine):
+        def answers(self, requests: Iterable[Request]) -> Generator[tuple[int, Any], None, None]:
+            raise UnsupportedModelError("no text")
+            yield
+
+    with pytest.raises(UnsupportedModelError, match="no text"):
+        measure(plan(), ["dola"], ITEMS, Nothing({}))
 
 
 @pytest.mark.parametrize("ahead", [0, 2], ids=["one at a time", "several in hand"])
@@ -116,7 +141,7 @@ def test_pictures_that_cannot_be_read_leave_the_cost_unknown() -> None:
                 yield request.number, [Failure(reason="damaged")]
 
     engine = Blind({})
-    cost = measure(plan(), "dola", ITEMS, engine, clock=engine.clock)
+    cost = measure(plan(), ["dola"], ITEMS, engine, clock=engine.clock)["dola"]
     assert cost == Cost()
     assert cost.told() == "-"
 

@@ -50,7 +50,7 @@ def test_the_time_left_is_of_all_stages_and_of_what_each_kind_of_answer_took() -
     assert heard.last[2] is None  # nobody knows yet what timing takes
     left.begin(3, None, {}, [stage(5), stage(2)])
     heard.now = 18
-    left.timed()
+    left.timed(1)
     plain = 4 * 2 + 6 * 0.5
     assert heard.last == (
         "timing methods: 2 left",

@@ -19,6 +19,8 @@ from farsight.evaluate.tasks import Item
 
 ROUNDS, MOST_ROUNDS = 5, 15
 """Pairs that are timed, and the most, while it cannot be told on which side of the budget their median is."""
+TOGETHER = 5
+"""Methods that are timed against the same answers of plain decoding."""
 TOKENS = 32
 """Of an answer that is timed: enough that the prompt is not most of it."""
 
@@ -73,49 +75,63 @@ def tried(plan: Plan, labels: Sequence[str], item: Item, engine: Engine) -> dict
 
 def measure(
     plan: Plan,
-    label: str,
+    labels: Sequence[str],
     items: Sequence[Item],
     engine: Engine,
     *,
     budget: float | None = None,
     clock: Callable[[], float] = time.perf_counter,
-) -> Cost:
-    """Time a method against plain decoding, the first of the plan: A, B, A, B, an item a round.
+) -> dict[str, Cost]:
+    """Time methods against plain decoding, the first of the plan, in turn: A, B, C, A, B, C, an item a round.
 
     Parameters
     ----------
     plan
         The plan of the run.
-    label
-        The method's label.
+    labels
+        The methods' labels; few, such as `TOGETHER`, so that a round takes less than what disturbs a machine.
     items
         Captions; each round takes the next.
     engine
         What answers. It should have its model at hand, or its loading is timed.
     budget
-        What is to be told: whether the ratio is above it.
+        What is to be told of each: whether its ratio is above it. Who is told apart from it is not timed again.
     clock
         A function that gives the seconds by now.
     """
     baseline = next(iter(plan.methods))
+    ratios: dict[str, list[float]] = {label: [] for label in labels}
+    refused: dict[str, str] = {}
 
     def timed(which: str, item: Item) -> float | None:
         batch = Batch(label=which, method=plan.methods[which], asked=((item,),))
         request = request_of(plan, 0, batch)
         short = replace(request, max_new_tokens=min(request.max_new_tokens, TOKENS), watched=False)
-        return seconds_per_token(engine, short, clock)
+        try:
+            return seconds_per_token(engine, short, clock)
+        except (SettingError, UnsupportedModelError) as error:
+            if which == baseline:
+                raise
+            refused[which] = str(error)
+            return None
 
-    try:
-        for which in (baseline, label):  # the first call of each makes what later ones find ready
-            timed(which, items[0])
-        ratios: list[float] = []
-        for done, item in enumerate(islice(cycle(items), MOST_ROUNDS)):
-            if done >= ROUNDS and (budget is None or not ratios or told_apart(ratios, budget)):
-                break
-            plain, other = timed(baseline, item), timed(label, item)
-            ratios += [other / plain] if plain and other else []
-    except (SettingError, UnsupportedModelError) as error:
-        return Cost(refused=str(error))
+    def unclear(label: str, done: int) -> bool:
+        found = ratios[label]
+        told = done >= ROUNDS and (budget is None or not found or told_apart(found, budget))
+        return label not in refused and not told
+
+    for which in (baseline, *labels):  # the first call of each makes what later ones find ready
+        timed(which, items[0])
+    for done, item in enumerate(islice(cycle(items), MOST_ROUNDS)):
+        going = [label for label in labels if unclear(label, done)]
+        plain = timed(baseline, item) if going else None
+        for label in going:
+            if (other := timed(label, item)) and plain:
+                ratios[label].append(other / plain)
+    return {label: Cost(refused=refused[label]) if label in refused else _cost(ratios[label]) for label in labels}
+
+
+def _cost(ratios: Sequence[float]) -> Cost:
     return Cost(ratio=statistics.median(ratios), least=min(ratios), most=max(ratios)) if ratios else Cost()
 
 

@@ -15,7 +15,7 @@ from farsight.evaluate.plan import Batch, Plan, batches
 from farsight.evaluate.run import request_of
 from farsight.method import Method, parts
 from farsight.tune.asked import About
-from farsight.tune.cost import ROUNDS, TOKENS, seconds_per_token
+from farsight.tune.cost import ROUNDS, TOGETHER, TOKENS, seconds_per_token
 from farsight.tune.race import rung_sizes
 
 WINNER = "the winner against greedy"
@@ -175,7 +175,8 @@ def seconds(
         for caption in {item.kind == "caption" for item in items}
     }
     factor = mean_factor(plan.methods)
-    timing = (len(plan.methods) - 1) * (ROUNDS + 1) * TOKENS * per_token * (1 + factor)
+    others = len(plan.methods) - 1
+    timing = (others * factor + math.ceil(others / TOGETHER)) * (ROUNDS + 1) * TOKENS * per_token
     return timing + sum(
         count * each[caption] * (1 if plain else factor)
         for stage in found

@@ -74,10 +74,10 @@ class TimeLeft:
             self.progress.stage(stage)
         self._tell()
 
-    def timed(self) -> None:
-        """A method was timed."""
-        self._learn(None, 1)
-        self._timings -= 1
+    def timed(self, methods: int) -> None:
+        """So many methods were timed."""
+        self._learn(None, methods)
+        self._timings -= methods
         self._tell()
 
     def answered(self, batch: Batch, plain: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +21,7 @@ from farsight.files import read_json, reading, write
 from farsight.judging.truth import Truth
 from farsight.tune.agreement import Agreement, agreement
 from farsight.tune.asked import About, by_picture
-from farsight.tune.cost import Cost, measure, tried
+from farsight.tune.cost import TOGETHER, Cost, measure, tried
 from farsight.tune.counts import TERMS, Counts, counts_of
 from farsight.tune.forecast import Asked, Forecast, Stage, forecast, mean_factor, stage_of, stages
 from farsight.tune.guards import Guard
@@ -131,25 +131,30 @@ class Tuning:
         path = self.folder.path / COSTS
         known = _read_costs(path) if path.exists() else {}
         labels = list(self.plan.methods)[1:]
-        captions = [item for about in self.halves[0] for item in about if item.kind == "caption"]
         if unknown := [label for label in labels if label not in known]:
-            race = stages(self.halves, len(labels), self._rungs(len(labels)))
-            if self.timed:
-                first = self.halves[0][: race[0].pictures]
-                self.to_come[:] = stage_of("plain decoding first", 1, first), *race
-                self._ask([self.baseline], first, timings=len(unknown))
-                self.time_left.begin(len(unknown), None, {}, race)
-            elif not self.knows_methods:
-                known |= tried(self.plan, unknown, captions[0], self.engine)
-        for label in labels:
-            self.costs[label] = known.get(label) or self._cost(label, captions)
-            found = {one: cost.record() for one, cost in self.costs.items()}
-            write(path, [json.dumps(found, indent=2, allow_nan=False).encode()])
-            if self.timed and label in unknown:
-                self.time_left.timed()
+            for found in self._costs_of(unknown):
+                known |= found
+                record = {label: cost.record() for label, cost in known.items()}
+                write(path, [json.dumps(record, indent=2, allow_nan=False).encode()])
+        self.costs.update((label, known[label]) for label in labels)
 
-    def _cost(self, label: str, captions: Sequence[Item]) -> Cost:
-        return measure(self.plan, label, captions, self.engine, budget=self.budget) if self.timed else Cost()
+    def _costs_of(self, labels: Sequence[str]) -> Iterator[dict[str, Cost]]:
+        """Time a few methods after the other, or find out which are taken where they cannot be timed."""
+        captions = [item for about in self.halves[0] for item in about if item.kind == "caption"]
+        if not self.timed:
+            known = self.knows_methods
+            yield dict.fromkeys(labels, Cost()) if known else tried(self.plan, labels, captions[0], self.engine)
+            return
+        racing = len(self.plan.methods) - 1
+        race = stages(self.halves, racing, self._rungs(racing))
+        first = self.halves[0][: race[0].pictures]
+        self.to_come[:] = stage_of("plain decoding first", 1, first), *race
+        self._ask([self.baseline], first, timings=len(labels))
+        self.time_left.begin(len(labels), None, {}, race)
+        for start in range(0, len(labels), TOGETHER):
+            some = labels[start : start + TOGETHER]
+            yield measure(self.plan, some, captions, self.engine, budget=self.budget)
+            self.time_left.timed(len(some))
 
     def found(self) -> Verdict | Agreement:
         """Time, race, and settle what the winner is worth; or say what has to be judged before."""
