@@ -44,7 +44,7 @@ def test_who_knows_the_drawn_world_is_never_wrong(tmp_path: Path) -> None:
     for one in EXAMPLES:
         assert truth.verdict(one.image_id, one.object) == exact.verdict(one.image_id, one.object)
     for image_id in TRUTH:
-        assert truth.present(image_id) == exact.present(image_id)
+        assert truth.present(image_id, set(WORDS)) == exact.present(image_id)
     assert truth.verdict("other.png", WORDS[0]) is None
     assert "[0.0, " in truth.sentence
 
@@ -89,7 +89,7 @@ def test_what_people_said_comes_first(tmp_path: Path) -> None:
     truth = judge(tmp_path, knowing, known=known)
     [word, *_] = TRUTH["0.png"]
     assert truth.verdict("0.png", word) is False
-    assert truth.present("0.png") == {"unicorn"}
+    assert truth.present("0.png", {word}) == {"unicorn"}
     assert truth.verdict("1.png", next(iter(TRUTH["1.png"]))) is True
 
 

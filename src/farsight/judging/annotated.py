@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 from farsight.metrics.vocabulary import Mention, Vocabulary
@@ -35,6 +35,6 @@ class Annotated:
         """Whether an object is in a picture; None of a picture that is not annotated."""
         return object_ in self.objects[image_id] if image_id in self.objects else None
 
-    def present(self, image_id: str) -> frozenset[str]:
-        """The objects in a picture; none of one that is not annotated."""
+    def present(self, image_id: str, named: Set[str] = frozenset()) -> frozenset[str]:
+        """The objects in a picture, whatever was named; none of one that is not annotated."""
         return self.objects.get(image_id, frozenset())

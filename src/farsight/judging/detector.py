@@ -7,7 +7,7 @@ pictures of which the truth is known, and the error rates that come with it are 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -174,10 +174,6 @@ class Scores:
         """Give a score that is known."""
         return self._known.get((image_id, object_))
 
-    def of(self, image_id: str) -> Mapping[str, float]:
-        """Give the scores of all that was asked about a picture."""
-        return {name: score for (image, name), score in self._known.items() if image == image_id}
-
     def add(self, image_id: str, object_: str, score: float) -> None:
         """Keep a score, behind the last whole line.
 
@@ -248,10 +244,10 @@ class Detected:
             return None
         return _asked(self.scores, self.score, self.images[image_id], image_id, object_) > self.calibration.threshold
 
-    def present(self, image_id: str) -> frozenset[str]:
-        """What some method named, or somebody saw, and the detector or somebody says is there."""
-        known = frozenset() if self.known is None else self.known.present(image_id)
-        return known | {name for name in self.scores.of(image_id) if self.verdict(image_id, name)}
+    def present(self, image_id: str, named: Set[str]) -> Set[str]:
+        """What somebody saw, and what is named that the detector or somebody says is there."""
+        known = frozenset() if self.known is None else self.known.present(image_id, named)
+        return known | {name for name in named if self.verdict(image_id, name)}
 
 
 def detected(

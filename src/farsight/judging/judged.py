@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -73,8 +73,8 @@ class Judged:
         known: Mapping[tuple[str, str], bool | None] = self.__dict__["_known"]
         return known.get((image_id, self.same.get(object_, object_)))
 
-    def present(self, image_id: str) -> frozenset[str]:
-        """What some method named and a judge saw there: recall is counted against this, and no method is favoured."""
+    def present(self, image_id: str, named: Set[str] = frozenset()) -> frozenset[str]:
+        """What some method named and a judge saw there, whichever methods are compared: none is favoured."""
         present: Mapping[str, frozenset[str]] = self.__dict__["_present"]
         return present.get(image_id, frozenset())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import Protocol, runtime_checkable
 
 from farsight.metrics.vocabulary import Mention
@@ -16,8 +17,12 @@ class Truth(Protocol):
     def verdict(self, image_id: str, object_: str) -> bool | None:
         """Whether an object is in a picture; None if that is not known: nobody said so, or they were unsure."""
 
-    def present(self, image_id: str) -> frozenset[str]:
-        """Objects that are known to be in a picture: what recall is counted against."""
+    def present(self, image_id: str, named: Set[str]) -> Set[str]:
+        """Objects that are known to be in a picture: what recall is counted against.
+
+        ``named`` is all that the methods which are compared name there, so that a truth that has to look for objects
+        looks for the same ones whoever is counted first.
+        """
 
 
 @runtime_checkable

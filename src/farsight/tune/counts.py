@@ -6,12 +6,13 @@ picture is a row of numbers, whatever was asked about it and however often, and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from farsight.evaluate.run_folder import Key
 from farsight.evaluate.tasks import Item
 from farsight.judging.truth import Truth
 from farsight.metrics.paired import RESAMPLES, Difference, interval, ratio, resampled_sums, two_sided
@@ -38,38 +39,57 @@ SHARES = {"chair_i", "recall", "repetition", "answers"}
 """Figures between 0 and 1; the others are numbers of a caption."""
 
 
-def counts_of(item: Item, row: Mapping[str, Any], truth: Truth) -> Counts:
-    """Give what an answer adds to each of `TERMS`: nothing, if there is none.
+def counts_of(
+    labels: Sequence[str], items: Sequence[Item], rows: Mapping[Key, Mapping[str, Any]], truth: Truth
+) -> dict[str, Counts]:
+    """Give what the answers of each method add to each of `TERMS`, all of them about the same picture.
 
     Parameters
     ----------
-    item
-        What was asked.
-    row
-        The answer's row in a run folder.
+    labels
+        The methods that are compared: recall is counted against the same objects for all of them.
+    items
+        What was asked about the picture.
+    rows
+        The answers by method and item, as of a run folder. One that failed adds nothing.
     truth
         What is known of the picture; a mention of which nothing is known is neither true nor false.
     """
+    said = {
+        (label, item.item_id): truth.mentions(row["text"])
+        for label in labels
+        for item in items
+        if item.kind == "caption" and (row := rows[label, item.item_id])["failed"] is None
+    }
+    named = {name for names in said.values() for name in names}
+    return {
+        label: sum(
+            (_added(item, rows[label, item.item_id], said.get((label, item.item_id)), named, truth) for item in items),
+            start=np.zeros(len(TERMS)),
+        )
+        for label in labels
+    }
+
+
+def _added(item: Item, row: Mapping[str, Any], said: list[str] | None, named: set[str], truth: Truth) -> Counts:
+    """What one answer adds, which says some of what is named of its picture."""
     found = dict.fromkeys(TERMS, 0.0)
-    if row["failed"] is not None:
-        pass
-    elif item.kind == "question":
-        found |= {"questions": 1, "right": read_official(row["text"]) == item.truth["label"]}
-    elif item.kind == "caption":
-        named = truth.mentions(row["text"])
-        verdicts = [truth.verdict(item.image_id, name) for name in named]
-        present, words = truth.present(item.image_id), spoken(row["text"])
+    if said is not None:
+        verdicts = [truth.verdict(item.image_id, name) for name in said]
+        present, words = truth.present(item.image_id, named), spoken(row["text"])
         found |= {
             "false": verdicts.count(False),
             "known": len(verdicts) - verdicts.count(None),
-            "found": len(present.intersection(named)),
+            "found": len(present & set(said)),
             "present": len(present),
-            "mentions": len(named),
+            "mentions": len(said),
             "true": verdicts.count(True),
             "words": len(words),
             "repetition": repetition(words),
             "captions": 1,
         }
+    elif item.kind == "question" and row["failed"] is None:
+        found |= {"questions": 1, "right": read_official(row["text"]) == item.truth["label"]}
     return np.array([found[term] for term in TERMS], dtype=np.float64)
 
 

@@ -16,7 +16,6 @@ from farsight.evaluate.plan import Batch, Plan
 from farsight.evaluate.run import run
 from farsight.evaluate.run_folder import RunFolder
 from farsight.evaluate.shapes import check
-from farsight.evaluate.tasks import Item
 from farsight.files import read_json, reading, write
 from farsight.judging.truth import Truth
 from farsight.tune.agreement import Agreement, agreement
@@ -235,12 +234,8 @@ class Tuning:
             [item for item in about if not any(rows[label, item.item_id]["failed"] for label in labels)]
             for about in units
         ]
-        return {label: np.array([self._summed(label, items) for items in answered]) for label in labels}
-
-    def _summed(self, label: str, items: Sequence[Item]) -> Counts:
-        rows = self.folder.rows
-        nothing = np.zeros(len(TERMS))
-        return sum((counts_of(item, rows[label, item.item_id], self.truth) for item in items), start=nothing)
+        found = [counts_of(labels, items, rows, self.truth) for items in answered]
+        return {label: np.array([one[label] for one in found]) for label in labels}
 
 
 def _read_costs(path: Path) -> dict[str, Cost]:
