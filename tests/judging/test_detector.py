@@ -1,7 +1,9 @@
 """A detector as a silver judge: loaded for real, its threshold chosen on what is known, its errors counted."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,8 +16,7 @@ from farsight.errors import InputError
 from farsight.images import open_image
 from farsight.inputs.detectors import load_detector
 from farsight.judging.annotated import Annotated
-from farsight.judging.detector import Detected, Example, Rate, Scores, calibrate, detected, examples_of
-from farsight.judging.judgements import Judgement
+from farsight.judging.detector import Detected, Example, Rate, Scores, calibrate, detected
 from farsight.metrics.vocabulary import read_vocabulary
 from farsight_scenes import sample_scene, vocabulary_path
 
@@ -31,9 +32,14 @@ def knowing(path: Path, object_: str) -> float:
     return 0.8 if object_ in TRUTH[path.name] else 0.3
 
 
-def judge(tmp_path: Path, score: Any, examples: list[Example] = EXAMPLES, **more: Any) -> Detected:
-    names = Annotated(objects={}, vocabulary=read_vocabulary(vocabulary_path()))
-    return detected("it", IMAGES, names, examples, file=tmp_path / "scores.jsonl", score=score, **more)
+def judge(
+    tmp_path: Path,
+    score: Any,
+    examples: list[Example] = EXAMPLES,
+    known: Mapping[str, frozenset[str]] = MappingProxyType({}),
+) -> Detected:
+    truth = Annotated(objects=known, vocabulary=read_vocabulary(vocabulary_path()))
+    return detected("it", IMAGES, truth, examples, file=tmp_path / "scores.jsonl", score=score)
 
 
 def test_who_knows_the_drawn_world_is_never_wrong(tmp_path: Path) -> None:
@@ -85,8 +91,7 @@ def test_intervals_are_wilsons() -> None:
 
 
 def test_what_people_said_comes_first(tmp_path: Path) -> None:
-    known = Annotated(objects={"0.png": frozenset({"unicorn"})}, vocabulary=read_vocabulary(vocabulary_path()))
-    truth = judge(tmp_path, knowing, known=known)
+    truth = judge(tmp_path, knowing, known={"0.png": frozenset({"unicorn"})})
     [word, *_] = TRUTH["0.png"]
     assert truth.verdict("0.png", word) is False
     assert truth.present("0.png", {word}) == {"unicorn"}
@@ -120,15 +125,6 @@ def test_too_little_that_is_known_is_refused(tmp_path: Path) -> None:
         judge(tmp_path, knowing, [])
     with pytest.raises(InputError, match="no finite score"):
         judge(tmp_path, lambda *_: float("nan"))
-
-
-def test_people_who_contradict_each_other_are_no_examples() -> None:
-    rows = [
-        Judgement("a", "dog", "there", "one"), Judgement("a", "dog", "not there", "two"),
-        Judgement("a", "cat", "there", "one"), Judgement("b", "cat", "unsure", "one"),
-        Judgement("b", "dog", "not there", "one"), Judgement("b", "dog", "unsure", "two"),
-    ]  # fmt: skip
-    assert examples_of(rows) == [Example("a", "cat", True), Example("b", "dog", False)]
 
 
 @pytest.fixture(scope="module")

@@ -59,6 +59,24 @@ def test_what_was_said_of_a_word_holds_for_what_it_stands_for() -> None:
     assert truth.present("1") == {"sofa"}
 
 
+def test_of_two_words_for_one_object_the_last_row_of_a_judge_counts(tmp_path: Path) -> None:
+    file = Judgements(tmp_path / "judgements.jsonl")
+    for object_, verdict, known in (("couch", "there", True), ("sofa", "not there", False), ("couch", "there", True)):
+        file.append([said(object_, verdict)])
+        truth = Judged(judgements=file.read(), names=WORDS, same={"couch": "sofa"})
+        assert truth.verdict("1", "sofa") is known
+
+
+def test_what_is_known_for_sure_is_known_of_what_words_stand_for() -> None:
+    rows = [
+        said("dog", "there"), said("dog", "not there", "bob"), said("couch", "there"), said("sofa", "not there", "bob"),
+        said("couch", "there", image_id="2"), said("dog", "not there", image_id="2"),
+        said("dog", "unsure", "bob", image_id="2"),
+    ]  # fmt: skip
+    truth = Judged(judgements=rows, names=WORDS, same={"couch": "sofa"})
+    assert truth.known == {("2", "sofa"): True, ("2", "dog"): False}
+
+
 def test_a_folder_has_its_judgements_and_synonyms(tmp_path: Path) -> None:
     assert judged(tmp_path).present("1") == frozenset()
     Judgements(tmp_path / "judgements.jsonl").append([said("sofa", "there")])

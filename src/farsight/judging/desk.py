@@ -105,8 +105,7 @@ class Desk:
 
     def kappas(self) -> list[Kappa]:
         """How far judges agree; what stands for the same is the same."""
-        same = self.merges.read()
-        return kappas(one._replace(object=same.get(one.object, one.object)) for one in self.all_judgements())
+        return kappas(self.truth().said)
 
     def record(self) -> dict[str, Any]:
         """Give all figures for a JSON file."""

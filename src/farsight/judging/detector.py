@@ -18,8 +18,7 @@ from filelock import FileLock
 from farsight.errors import InputError
 from farsight.files import MOST_BYTES, decode_json, read_bytes, reading
 from farsight.images import open_image
-from farsight.judging.judgements import KNOWN, Judgement
-from farsight.judging.truth import Located, Truth
+from farsight.judging.truth import Located
 from farsight.metrics.vocabulary import Mention
 
 NAME = "scores.jsonl"
@@ -34,15 +33,6 @@ class Example(NamedTuple):
     image_id: str
     object: str
     there: bool
-
-
-def examples_of(judgements: Sequence[Judgement]) -> list[Example]:
-    """Give what people were sure of, and did not contradict each other about."""
-    said: dict[tuple[str, str], set[bool]] = {}
-    for one in judgements:
-        if (known := KNOWN[one.verdict]) is not None:
-            said.setdefault((one.image_id, one.object), set()).add(known)
-    return [Example(*key, verdicts.pop()) for key, verdicts in said.items() if len(verdicts) == 1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,25 +193,22 @@ class Detected:
         The detector's name.
     images
         The file of each picture, by ``image_id``.
-    names
-        Knows where answers name objects.
+    known
+        Where answers name objects, and what people said of them, which may be nothing.
     score
         Of a picture's file and an object: how sure the detector is that it is there.
     scores
         What it has said so far.
     calibration
         Where its threshold is, and how often it is wrong.
-    known
-        What people said; None if nothing.
     """
 
     name: str
     images: Mapping[str, Path]
-    names: Located
+    known: Located
     score: Callable[[Path, str], float]
     scores: Scores
     calibration: Calibration
-    known: Truth | None = None
 
     @property
     def sentence(self) -> str:
@@ -230,7 +217,7 @@ class Detected:
 
     def located(self, answer: str) -> list[Mention]:
         """Objects that an answer names, and where."""
-        return self.names.located(answer)
+        return self.known.located(answer)
 
     def mentions(self, answer: str) -> list[str]:
         """Objects that an answer names, in the order of the text, with repeats."""
@@ -238,7 +225,7 @@ class Detected:
 
     def verdict(self, image_id: str, object_: str) -> bool | None:
         """Whether an object is in a picture; None of a picture that is not there."""
-        if self.known is not None and (said := self.known.verdict(image_id, object_)) is not None:
+        if (said := self.known.verdict(image_id, object_)) is not None:
             return said
         if image_id not in self.images:
             return None
@@ -246,18 +233,16 @@ class Detected:
 
     def present(self, image_id: str, named: Set[str]) -> Set[str]:
         """What somebody saw, and what is named that the detector or somebody says is there."""
-        known = frozenset() if self.known is None else self.known.present(image_id, named)
-        return known | {name for name in named if self.verdict(image_id, name)}
+        return self.known.present(image_id, named) | {name for name in named if self.verdict(image_id, name)}
 
 
 def detected(
     name: str,
     images: Mapping[str, Path],
-    names: Located,
+    known: Located,
     examples: Sequence[Example],
     *,
     file: Path,
-    known: Truth | None = None,
     score: Callable[[Path, str], float] | None = None,
     device: str | None = None,
 ) -> Detected:
@@ -267,7 +252,7 @@ def detected(
     ----------
     name
         A folder or a name on the hub, such as ``google/owlv2-base-patch16-ensemble``.
-    images, names, known
+    images, known
         See `Detected`.
     examples
         What is known to be there and not there, in some of the pictures.
@@ -298,11 +283,10 @@ def detected(
     return Detected(
         name=name,
         images=images,
-        names=names,
+        known=known,
         score=score,
         scores=scores,
         calibration=calibrate(usable, said),
-        known=known,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -43,21 +44,20 @@ class Judged:
     names: Names
     same: Mapping[str, str] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        """Put together what judges said: the last word of each about what an object is called now."""
+    @cached_property
+    def said(self) -> Mapping[tuple[str, str], Mapping[str, bool | None]]:
+        """The last word of each judge, by picture and what an object is called now; None is "unsure"."""
         said: dict[tuple[str, str], dict[str, bool | None]] = {}
         for one in self.judgements:
             name = self.same.get(one.object, one.object)
             said.setdefault((one.image_id, name), {})[one.judge] = KNOWN[one.verdict]
-        known: dict[tuple[str, str], bool | None] = {}
-        present: dict[str, set[str]] = {}
-        for (image_id, name), verdicts in said.items():
-            sure = set(verdicts.values()) - {None}
-            known[image_id, name] = sure.pop() if len(sure) == 1 else None
-            if known[image_id, name]:
-                present.setdefault(image_id, set()).add(name)
-        object.__setattr__(self, "_known", known)
-        object.__setattr__(self, "_present", {image_id: frozenset(names) for image_id, names in present.items()})
+        return said
+
+    @cached_property
+    def known(self) -> Mapping[tuple[str, str], bool]:
+        """What somebody was sure of and nobody contradicted, by picture and object."""
+        sure = {key: {word for word in said.values() if word is not None} for key, said in self.said.items()}
+        return {key: words.pop() for key, words in sure.items() if len(words) == 1}
 
     def located(self, answer: str) -> list[Mention]:
         """Objects that an answer names, and where."""
@@ -70,13 +70,19 @@ class Judged:
 
     def verdict(self, image_id: str, object_: str) -> bool | None:
         """Whether an object is in a picture; None if nobody knows."""
-        known: Mapping[tuple[str, str], bool | None] = self.__dict__["_known"]
-        return known.get((image_id, self.same.get(object_, object_)))
+        return self.known.get((image_id, self.same.get(object_, object_)))
 
     def present(self, image_id: str, named: Set[str] = frozenset()) -> frozenset[str]:
         """What some method named and a judge saw there, whichever methods are compared: none is favoured."""
-        present: Mapping[str, frozenset[str]] = self.__dict__["_present"]
-        return present.get(image_id, frozenset())
+        return self._present.get(image_id, frozenset())
+
+    @cached_property
+    def _present(self) -> Mapping[str, frozenset[str]]:
+        present: dict[str, set[str]] = {}
+        for (image_id, name), there in self.known.items():
+            if there:
+                present.setdefault(image_id, set()).add(name)
+        return {image_id: frozenset(names) for image_id, names in present.items()}
 
 
 def judged(folder: Path, vocabulary: Vocabulary | None = None) -> Judged:

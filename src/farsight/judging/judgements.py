@@ -36,8 +36,13 @@ class Judgement(NamedTuple):
 
 
 def latest(judgements: Iterable[Judgement]) -> list[Judgement]:
-    """Keep the last row of each judge about each object of each picture."""
-    return list({(one.image_id, one.object, one.judge): one for one in judgements}.values())
+    """Keep the last row of each judge about each object of each picture, in the order in which they were said."""
+    found: dict[tuple[str, str, str], Judgement] = {}
+    for one in judgements:
+        key = one.image_id, one.object, one.judge
+        found.pop(key, None)
+        found[key] = one
+    return list(found.values())
 
 
 class Judgements:

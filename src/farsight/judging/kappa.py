@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from farsight.judging.judgements import KNOWN, Judgement
 from farsight.metrics.paired import interval, resampled_sums
 
 
@@ -34,21 +33,22 @@ class Kappa:
         return asdict(self)
 
 
-def kappas(judgements: Iterable[Judgement], *, seed: int = 0) -> list[Kappa]:
+def kappas(said: Mapping[tuple[str, str], Mapping[str, bool | None]], *, seed: int = 0) -> list[Kappa]:
     """Compare every two judges who judged some of the same.
 
     Parameters
     ----------
-    judgements
-        The rows that count.
+    said
+        What each judge said, by picture and object, as `farsight.judging.judged.Judged.said`.
     seed
         Seed of the bootstrap.
     """
-    said: dict[str, dict[tuple[str, str], bool]] = {}
-    for one in judgements:
-        if (known := KNOWN[one.verdict]) is not None:
-            said.setdefault(one.judge, {})[one.image_id, one.object] = known
-    found = [_kappa(first, second, said[first], said[second], seed) for first, second in combinations(said, 2)]
+    sure: dict[str, dict[tuple[str, str], bool]] = {}
+    for key, words in said.items():
+        for judge, word in words.items():
+            if word is not None:
+                sure.setdefault(judge, {})[key] = word
+    found = [_kappa(first, second, sure[first], sure[second], seed) for first, second in combinations(sure, 2)]
     return [one for one in found if one.both]
 
 

@@ -26,7 +26,7 @@ class Truth(Protocol):
 
 
 @runtime_checkable
-class Located(Protocol):
+class Located(Truth, Protocol):
     """A `Truth` that knows where in an answer objects are named, so that they can be marked."""
 
     def located(self, answer: str) -> list[Mention]:

@@ -15,7 +15,7 @@ from farsight.files import read_json
 from farsight.images import find_images
 from farsight.judging.annotated import Annotated
 from farsight.judging.detector import NAME as SCORES
-from farsight.judging.detector import detected, examples_of
+from farsight.judging.detector import Example, detected
 from farsight.judging.judged import judged
 from farsight.judging.truth import Truth
 from farsight.metrics.vocabulary import read_vocabulary
@@ -108,8 +108,8 @@ def truth_of(
     if judge is None:
         return known
     images = {item.image_id: item.path for item in task.items if item.path is not None}
-    examples = examples_of(known.judgements)
-    return detected(judge, images, known, examples, file=folder / SCORES, known=known, device=device)
+    examples = [Example(*key, there) for key, there in known.known.items()]
+    return detected(judge, images, known, examples, file=folder / SCORES, device=device)
 
 
 def annotated(task: Task) -> Annotated:
