@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from racing import FOUND, PLAIN, Asked, answers, tuned
+from racing import FALSE, FOUND, KNOWN, MENTIONS, PLAIN, TRUE, Asked, answers, tuned
 
 from farsight.tune.counts import Counts
 from farsight.tune.guards import GUARDS
@@ -52,6 +52,27 @@ def test_a_method_that_does_nothing_leaves_and_says_so() -> None:
     assert race.winner is None
     assert race.nearest is not None
     assert race.nearest.left == "names and says as much as plain decoding in every picture"
+
+
+@pytest.mark.parametrize("mute_from", [0, 20], ids=["always", "on the other pictures"])
+def test_a_method_that_names_nothing_is_not_turned_on(mute_from: int) -> None:
+    """Nothing of nothing is false, which is no CHAIR_I of 0."""
+    plain = Asked({PLAIN: 0.3, "mute": 0.1})
+
+    def asked(labels: Sequence[str], units: Sequence[int]) -> dict[str, Counts]:
+        counts = plain(labels, units)
+        for row, unit in zip(counts.get("mute", ()), units, strict=False):
+            if unit >= mute_from:
+                row[[FALSE, KNOWN, FOUND, MENTIONS, TRUE]] = 0
+        return counts
+
+    guards = [guard for guard in GUARDS if guard.name != "recall"]
+    race = run_race(PLAIN, ["mute"], list(range(20)), asked, guards, resamples=200)
+    outcome = settle(PLAIN, race, list(range(20, 40)), asked, guards, resamples=200)
+    assert race.winner == (None if mute_from == 0 else "mute")
+    assert race.nearest is not None
+    assert race.nearest.left == ("nothing is known of what it or plain decoding names" if mute_from == 0 else "")
+    assert not outcome.turn_on
 
 
 @pytest.mark.parametrize(("found", "wins"), [(4, True), (3, False)])

@@ -105,14 +105,15 @@ def compare(baseline: Counts, other: Counts, *, resamples: int = RESAMPLES, seed
 
     Returns
     -------
-    Of each figure that there is something to divide by for.
+    Of each figure that there is something to divide by for, with both methods: who names nothing has no CHAIR_I, not one
+    of 0.
     """
     columns = np.stack([baseline, other], axis=1)
     whole, sums = columns.sum(axis=0), resampled_sums(columns, resamples=resamples, seed=seed)
     found = {}
     for name, terms in FIGURES.items():
         above, below = (TERMS.index(term) for term in terms)
-        if not whole[:, below].any():
+        if not whole[:, below].all():
             continue
         before, after = _ratio(whole, above, below)
         both = _ratio(sums, above, below)

@@ -182,7 +182,7 @@ def _obstacle(found: Mapping[str, Difference], same: bool, guards: Sequence[Guar
     if same:
         return "names and says as much as plain decoding in every picture"
     if "chair_i" not in found:
-        return "names nothing that is known"
+        return "nothing is known of what it or plain decoding names"
     if found["chair_i"].low > 0:
         return "clearly worse than plain decoding"
     if broken := next((guard for guard in guards if guard.clearly_broken(found)), None):

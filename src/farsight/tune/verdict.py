@@ -69,7 +69,7 @@ class Verdict:
         if winner is None:
             return f"{nothing}: {self._nobody()}."
         if not outcome.final:
-            return f"{nothing}: {winner} won the race, and on the other pictures nothing is named that is known."
+            return f"{nothing}: {winner} won the race, and on the other pictures nothing is known of what it or plain decoding names."
         shown = f"{self._shown(outcome.final)}{self._time(winner)}"
         if outcome.turn_on:
             return f"Turn on {winner}: {shown}.{self._says_less()}"
@@ -93,7 +93,7 @@ class Verdict:
             return "the model takes none of the methods" if refused else "no method is within the budget"
         found = nearest.differences.get("chair_i")
         if found is None:
-            return "no answer names anything that is known"
+            return f"nothing is known of what {nearest.label} or plain decoding names"
         pictures = self.outcome.race.rungs[-1].pictures
         return (
             f"the nearest was {nearest.label} with CHAIR_I {points(found)} on {pictures} pictures of the race, and it "
