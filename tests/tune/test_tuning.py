@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -16,6 +16,9 @@ from farsight.evaluate.plan import Plan
 from farsight.evaluate.run_folder import RunFolder, claimed
 from farsight.evaluate.tasks import Item, Task
 from farsight.judging.annotated import Annotated
+from farsight.judging.judged import Judged
+from farsight.judging.judgements import Judgement
+from farsight.judging.judgements import Verdict as Word
 from farsight.judging.truth import Truth
 from farsight.methods.grammar import parse_methods
 from farsight.metrics.vocabulary import coco
@@ -104,6 +107,61 @@ def test_it_goes_on_with_what_was_judged_and_asks_nothing_twice(tmp_path: Path) 
         assert found.sentence.startswith("Turn on beam: CHAIR_I 50.0 -> 0.0 % (-50.0 [-50.0, -50.0])")
         assert "It says less (words -60.0 % [-60.0, -60.0])" in found.sentence
         assert len(engine.asked) == before
+
+
+def said(pictures: Iterable[str], verdicts: Mapping[str, Word]) -> Judged:
+    """The same judgements of each picture."""
+    rows = [Judgement(picture, name, verdict, "ann") for picture in pictures for name, verdict in verdicts.items()]
+    return Judged(judgements=rows, names=coco())
+
+
+def test_a_method_whose_inventions_nobody_judged_does_not_race(tmp_path: Path) -> None:
+    """Not even where most of what it names is judged, as plain decoding names it, too."""
+    pictures = [item.image_id for item in ITEMS]
+    there: dict[str, Word] = {"dog": "there", "cat": "not there", "boat": "not there"}
+    with claimed(tmp_path / "tuned") as folder:
+        found = tuning(folder, said(pictures, there), Engine()).found()
+        assert isinstance(found, Agreement)
+        assert found.unknown == 20  # the car of dola, which adds it to what plain decoding names
+    with claimed(tmp_path / "tuned") as folder:
+        verdict = tuning(folder, said(pictures, there | {"car": "unsure"}), Engine()).found()
+        assert isinstance(verdict, Verdict)
+        assert verdict.outcome.race.winner == "beam"
+
+
+def test_how_much_was_judged_stands_in_the_verdict(tmp_path: Path) -> None:
+    first, second = ([about[0].image_id for about in half] for half in halves(by_picture_of_items(), 0))
+    whole: dict[str, Word] = {"dog": "there", "cat": "not there", "boat": "not there", "car": "not there"}
+    rows = [*said(first, whole).judgements, *said(second, {"dog": "there"}).judgements]
+    rows += said(second[:6], {"cat": "not there"}).judgements
+    with claimed(tmp_path / "tuned") as folder:
+        found = tuning(folder, Judged(judgements=rows, names=coco()), Engine()).found()
+        assert isinstance(found, Verdict)
+        assert (
+            "Known by judging, of the objects: 26 of 40 that greedy names, 20 of 20 that beam names." in found.sentence
+        )
+        judged = {"greedy": {"named": 40, "known": 26}, "beam": {"named": 20, "known": 20}}
+        assert found.record()["judged"] == judged
+
+
+def test_where_too_much_is_unsure_it_is_said_rather_than_asked_again(tmp_path: Path) -> None:
+    pictures = [item.image_id for item in ITEMS]
+    verdicts: dict[str, Word] = {"dog": "there", "cat": "unsure", "boat": "unsure", "car": "unsure"}
+    with claimed(tmp_path / "tuned") as folder:
+        found = tuning(folder, said(pictures, verdicts), Engine()).found()
+        assert isinstance(found, Agreement)
+        assert (found.unknown, found.record()["unsure"]) == (0, 3 * 20)
+        assert "all that is named there is judged, and less than half of what dola names is known" in found.sentence
+        assert "to be judged first" not in found.sentence
+
+
+def test_where_nothing_is_named_there_is_nothing_to_judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for label in SAID:
+        monkeypatch.setitem(SAID, label, f"Nothing, says {label}.")
+    with claimed(tmp_path / "tuned") as folder:
+        found = tuning(folder, said([], {}), Engine()).found()
+        assert isinstance(found, Verdict)
+        assert "nothing is known of what" in found.sentence
 
 
 def by_picture_of_items() -> list[tuple[Item, ...]]:

@@ -187,6 +187,11 @@ def test_what_a_vocabulary_named_is_judged_with_the_same(tmp_path: Path) -> None
     assert f"farsight judge {tmp_path}\n" in commands(after_agreement(tmp_path))
 
 
+def test_who_has_judged_all_is_told_what_tells_more_than_judging(tmp_path: Path) -> None:
+    (_, first), *_ = after_agreement(tmp_path, all_judged=True)
+    assert "--images" in first
+
+
 def test_a_second_look_at_the_second_half_is_said() -> None:
     once, winner = verdict(), "better"
     assert replace(once, looks=[winner]).sentence == once.sentence

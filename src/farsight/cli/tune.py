@@ -263,7 +263,7 @@ def _write(tuning: Tuning, found: Verdict | Agreement, synonyms: str | None) -> 
         shown = verdict_page(title, found, steps, *known)
         _write_run(tuning, found)
     else:
-        steps = after_agreement(out, synonyms)
+        steps = after_agreement(out, synonyms, all_judged=not found.unknown)
         shown = agreement_page(title, found, steps, tuning.baseline, *known)
     more["next"] = [{"to": what, "command": command} for what, command in steps]
     write(out / VERDICT, [json_format.dumps(found.record() | more, indent=2, allow_nan=False).encode()])

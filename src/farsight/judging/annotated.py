@@ -35,6 +35,10 @@ class Annotated:
         """Whether an object is in a picture; None of a picture that is not annotated."""
         return object_ in self.objects[image_id] if image_id in self.objects else None
 
+    def unsure(self, image_id: str, object_: str) -> bool:
+        """Nothing: what a list lacks is not there."""
+        return False
+
     def present(self, image_id: str, named: Set[str] = frozenset()) -> frozenset[str]:
         """The objects in a picture, whatever was named; none of one that is not annotated."""
         return self.objects.get(image_id, frozenset())

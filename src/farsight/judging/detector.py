@@ -231,6 +231,10 @@ class Detected:
             return None
         return _asked(self.scores, self.score, self.images[image_id], image_id, object_) > self.calibration.threshold
 
+    def unsure(self, image_id: str, object_: str) -> bool:
+        """Nothing: a score is above the threshold or is not."""
+        return False
+
     def present(self, image_id: str, named: Set[str]) -> Set[str]:
         """What somebody saw, and what is named that the detector or somebody says is there."""
         return self.known.present(image_id, named) | {name for name in named if self.verdict(image_id, name)}

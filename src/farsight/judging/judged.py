@@ -72,6 +72,11 @@ class Judged:
         """Whether an object is in a picture; None if nobody knows."""
         return self.known.get((image_id, self.same.get(object_, object_)))
 
+    def unsure(self, image_id: str, object_: str) -> bool:
+        """Whether all who judged it were unsure, or contradict each other."""
+        key = image_id, self.same.get(object_, object_)
+        return key in self.said and key not in self.known
+
     def present(self, image_id: str, named: Set[str] = frozenset()) -> frozenset[str]:
         """What some method named and a judge saw there, whichever methods are compared: none is favoured."""
         return self._present.get(image_id, frozenset())

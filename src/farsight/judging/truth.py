@@ -17,6 +17,9 @@ class Truth(Protocol):
     def verdict(self, image_id: str, object_: str) -> bool | None:
         """Whether an object is in a picture; None if that is not known: nobody said so, or they were unsure."""
 
+    def unsure(self, image_id: str, object_: str) -> bool:
+        """Whether somebody was asked about an object of which nothing is known, and could not say."""
+
     def present(self, image_id: str, named: Set[str]) -> Set[str]:
         """Objects that are known to be in a picture: what recall is counted against.
 

@@ -9,6 +9,7 @@ from typing import Any
 from farsight.evaluate.run_folder import Key
 from farsight.evaluate.tasks import Item
 from farsight.judging.truth import Truth
+from farsight.tune.known import Known, known_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,24 +23,34 @@ class Agreement:
     """Objects of an answer that plain decoding does not name there, on average."""
     dropped: Mapping[str, float]
     """Objects that only plain decoding names."""
-    unknown: int
-    """Mentions, each object of a picture once, that somebody has to judge."""
+    known: Known
+    """What is known of what they name, which is too little."""
     winner: str | None = None
     """Who won the race on what was judged, if there was one; these are the other pictures then."""
 
     @property
     def sentence(self) -> str:
-        """What is known, which is not who is better."""
+        """What is known, which is not who is better; and what is to be judged, or that judging tells no more."""
         if self.winner is not None:
-            return (
-                f"The race chose {self.winner}. It and plain decoding were asked about {self.pictures} other pictures, "
-                f"and whether it is better is known when these are judged: {self.unknown} mentions."
+            asked = (
+                f"The race chose {self.winner}. It and plain decoding were asked about {self.pictures} other pictures"
             )
-        asked = "1 method was" if len(self.same) == 1 else f"{len(self.same)} methods were"
-        return (
-            f"{asked} asked about {self.pictures} pictures. What is in these is not known, so "
-            f"nothing here says which method is better: {self.unknown} mentions are to be judged first."
-        )
+            if self.unknown:
+                return f"{asked}, and whether it is better is known when these are judged: {self.unknown} mentions."
+            return f"{asked}, and whether it is better is not known: {self.known.unclear}."
+        methods = "1 method was" if len(self.same) == 1 else f"{len(self.same)} methods were"
+        asked = f"{methods} asked about {self.pictures} pictures."
+        if self.unknown:
+            return (
+                f"{asked} What is in these is not known, so nothing here says which method is better: {self.unknown} "
+                "mentions are to be judged first."
+            )
+        return f"{asked} Nothing here says which method is better: {self.known.unclear}."
+
+    @property
+    def unknown(self) -> int:
+        """Mentions, each object of a picture once, that somebody has to judge."""
+        return self.known.unjudged
 
     def record(self) -> dict[str, Any]:
         """Give the figures for a JSON file."""
@@ -47,7 +58,13 @@ class Agreement:
             label: {"same": self.same[label], "added": self.added[label], "dropped": self.dropped[label]}
             for label in self.same
         }
-        return {"verdict": self.sentence, "pictures": self.pictures, "unknown": self.unknown, "agreement": methods}
+        return {
+            "verdict": self.sentence,
+            "pictures": self.pictures,
+            "unknown": self.unknown,
+            "unsure": self.known.unsure,
+            "agreement": methods,
+        }
 
 
 def agreement(
@@ -70,7 +87,7 @@ def agreement(
     rows
         The answers by method and item.
     truth
-        Says what an answer names.
+        Says what an answer names, and what is known of it.
     winner
         Who won a race on other pictures.
     """
@@ -83,13 +100,6 @@ def agreement(
     def mean(count: float) -> float:
         return count / len(items)
 
-    unknown = {
-        (item.image_id, name)
-        for item in items
-        for label in (baseline, *labels)
-        for name in named[label, item.item_id]
-        if truth.verdict(item.image_id, name) is None
-    }
     plain = {item.item_id: named[baseline, item.item_id] for item in items}
     texts = {key: row["text"] for key, row in rows.items()}
     return Agreement(
@@ -106,6 +116,6 @@ def agreement(
             label: mean(sum(len(plain[item.item_id] - named[label, item.item_id]) for item in items))
             for label in labels
         },
-        unknown=len(unknown),
+        known=known_of(baseline, labels, items, rows, truth),
         winner=winner,
     )

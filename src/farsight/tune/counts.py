@@ -105,8 +105,7 @@ def compare(baseline: Counts, other: Counts, *, resamples: int = RESAMPLES, seed
 
     Returns
     -------
-    Of each figure that there is something to divide by for, with both methods: who names nothing has no CHAIR_I, not one
-    of 0.
+    Of each figure that there is something to divide by for, with both methods: who names nothing has no CHAIR_I of 0.
     """
     columns = np.stack([baseline, other], axis=1)
     whole, sums = columns.sum(axis=0), resampled_sums(columns, resamples=resamples, seed=seed)

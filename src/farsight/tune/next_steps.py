@@ -87,13 +87,18 @@ def _task(plan: Plan, synonyms: str | None) -> str:
     return task + objects + ("" if synonyms is None else f" --synonyms {shlex.quote(synonyms)}")
 
 
-def after_agreement(out: Path, synonyms: str | None = None) -> Steps:
-    """Give them where nothing is known of the pictures: what was named by a vocabulary is judged by the same."""
+def after_agreement(out: Path, synonyms: str | None = None, *, all_judged: bool = False) -> Steps:
+    """Give them where too little is known of the pictures: what was named by a vocabulary is judged by the same.
+
+    Where all is judged, and too much of it as unsure, judging alone leads nowhere.
+    """
     named = "" if synonyms is None else f" --synonyms {shlex.quote(synonyms)}"
+    judge, again = f"farsight judge {shlex.quote(str(out))}{named}", "the same farsight tune again"
+    if not all_judged:
+        steps = [("say what is in the pictures, a key for each thing that was named", judge)]
+        return [*steps, ("go on with what was judged", again)]
     return [
-        (
-            "say what is in the pictures, a key for each thing that was named",
-            f"farsight judge {shlex.quote(str(out))}{named}",
-        ),
-        ("go on with what was judged", "the same farsight tune again"),
+        ("ask about other pictures, on which more can be told", "the same farsight tune, another --images and --out"),
+        ("let methods race of which more is known", "the same farsight tune, --methods without the others"),
+        ("say of what was unsure whether it is there, if that can be told after all", judge),
     ]

@@ -21,16 +21,15 @@ from farsight.judging.truth import Truth
 from farsight.tune.agreement import Agreement, agreement
 from farsight.tune.asked import About, by_picture
 from farsight.tune.cost import TOGETHER, Cost, measure, tried
-from farsight.tune.counts import TERMS, Counts, counts_of
+from farsight.tune.counts import Counts, counts_of
 from farsight.tune.forecast import Asked, Forecast, Stage, forecast, mean_factor, stage_of, stages
 from farsight.tune.guards import Guard
+from farsight.tune.known import Known, known_of
 from farsight.tune.race import Rung, halves, run_race, rung_sizes, settle
 from farsight.tune.time_left import Progress, TimeLeft
 from farsight.tune.verdict import Verdict
 
 COSTS = "costs.json"
-LEAST_KNOWN = 0.5
-"""Of what is named, how much has to be judged before it is counted. What is not, is neither true nor false."""
 COST = {str: {"ratio": (float, None), "least": (float, None), "most": (float, None), "refused": (str, None)}}
 """What it has to have."""
 
@@ -167,7 +166,7 @@ class Tuning:
             self.to_come[:] = stages(self.halves, going, rungs, seen=rung.pictures)
             self.progress.rung(rung)
 
-        if self.judged and not self._known(everybody, first):
+        if self.judged and not self._known(everybody, first).enough:
             return self._agreement(self.contenders, first)
         race = run_race(
             self.baseline,
@@ -179,12 +178,19 @@ class Tuning:
             seed=self.seed,
             told=told,
         )
-        if self.judged and race.winner is not None and not self._known([self.baseline, race.winner], second):
+        if self.judged and race.winner is not None and not self._known([self.baseline, race.winner], second).enough:
             return self._agreement([race.winner], second, winner=race.winner)
         outcome = settle(self.baseline, race, second, self._counted, self.guards, seed=self.seed)
         refused = {label: Cost(refused=reason) for label, reason in self.refused.items()}
+        named = [self.baseline] if race.nearest is None else [self.baseline, race.nearest.label]
+        seen = first if race.winner is None else second
         return Verdict(
-            outcome=outcome, costs=self.costs | refused, guards=self.guards, budget=self.budget, looks=self.looks
+            outcome=outcome,
+            costs=self.costs | refused,
+            guards=self.guards,
+            budget=self.budget,
+            looks=self.looks,
+            known=self._known(named, seen) if self.judged else None,
         )
 
     def forecast(self) -> Forecast:
@@ -193,11 +199,11 @@ class Tuning:
         found = stages(self.halves, len(labels), self._rungs(len(labels)))
         return forecast(self.plan, self.engine if self.timed else None, self.halves, found)
 
-    def _known(self, labels: Sequence[str], units: Sequence[About]) -> bool:
-        """Ask, and see whether enough is known of what these methods name in these pictures."""
-        counts = np.sum(list(self._counted(labels, units).values()), axis=(0, 1))
-        known, mentions = (counts[TERMS.index(term)] for term in ("known", "mentions"))
-        return bool(known and known >= LEAST_KNOWN * mentions)
+    def _known(self, labels: Sequence[str], units: Sequence[About]) -> Known:
+        """Ask, and see how much is known of what these methods name in these pictures."""
+        self._ask(labels, units)
+        items = [item for about in units for item in about]
+        return known_of(labels[0], labels[1:], items, self.folder.rows, self.truth)
 
     def _agreement(self, labels: Sequence[str], units: Sequence[About], winner: str | None = None) -> Agreement:
         items = [item for about in units for item in about if item.kind == "caption"]

@@ -10,6 +10,7 @@ from farsight.metrics.paired import Difference
 from farsight.tune.cost import Cost
 from farsight.tune.counts import SHARES
 from farsight.tune.guards import Guard
+from farsight.tune.known import Known
 from farsight.tune.race import Outcome, Race, Standing
 
 NAMES = {
@@ -45,6 +46,9 @@ class Verdict:
     budget: float | None
     looks: Sequence[str] = ()
     """Everybody who was compared on the second half so far, the first one first: under other budgets and guards too."""
+    known: Known | None = None
+    """Where people judge: what is known of what plain decoding names, and the winner on the second half; without one,
+    whoever came nearest on the first."""
 
     @property
     def chosen(self) -> str:
@@ -53,12 +57,13 @@ class Verdict:
 
     @property
     def sentence(self) -> str:
-        """What to do, and why; and whether the second half had been looked at before."""
+        """What to do, and why; how much was judged; and whether the second half had been looked at before."""
         before = [label for label in self.looks if label != self.outcome.race.winner]
+        said = self._sentence if self.known is None else f"{self._sentence} {self.known.sentence}"
         if self.outcome.race.winner is None or not before:
-            return self._sentence
+            return said
         return (
-            f"{self._sentence} The second half was looked at {len(before) + 1} times (before for "
+            f"{said} The second half was looked at {len(before) + 1} times (before for "
             f"{', '.join(before)}), and one look alone is wrong at most 5 % of the time: be sure on other pictures."
         )
 
@@ -69,7 +74,10 @@ class Verdict:
         if winner is None:
             return f"{nothing}: {self._nobody()}."
         if not outcome.final:
-            return f"{nothing}: {winner} won the race, and on the other pictures nothing is known of what it or plain decoding names."
+            return (
+                f"{nothing}: {winner} won the race, and on the other pictures nothing is known of what it or plain "
+                "decoding names."
+            )
         shown = f"{self._shown(outcome.final)}{self._time(winner)}"
         if outcome.turn_on:
             return f"Turn on {winner}: {shown}.{self._says_less()}"
@@ -138,7 +146,7 @@ class Verdict:
             "looks": list(self.looks),
             "costs": {label: cost.record() for label, cost in self.costs.items()},
             "race": race_record(outcome.race),
-        }
+        } | ({} if self.known is None else {"judged": self.known.record()})
 
 
 def race_record(race: Race) -> list[dict[str, Any]]:
