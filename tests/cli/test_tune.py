@@ -16,6 +16,7 @@ from farsight.methods.constant_gate import ConstantGate
 from farsight.methods.grammar import load_method, parse_method
 from farsight.tune import candidates
 from farsight.tune.measured import MEASURED
+from farsight.tune.race import halves
 
 LABEL = "constant(value=per head, rows=generated)"
 
@@ -235,6 +236,33 @@ def test_adaiat_races_with_what_was_measured_of_it(run: Any, tmp_path: Path) -> 
 
 def test_too_few_pictures_are_refused(run: Any, files: dict[str, Path], model: Path) -> None:
     refused(run(*command(files, model, "--objects", files["objects"], "--count", 5)), "at least 8")
+
+
+def test_pictures_that_cannot_be_read_are_named(run: Any, files: dict[str, Path], model: Path) -> None:
+    damaged = halves(range(10), 0)[0][0]
+    (files["images"] / f"{damaged}.png").write_bytes(b"no picture")
+    for more in ([], ["--objects", files["objects"]]):
+        files["out"] = files["out"].with_name(f"tuned{len(more)}")
+        result = run(*command(files, model, *more))
+        assert result.exit_code == 0, result.stderr
+        told = "Left out, since plain decoding could not be asked: 1 item; the first is captions/"
+        assert told in " ".join(result.stderr.split())
+        assert told in (files["out"] / "report.html").read_text()
+        found = json.loads((files["out"] / "verdict.json").read_text())
+        assert [item.removesuffix(".png") for item in found["failed"]] == [f"captions/{damaged}"]
+        assert found["answers"]["captions"] % 4 == 0  # of the four pictures that could be read
+
+
+def test_where_nothing_can_be_read_it_is_refused(run: Any, files: dict[str, Path], model: Path) -> None:
+    for picture in files["images"].iterdir():
+        picture.write_bytes(b"no picture")
+    for more in ([], ["--objects", files["objects"]]):
+        files["out"] = files["out"].with_name(f"tuned{len(more)}")
+        result = run(*command(files, model, *more))
+        said = " ".join(result.stderr.split())
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "error: 0 of 5 pictures of one half could be asked about, and 4 are the least" in said
+        assert "Give others, with another --out" in said
 
 
 def test_without_a_folder_or_a_plan_it_asks_for_one(run: Any) -> None:

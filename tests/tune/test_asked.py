@@ -81,7 +81,9 @@ def test_agreement_says_what_differs_and_never_who_is_better() -> None:
         ("plain", "p/0"): "A dog and a cat.", ("other", "p/0"): "A dog and a boat and a car.",
         ("plain", "p/1"): "A dog.", ("other", "p/1"): "A dog.",
     }  # fmt: skip
-    found = agreement("plain", ["other"], items, {key: {"text": text} for key, text in said.items()}, annotated(task()))
+    found = agreement(
+        "plain", ["other"], items, {key: {"text": text} for key, text in said.items()}, annotated(task()), left_out={}
+    )
     assert (found.same["other"], found.added["other"], found.dropped["other"]) == (0.5, 1.0, 0.5)
     assert found.unknown == 5
     assert "nothing here says which method is better" in found.sentence

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping
+import json
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from farsight.errors import InputError, SettingError
-from farsight.evaluate.engine import Answer, Request
+from farsight.evaluate.engine import Answer, Failure, Request
 from farsight.evaluate.plan import Plan
 from farsight.evaluate.run_folder import RunFolder, claimed
 from farsight.evaluate.tasks import Item, Task
@@ -24,6 +25,7 @@ from farsight.methods.grammar import parse_methods
 from farsight.metrics.vocabulary import coco
 from farsight.tune.agreement import Agreement
 from farsight.tune.asked import by_picture
+from farsight.tune.cost import Cost
 from farsight.tune.forecast import Stage
 from farsight.tune.guards import GUARDS
 from farsight.tune.race import Rung, halves
@@ -196,7 +198,7 @@ def test_what_the_engine_refused_is_told_with_the_costs(tmp_path: Path) -> None:
         assert found.costs["opera"].refused == "no beams here"
 
 
-def test_where_every_method_is_refused_plain_decoding_alone_is_asked_and_judged(tmp_path: Path) -> None:
+def test_where_every_method_is_refused_nobody_is_asked_to_judge_plain_decoding(tmp_path: Path) -> None:
     class Alone(Engine):
         def answers(self, requests: Iterable[Request]) -> Generator[tuple[int, Any], None, None]:
             for request in requests:
@@ -205,11 +207,116 @@ def test_where_every_method_is_refused_plain_decoding_alone_is_asked_and_judged(
                 yield from super().answers([request])
 
     with claimed(tmp_path / "tuned") as folder:
-        made = tuning(folder, judged([]), Alone())
+        found = tuning(folder, judged([]), Alone()).found()
+        assert isinstance(found, Verdict)
+        assert "the model takes none of the methods" in found.sentence
+        assert found.left_out == dict.fromkeys(["deco", "beam", "dola"], "no")
+
+
+@dataclass
+class Failing(Engine):
+    """Cannot be asked some things; ``failing`` says of a method and a picture whether."""
+
+    failing: Callable[[str, int], bool] = field(kw_only=True)
+
+    def answers(self, requests: Iterable[Request]) -> Generator[tuple[int, Any], None, None]:
+        for request in requests:
+            for number, said in super().answers([request]):
+                numbers = [int(prompt.rstrip("?")) for prompt in request.prompts]
+                bad = Failure(reason="it is damaged")
+                yield (
+                    number,
+                    [
+                        bad if self.failing(request.method.name, n) else one
+                        for n, one in zip(numbers, said, strict=True)
+                    ],
+                )
+
+
+EVERYTHING = judged(item.image_id for item in ITEMS)
+
+
+def test_a_method_that_fails_is_out_of_the_race_with_the_reason_and_takes_nobody_with_it(tmp_path: Path) -> None:
+    engine = Failing(failing=lambda name, number: name == "deco")
+    with claimed(tmp_path / "tuned") as folder:
+        found = tuning(folder, EVERYTHING, engine, judged=False).found()
+    assert isinstance(found, Verdict)
+    assert found.sentence.startswith("Turn on beam: CHAIR_I 50.0 -> 0.0 %")
+    left = {one.label: one.left for one in found.outcome.race.rungs[0].standings}
+    assert left["deco"] == "failed 10 of 10 times where plain decoding did not: it is damaged"
+    assert found.outcome.race.rungs[-1].pictures == 20
+
+
+def test_a_winner_that_fails_on_the_other_half_is_not_turned_on(tmp_path: Path) -> None:
+    second = {int(about[0].image_id) for about in halves(by_picture_of_items(), 0)[1]}
+    engine = Failing(failing=lambda name, number: name == "beam" and number in second)
+    with claimed(tmp_path / "tuned") as folder:
+        found = tuning(folder, EVERYTHING, engine, judged=False).found()
+    assert isinstance(found, Verdict)
+    assert not found.outcome.turn_on
+    failed = "failed 20 of 20 times where plain decoding did not: it is damaged"
+    assert found.sentence.endswith(f"beam won the race, and on the other pictures it {failed}.")
+
+
+def test_where_every_method_fails_it_is_said(tmp_path: Path) -> None:
+    engine = Failing(failing=lambda name, number: name != "plain")
+    for by_people in (False, True):
+        with claimed(tmp_path / f"{by_people}") as folder:
+            found = tuning(folder, EVERYTHING if not by_people else judged([]), engine, judged=by_people).found()
+        assert isinstance(found, Verdict)
+        assert "no method could be compared; deco failed " in found.sentence
+
+
+def test_pictures_that_cannot_be_read_are_in_no_figure(tmp_path: Path) -> None:
+    engine = Failing(failing=lambda name, number: number % 4 == 0)
+    with claimed(tmp_path / "tuned") as folder:
+        made = tuning(folder, EVERYTHING, engine, judged=False)
+        found = made.found()
+    assert isinstance(found, Verdict)
+    assert found.outcome.turn_on
+    read = [sum(int(about[0].image_id) % 4 > 0 for about in half) for half in made.halves]
+    assert [found.outcome.race.rungs[-1].pictures, found.outcome.final["chair_i"].items] == read
+    assert sum(read) == 30
+    assert (len(made.failed), set(made.failed.values())) == (10, {"it is damaged"})
+    assert made.answers["captions"] == sum(row["failed"] is None for row in folder.rows.values())
+
+
+def test_who_fails_and_what_cannot_be_read_is_in_no_agreement(tmp_path: Path) -> None:
+    engine = Failing(failing=lambda name, number: name == "deco" or number % 4 == 0)
+    with claimed(tmp_path / "tuned") as folder:
+        made = tuning(folder, judged([]), engine)
+        found = made.found()
+    assert isinstance(found, Agreement)
+    assert found.pictures == sum(int(about[0].image_id) % 4 > 0 for about in made.halves[0])
+    assert found.same == {"beam": 0, "dola": 0}  # not the same because both said nothing
+    assert found.added == {"beam": 0, "dola": 1}
+    assert found.left_out["deco"].startswith("failed ")
+    assert found.record()["left_out"] == found.left_out
+
+
+def test_too_few_pictures_that_can_be_read_are_refused(tmp_path: Path) -> None:
+    for by_people in (False, True):
+        engine = Failing(failing=lambda name, number: number > 3)
+        refusal = pytest.raises(InputError, match=r"of 20 pictures of one half could be asked about.*it is damaged")
+        with claimed(tmp_path / f"{by_people}") as folder, refusal:
+            tuning(folder, EVERYTHING, engine, judged=by_people).found()
+
+
+def test_who_is_over_the_budget_is_named_where_people_judge(tmp_path: Path) -> None:
+    with claimed(tmp_path / "tuned") as folder:
+        made = tuning(folder, judged([]), Engine(), budget=1.1)
+        made.costs["deco"] = Cost(ratio=1.104)
+        costs = {label: cost.record() for label, cost in made.costs.items()}
+        (folder.path / COSTS).write_text(json.dumps(costs))
         found = made.found()
         assert isinstance(found, Agreement)
-        assert (dict(found.same), found.unknown) == ({}, 2 * 20)
-        assert {cost.refused for cost in made.costs.values()} == {"no"}
+        assert set(found.same) == {"beam", "dola"}
+        assert found.left_out == {"deco": "takes x1.104 the time, and the budget is x1.1"}
+
+        (folder.path / COSTS).write_text(json.dumps(dict.fromkeys(costs, costs["deco"])))
+        nobody = made.found()
+        assert isinstance(nobody, Verdict)
+        assert "no method is within the budget" in nobody.sentence
 
 
 def test_damaged_costs_are_named_with_what_to_do(tmp_path: Path) -> None:

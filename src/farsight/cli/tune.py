@@ -242,6 +242,7 @@ def _write(tuning: Tuning, found: Verdict | Agreement, synonyms: str | None) -> 
 
     out, plan = tuning.folder.path, tuning.plan
     more: dict[str, Any] = {"seed": tuning.seed, "config": plan.record(), "answers": tuning.answers}
+    more["failed"] = tuning.failed
     if isinstance(tuning.truth, Detected):
         more["judge"] = {"name": tuning.truth.name} | tuning.truth.calibration.record()
     title = f"Which method for {plan.model} on {plan.task.name}?"
@@ -249,7 +250,8 @@ def _write(tuning: Tuning, found: Verdict | Agreement, synonyms: str | None) -> 
         f"{told_answers(**tuning.answers)} of all methods; farsight {more['config']['farsight']}, seed {tuning.seed}, "
         f"batches of {plan.batch_size}."
     )
-    known = (plan.task.items, tuning.folder.rows, tuning.truth, footer)
+    answered = {key: row for key, row in tuning.folder.rows.items() if row["failed"] is None}
+    known = (plan.task.items, answered, tuning.truth, footer, [tuning.told_failed] if tuning.failed else [])
     if isinstance(found, Verdict):
         more["forms"] = _write_method(tuning, found)
         steps = after_verdict(
@@ -318,19 +320,19 @@ def _print(tuning: Tuning, found: Verdict | Agreement | Forecast, written: Mappi
         figures = ("methods", "pictures", "captions", "questions", "answers")
         rows = [[stage.name, *(str(getattr(stage, name)) for name in figures)] for stage in found.stages]
         print_table(["", "methods", "pictures", "captions each", "questions each", "answers at most"], rows)
-    if not isinstance(found, Verdict):
-        refused = {label: cost.refused for label, cost in tuning.costs.items() if cost.refused}
-        for label, reason in {**refused, **tuning.refused}.items():
+        for label, reason in tuning.refused.items():
             note(f"{label} is out: {reason}")
     say(found.sentence)
     if isinstance(tuning.truth, Detected):
         say(tuning.truth.sentence)
-    if isinstance(found, Verdict):
+    if tuning.failed:
+        note(tuning.told_failed)
+    if not isinstance(found, Forecast):
         for label, reason in found.left_out.items():
-            note(f"{label} did not race: {reason}")
-        if found.outcome.final:
-            table = final_table(found)
-            print_table(table.columns, table.rows)
+            note(f"{label} is out: {reason}")
+    if isinstance(found, Verdict) and found.outcome.final:
+        table = final_table(found)
+        print_table(table.columns, table.rows)
     for engine, form in written.get("forms", {}).items():
         say(f"{engine}: {json_format.dumps(form)}")
     if steps := written.get("next"):

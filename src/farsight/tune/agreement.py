@@ -25,6 +25,8 @@ class Agreement:
     """Objects that only plain decoding names."""
     known: Known
     """What is known of what they name, which is too little."""
+    left_out: Mapping[str, str]
+    """Methods that are not compared, with the reason."""
     winner: str | None = None
     """Who won the race on what was judged, if there was one; these are the other pictures then."""
 
@@ -63,6 +65,7 @@ class Agreement:
             "pictures": self.pictures,
             "unknown": self.unknown,
             "unsure": self.known.unsure,
+            "left_out": dict(self.left_out),
             "agreement": methods,
         }
 
@@ -74,6 +77,7 @@ def agreement(
     rows: Mapping[Key, Mapping[str, Any]],
     truth: Truth,
     *,
+    left_out: Mapping[str, str],
     winner: str | None = None,
 ) -> Agreement:
     """Compare what methods name with what plain decoding names.
@@ -83,11 +87,13 @@ def agreement(
     baseline, labels
         Plain decoding, and the others.
     items
-        Captions, all of which have answers.
+        Captions that all of these methods answered.
     rows
         The answers by method and item.
     truth
         Says what an answer names, and what is known of it.
+    left_out
+        Methods that are not compared, with the reason.
     winner
         Who won a race on other pictures.
     """
@@ -117,5 +123,6 @@ def agreement(
             for label in labels
         },
         known=known_of(baseline, labels, items, rows, truth),
+        left_out=left_out,
         winner=winner,
     )

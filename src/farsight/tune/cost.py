@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from itertools import cycle, islice
@@ -43,9 +43,23 @@ class Cost:
         """Whether it is known to be over a budget."""
         return budget is not None and self.ratio is not None and self.ratio > budget
 
-    def told(self) -> str:
-        """Say it in a table."""
-        return "-" if self.ratio is None else f"x{self.ratio:.2f}"
+    def told(self, apart: float | None = None) -> str:
+        """Say it in a table; with as many digits as tell it from another number."""
+        if self.ratio is None:
+            return "-"
+        digits = (
+            digits for digits in range(2, 6) if apart is None or round(self.ratio, digits) != round(apart, digits)
+        )
+        return f"x{self.ratio:.{next(digits, 6)}f}"
+
+
+def left_out(costs: Mapping[str, Cost], budget: float | None) -> dict[str, str]:
+    """Give the methods that do not race, with the reason: the model does not take them, or they are over the budget."""
+    return {
+        label: cost.refused or f"takes {cost.told(budget)} the time, and the budget is x{budget:g}"
+        for label, cost in costs.items()
+        if cost.refused or cost.over(budget)
+    }
 
 
 def tried(plan: Plan, labels: Sequence[str], item: Item, engine: Engine) -> dict[str, Cost]:

@@ -14,8 +14,8 @@ from pathlib import Path
 from torch import Tensor
 
 from farsight.attention import LayerCall, locate, watched
-from farsight.errors import InputError
-from farsight.evaluate.engine import Said
+from farsight.errors import InputError, SettingError
+from farsight.evaluate.engine import Answer, Said
 from farsight.evaluate.plan import Batch
 from farsight.evaluate.tasks import Task
 from farsight.farsight import FarSight
@@ -34,7 +34,7 @@ def measure(loaded: LoadedModel, task: Task, generated: Iterator[tuple[Batch, Sa
     Raises
     ------
     SettingError, UnsupportedModelError
-        If the model takes no registers.
+        If the model takes no registers, or no caption can be generated.
     """
     gates: defaultdict[int, list[Tensor]] = defaultdict(list)
 
@@ -43,7 +43,9 @@ def measure(loaded: LoadedModel, task: Task, generated: Iterator[tuple[Batch, Sa
             gates[call.index].append(call.factor[:, :, -1].double().mean(0).cpu())
 
     with watched(locate(loaded.model), see):
-        captions = sum(len(batch.items) for batch, _ in generated)
+        captions = sum(isinstance(one, Answer) for _, said in generated for one in said)
+    if not captions:
+        raise SettingError("it has to be measured first, and none of the captions could be generated")
     means = (sum(gates[layer][1:], start=gates[layer][0]) / len(gates[layer]) for layer in sorted(gates))
     gate = ConstantGate(value=tuple(tuple(round(float(one), 4) for one in layer) for layer in means), rows="generated")
     write_method(file, gate, comments=[f"mean gates of {label_of(REGISTERS)} on {captions} captions"])

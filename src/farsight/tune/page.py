@@ -30,6 +30,7 @@ def verdict_page(
     rows: Mapping[Key, Mapping[str, Any]],
     truth: Truth,
     footer: str,
+    notes: Sequence[str] = (),
 ) -> str:
     """Write the page of a verdict.
 
@@ -49,19 +50,19 @@ def verdict_page(
         What is known of the pictures.
     footer
         How it was made.
+    notes
+        What else is to be known first.
     """
     sections = [_next(next_steps)]
     if found.outcome.final:
         sections.append(_final(found, truth))
     if found.outcome.race.rungs:
         sections.append(_race(found, truth))
-    if found.left_out:
-        left = Table(columns=["method", "because"], rows=[list(one) for one in found.left_out.items()])
-        sections.append(Section(title="What did not race", tables=[left]))
+    sections += _left_out(found)
     if winner := found.outcome.race.winner:
-        changed = [item for item in items if item.kind == "caption" and (winner, item.item_id) in rows]
+        changed = [item for item in items if item.kind == "caption"]
         sections += _changed(found.outcome.baseline, [winner], changed, rows, truth)
-    return page(title, [f"{found.sentence}{_by(truth)}"], sections, footer=footer)
+    return page(title, [f"{found.sentence}{_by(truth)}", *notes], sections, footer=footer)
 
 
 def agreement_page(
@@ -73,6 +74,7 @@ def agreement_page(
     rows: Mapping[Key, Mapping[str, Any]],
     truth: Truth,
     footer: str,
+    notes: Sequence[str] = (),
 ) -> str:
     """Write the page of what methods say of pictures of which nothing is known; parameters as of `verdict_page`."""
     table = Table(
@@ -86,15 +88,20 @@ def agreement_page(
         "Share of answers that are plain decoding's to the letter; objects of an answer that plain decoding does not "
         f"name, and that only plain decoding names, on average. Which of them are right is not known.{_by(truth)}"
     )
-    asked = [item for item in items if (baseline, item.item_id) in rows]
     sections = [_next(next_steps), Section(title="How much the methods disagree", words=words, tables=[table])]
-    sections += _changed(baseline, list(found.same), asked, rows, truth)
-    return page(title, [found.sentence], sections, footer=footer)
+    sections += _left_out(found)
+    sections += _changed(baseline, list(found.same), items, rows, truth)
+    return page(title, [found.sentence, *notes], sections, footer=footer)
 
 
 def _next(steps: Sequence[tuple[str, str]]) -> Section:
     texts = [Text(title=what, spans=[Span(command, "code")]) for what, command in steps]
     return Section(title="What to do next", texts=texts)
+
+
+def _left_out(found: Verdict | Agreement) -> list[Section]:
+    table = Table(columns=["method", "because"], rows=[list(one) for one in found.left_out.items()])
+    return [Section(title="What did not race", tables=[table])] if found.left_out else []
 
 
 def final_table(found: Verdict) -> Table:
@@ -166,7 +173,7 @@ def _changed(
     def difference(item: Item) -> int:
         return max(len(named(item, baseline) ^ named(item, label)) for label in labels)
 
-    asked = [item for item in items if all((label, item.item_id) in rows for label in labels)]
+    asked = [item for item in items if all((label, item.item_id) in rows for label in (baseline, *labels))]
     changed = sorted((item for item in asked if labels and difference(item)), key=difference, reverse=True)
     return [
         Section(

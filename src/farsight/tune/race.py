@@ -24,8 +24,8 @@ from farsight.tune.guards import Guard
 
 Unit = TypeVar("Unit")
 """All that is asked about one picture; only its place matters here."""
-Counted = Callable[[Sequence[str], Sequence[Unit]], Mapping[str, Counts]]
-"""Asks some methods about some pictures: what each counts, ``(pictures, terms)``."""
+Counted = Callable[[Sequence[str], Sequence[Unit]], Mapping[str, Counts | str]]
+"""Asks some methods about some pictures: what each counts, ``(pictures, terms)``, or why it cannot be compared."""
 
 RACE_RESAMPLES = 2000
 """Of a rung: an interval that decides who goes on, not what is reported."""
@@ -79,6 +79,8 @@ class Outcome:
     """To plain decoding, on pictures that chose nothing; empty without a winner, or if nothing known is named there."""
     broken: tuple[Guard, ...]
     """Guards that the winner does not hold there."""
+    failed: str = ""
+    """Why the winner cannot be compared there, if it failed."""
 
     @property
     def improves(self) -> bool:
@@ -129,7 +131,7 @@ def run_race(
     units
         The pictures of the first half.
     counted
-        Asks a method about pictures, and counts what it says.
+        Asks methods about pictures, and counts what each says. Who has a reason instead is out of the race for it.
     guards
         Who clearly breaks one leaves.
     rungs
@@ -144,16 +146,20 @@ def run_race(
     for size in rungs or rung_sizes(len(units), len(contenders)):
         if not running:
             break
-        found = counted([baseline, *running], units[seen:size])
-        for label in (baseline, *running):
-            counts.setdefault(label, []).append(found[label])
+        failed = dict[str, str]()
+        for label, found in counted([baseline, *running], units[seen:size]).items():
+            if isinstance(found, str):
+                failed[label] = found
+            else:
+                counts.setdefault(label, []).append(found)
+        running = [label for label in running if label not in failed]
         seen = size
         whole = {label: np.concatenate(counts[label]) for label in (baseline, *running)}
         differences = {
             label: compare(whole[baseline], whole[label], resamples=resamples, seed=seed) for label in running
         }
         same = {label for label in running if np.array_equal(whole[baseline], whole[label])}
-        rung = _rung(size, differences, same, guards, last=size >= len(units))
+        rung = _rung(size, differences, same, failed, guards, last=size >= len(units))
         done.append(rung)
         told(rung)
         running = [one.label for one in rung.standings if not one.left]
@@ -162,10 +168,18 @@ def run_race(
 
 
 def _rung(
-    size: int, found: Mapping[str, Mapping[str, Difference]], same: set[str], guards: Sequence[Guard], *, last: bool
+    size: int,
+    compared: Mapping[str, Mapping[str, Difference]],
+    same: set[str],
+    failed: Mapping[str, str],
+    guards: Sequence[Guard],
+    *,
+    last: bool,
 ) -> Rung:
     """Order contenders, and say of each whether it goes on; after the last rung only the winner does."""
-    left = {label: _obstacle(differences, label in same, guards, last=last) for label, differences in found.items()}
+    left = {label: _obstacle(differences, label in same, guards, last=last) for label, differences in compared.items()}
+    left |= failed
+    found = {**compared, **{label: dict[str, Difference]() for label in failed}}
     order = sorted(found, key=lambda label: (bool(left[label]), _chair_i(found[label])))
     most = 1 if last else math.ceil(len(found) / 2)
     for place, label in enumerate(order):
@@ -220,7 +234,10 @@ def settle(
     if race.winner is None:
         return Outcome(baseline=baseline, race=race, final={}, broken=())
     counts = counted([baseline, race.winner], units)
-    final = compare(counts[baseline], counts[race.winner], resamples=resamples, seed=seed)
+    plain, won = counts[baseline], counts[race.winner]
+    if isinstance(plain, str) or isinstance(won, str):
+        return Outcome(baseline=baseline, race=race, final={}, broken=(), failed=str(won))
+    final = compare(plain, won, resamples=resamples, seed=seed)
     if "chair_i" not in final:
         final = {}
     broken = tuple(guard for guard in guards if not guard.holds(final))

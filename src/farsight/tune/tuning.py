@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from farsight.errors import InputError
 from farsight.evaluate.engine import Engine
 from farsight.evaluate.plan import Batch, Plan
 from farsight.evaluate.run import run
@@ -19,8 +20,8 @@ from farsight.evaluate.shapes import check
 from farsight.files import read_json, reading, write
 from farsight.judging.truth import Truth
 from farsight.tune.agreement import Agreement, agreement
-from farsight.tune.asked import About, by_picture
-from farsight.tune.cost import TOGETHER, Cost, measure, tried
+from farsight.tune.asked import LEAST, About, by_picture
+from farsight.tune.cost import TOGETHER, Cost, left_out, measure, tried
 from farsight.tune.counts import Counts, counts_of
 from farsight.tune.forecast import Asked, Forecast, Stage, forecast, mean_factor, stage_of, stages
 from farsight.tune.guards import Guard
@@ -104,10 +105,24 @@ class Tuning:
 
     @property
     def answers(self) -> dict[str, int]:
-        """What was asked of all methods so far: captions, and questions."""
+        """What all methods answered so far: captions, and questions."""
         captions = {item.item_id for item in self.plan.task.items if item.kind == "caption"}
-        asked = sum(item in captions for _, item in self.folder.rows)
-        return {"captions": asked, "questions": len(self.folder.rows) - asked}
+        said = [item for (_, item), row in self.folder.rows.items() if row["failed"] is None]
+        asked = sum(item in captions for item in said)
+        return {"captions": asked, "questions": len(said) - asked}
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """What plain decoding could not be asked so far, which is left out for all, with the reasons."""
+        rows = self.folder.rows.items()
+        return {item: row["failed"] for (label, item), row in rows if label == self.baseline and row["failed"]}
+
+    @property
+    def told_failed(self) -> str:
+        """Say what could not be asked."""
+        item, reason = next(iter(self.failed.items()))
+        count = "1 item" if len(self.failed) == 1 else f"{len(self.failed)} items"
+        return f"Left out, since plain decoding could not be asked: {count}; the first is {item} ({reason})."
 
     @property
     def looks(self) -> list[str]:
@@ -124,7 +139,13 @@ class Tuning:
     def measure_costs(self) -> None:
         """Time each method, or find out that the model does not take it; what is known from before is kept.
 
-        Plain decoding answers what the first rung asks of it before, which says how long all of it will take.
+        Plain decoding is asked about the whole first half before, which says how long all of it will take, and what
+        can be asked at all.
+
+        Raises
+        ------
+        InputError
+            If too few pictures of the half can.
         """
         path = self.folder.path / COSTS
         known = _read_costs(path) if path.exists() else {}
@@ -138,36 +159,37 @@ class Tuning:
 
     def _costs_of(self, labels: Sequence[str]) -> Iterator[dict[str, Cost]]:
         """Time a few methods after the other, or find out which are taken where they cannot be timed."""
-        captions = [item for about in self.halves[0] for item in about if item.kind == "caption"]
+        captions = [item for about in self._first_half(len(labels)) for item in about if item.kind == "caption"]
         if not self.timed:
             known = self.knows_methods
             yield dict.fromkeys(labels, Cost()) if known else tried(self.plan, labels, captions[0], self.engine)
             return
-        racing = len(self.plan.methods) - 1
-        race = stages(self.halves, racing, self._rungs(racing))
-        first = self.halves[0][: race[0].pictures]
-        self.to_come[:] = stage_of("plain decoding first", 1, first), *race
-        self._ask([self.baseline], first, timings=len(labels))
-        self.time_left.begin(len(labels), None, {}, race)
+        self.time_left.begin(len(labels), None, {}, self.to_come[1:])
         for start in range(0, len(labels), TOGETHER):
             some = labels[start : start + TOGETHER]
             yield measure(self.plan, some, captions, self.engine, budget=self.budget)
             self.time_left.timed(len(some))
 
     def found(self) -> Verdict | Agreement:
-        """Time, race, and settle what the winner is worth; or say what has to be judged before."""
+        """Time, race, and settle what the winner is worth; or say what has to be judged before.
+
+        Raises
+        ------
+        InputError
+            If too few pictures of a half can be asked about.
+        """
         self.measure_costs()
-        first, second = self.halves
-        everybody, rungs = [self.baseline, *self.contenders], self._rungs(len(self.contenders))
-        self.to_come[:] = stages(self.halves, len(self.contenders), rungs)
+        first, second = self._first_half(), self.halves[1]
+        halves, rungs = (first, second), self._rungs(first, len(self.contenders))
+        self.to_come[:] = stages(halves, len(self.contenders), rungs)
 
         def told(rung: Rung) -> None:
             going = sum(not one.left for one in rung.standings)
-            self.to_come[:] = stages(self.halves, going, rungs, seen=rung.pictures)
+            self.to_come[:] = stages(halves, going, rungs, seen=rung.pictures)
             self.progress.rung(rung)
 
-        if self.judged and not self._known(everybody, first).enough:
-            return self._agreement(self.contenders, first)
+        if to_judge := self._to_judge(self.contenders, first):
+            return to_judge
         race = run_race(
             self.baseline,
             self.contenders,
@@ -178,8 +200,11 @@ class Tuning:
             seed=self.seed,
             told=told,
         )
-        if self.judged and race.winner is not None and not self._known([self.baseline, race.winner], second).enough:
-            return self._agreement([race.winner], second, winner=race.winner)
+        if race.winner is not None:
+            self._ask([self.baseline, race.winner], second)
+            second = self._answered(second)
+            if to_judge := self._to_judge([race.winner], second, winner=race.winner):
+                return to_judge
         outcome = settle(self.baseline, race, second, self._counted, self.guards, seed=self.seed)
         refused = {label: Cost(refused=reason) for label, reason in self.refused.items()}
         named = [self.baseline] if race.nearest is None else [self.baseline, race.nearest.label]
@@ -190,13 +215,13 @@ class Tuning:
             guards=self.guards,
             budget=self.budget,
             looks=self.looks,
-            known=self._known(named, seen) if self.judged else None,
+            known=self._known(named, seen) if self.judged and race.rungs else None,
         )
 
     def forecast(self) -> Forecast:
         """Say what it would ask."""
         labels = list(self.plan.methods)[1:]
-        found = stages(self.halves, len(labels), self._rungs(len(labels)))
+        found = stages(self.halves, len(labels), self._rungs(self.halves[0], len(labels)))
         return forecast(self.plan, self.engine if self.timed else None, self.halves, found)
 
     def _known(self, labels: Sequence[str], units: Sequence[About]) -> Known:
@@ -205,13 +230,45 @@ class Tuning:
         items = [item for about in units for item in about]
         return known_of(labels[0], labels[1:], items, self.folder.rows, self.truth)
 
-    def _agreement(self, labels: Sequence[str], units: Sequence[About], winner: str | None = None) -> Agreement:
+    def _to_judge(self, labels: Sequence[str], units: Sequence[About], winner: str | None = None) -> Agreement | None:
+        """Ask, and give what somebody has to judge before it is known who is better; of who failed there is nothing."""
+        if not self.judged:
+            return None
+        self._ask([self.baseline, *labels], units)
+        failed = self._failures(labels, units)
+        going = [label for label in labels if label not in failed]
+        if not going or self._known([self.baseline, *going], units).enough:
+            return None
         items = [item for about in units for item in about if item.kind == "caption"]
-        return agreement(self.baseline, labels, items, self.folder.rows, self.truth, winner=winner)
+        out = {**self.refused, **left_out(self.costs, self.budget), **failed}
+        return agreement(self.baseline, going, items, self.folder.rows, self.truth, winner=winner, left_out=out)
 
-    def _rungs(self, contenders: int) -> list[int]:
-        pictures = len(self.halves[0])
+    def _rungs(self, first: Sequence[About], contenders: int) -> list[int]:
+        pictures = len(first)
         return [pictures] if self.judged or self.loads_each else rung_sizes(pictures, contenders)
+
+    def _first_half(self, timings: int = 0) -> list[About]:
+        """Ask plain decoding about the half of the race, and give what it answered of it."""
+        first, racing = self.halves[0], len(self.plan.methods) - 1
+        self.to_come[:] = (
+            stage_of("plain decoding first", 1, first),
+            *stages(self.halves, racing, self._rungs(first, racing)),
+        )
+        self._ask([self.baseline], first, timings=timings)
+        return self._answered(first)
+
+    def _answered(self, half: Sequence[About]) -> list[About]:
+        """Leave out of a half what plain decoding could not be asked."""
+        failed = self.failed
+        kept = [tuple(item for item in about if item.item_id not in failed) for about in half]
+        found = [about for about in kept if about]
+        if len(found) < LEAST // 2:
+            first = next(item.item_id for about in half for item in about if item.item_id in failed)
+            raise InputError(
+                f"{len(found)} of {len(half)} pictures of one half could be asked about, and {LEAST // 2} are the "
+                f"least; the first that could not: {first}: {failed[first]}. Give others, with another --out"
+            )
+        return found
 
     def _ask(self, labels: Sequence[str], units: Sequence[About], timings: int = 0) -> None:
         """Have the answers of some methods about some pictures, those that are not there yet."""
@@ -233,15 +290,22 @@ class Tuning:
             self.time_left.begin(timings, replace(now, methods=len(labels)), missing, () if self.judged else after)
         run(self.plan, self.folder, self.engine, answered, only=dict.fromkeys(labels, items))
 
-    def _counted(self, labels: Sequence[str], units: Sequence[About]) -> Mapping[str, Counts]:
+    def _counted(self, labels: Sequence[str], units: Sequence[About]) -> Mapping[str, Counts | str]:
+        """Count what methods say, picture by picture; of one that failed where plain decoding answered, say so."""
         self._ask(labels, units)
-        rows = self.folder.rows
-        answered = [
-            [item for item in about if not any(rows[label, item.item_id]["failed"] for label in labels)]
-            for about in units
-        ]
-        found = [counts_of(labels, items, rows, self.truth) for items in answered]
-        return {label: np.array([one[label] for one in found]) for label in labels}
+        failed = self._failures(labels, units)
+        going = [label for label in labels if label not in failed]
+        found = [counts_of(going, items, self.folder.rows, self.truth) for items in units]
+        return {label: np.array([one[label] for one in found]) for label in going} | failed
+
+    def _failures(self, labels: Sequence[str], units: Sequence[About]) -> dict[str, str]:
+        """Of methods that failed where plain decoding answered, how often and why."""
+        rows, items = self.folder.rows, [item.item_id for about in units for item in about]
+        found = {}
+        for label in labels:
+            if failed := [reason for item in items if (reason := rows[label, item]["failed"])]:
+                found[label] = f"failed {len(failed)} of {len(items)} times where plain decoding did not: {failed[0]}"
+        return found
 
 
 def _read_costs(path: Path) -> dict[str, Cost]:

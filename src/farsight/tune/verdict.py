@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from farsight.metrics.paired import Difference
-from farsight.tune.cost import Cost
+from farsight.tune.cost import Cost, left_out
 from farsight.tune.counts import SHARES
 from farsight.tune.guards import Guard
 from farsight.tune.known import Known
@@ -73,6 +73,8 @@ class Verdict:
         nothing = "Nothing here beats plain decoding on your pictures"
         if winner is None:
             return f"{nothing}: {self._nobody()}."
+        if outcome.failed:
+            return f"{nothing}: {winner} won the race, and on the other pictures it {outcome.failed}."
         if not outcome.final:
             return (
                 f"{nothing}: {winner} won the race, and on the other pictures nothing is known of what it or plain "
@@ -89,17 +91,15 @@ class Verdict:
     @property
     def left_out(self) -> dict[str, str]:
         """Methods that did not race, with the reason."""
-        return {
-            label: cost.refused or f"takes {cost.told()} the time, and the budget is x{self.budget:g}"
-            for label, cost in self.costs.items()
-            if cost.refused or cost.over(self.budget)
-        }
+        return left_out(self.costs, self.budget)
 
     def _nobody(self) -> str:
         nearest, refused = self.outcome.race.nearest, all(cost.refused for cost in self.costs.values())
         if nearest is None:
             return "the model takes none of the methods" if refused else "no method is within the budget"
         found = nearest.differences.get("chair_i")
+        if found is None and not nearest.differences:
+            return f"no method could be compared; {nearest.label} {nearest.left}"
         if found is None:
             return f"nothing is known of what {nearest.label} or plain decoding names"
         pictures = self.outcome.race.rungs[-1].pictures
@@ -143,6 +143,7 @@ class Verdict:
                 if guard.figure in outcome.final
             ],
             "budget": self.budget,
+            "left_out": self.left_out,
             "looks": list(self.looks),
             "costs": {label: cost.record() for label, cost in self.costs.items()},
             "race": race_record(outcome.race),
