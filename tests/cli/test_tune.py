@@ -80,7 +80,7 @@ def test_it_goes_on_where_it_was_stopped(run: Any, files: dict[str, Path], model
 def test_what_is_over_the_budget_does_not_race(run: Any, files: dict[str, Path], model: Path) -> None:
     run(*command(files, model, "--objects", files["objects"]))
     costs = json.loads((files["out"] / "costs.json").read_text())
-    costs |= {label: cost | {"ratio": 9.0} for label, cost in costs.items() if label != "constant(value=0.2)"}
+    costs |= {label: cost | {"ratios": [9.0] * 5} for label, cost in costs.items() if label != "constant(value=0.2)"}
     (files["out"] / "costs.json").write_text(json.dumps(costs))
     result = run(*command(files, model, "--objects", files["objects"], "--budget", 8, "--json"))
     found = json.loads(result.stdout)

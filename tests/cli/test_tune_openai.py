@@ -107,7 +107,7 @@ def test_another_winner_under_another_budget_is_a_second_look(run: Any, command:
         first = run(*command, "--base-url", server.url)
         winner = json.loads((tmp_path / "tuned" / "verdict.json").read_text())["winner"]
         costs = json.loads((tmp_path / "tuned" / "costs.json").read_text())
-        costs = {label: cost | {"ratio": 9.0 if label == winner else 1.0} for label, cost in costs.items()}
+        costs = {label: cost | {"ratios": [9.0 if label == winner else 1.0] * 5} for label, cost in costs.items()}
         (tmp_path / "tuned" / "costs.json").write_text(json.dumps(costs))
         again = run(*command, "--base-url", server.url, "--budget", 2)
     assert "looked at" not in first.stdout

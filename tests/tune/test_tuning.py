@@ -305,7 +305,7 @@ def test_too_few_pictures_that_can_be_read_are_refused(tmp_path: Path) -> None:
 def test_who_is_over_the_budget_is_named_where_people_judge(tmp_path: Path) -> None:
     with claimed(tmp_path / "tuned") as folder:
         made = tuning(folder, judged([]), Engine(), budget=1.1)
-        made.costs["deco"] = Cost(ratio=1.104)
+        made.costs["deco"] = Cost(ratios=(1.104,) * 5)
         costs = {label: cost.record() for label, cost in made.costs.items()}
         (folder.path / COSTS).write_text(json.dumps(costs))
         found = made.found()
@@ -319,10 +319,30 @@ def test_who_is_over_the_budget_is_named_where_people_judge(tmp_path: Path) -> N
         assert "no method is within the budget" in nobody.sentence
 
 
+def test_another_budget_times_on_only_who_is_not_told_apart_from_it(tmp_path: Path) -> None:
+    costs = {"deco": (1.05, 1.2, 1.08, 1.12, 1.11), "beam": (2.0,) * 5, "dola": (1.0,) * 5}
+    with claimed(tmp_path / "tuned") as folder:
+        engine = Engine()
+        tuning(folder, EVERYTHING, engine, judged=False)
+        (folder.path / COSTS).write_text(
+            json.dumps({label: Cost(ratios=ratios).record() for label, ratios in costs.items()})
+        )
+    with claimed(tmp_path / "tuned") as folder:
+        engine.asked.clear()
+        tuning(folder, EVERYTHING, engine, judged=False, timed=True, budget=1.1)
+        kept = json.loads((folder.path / COSTS).read_text())
+    assert {request.method.name for request in engine.asked} == {"plain", "deco"}
+    assert {label: len(cost["ratios"]) > 5 for label, cost in kept.items()} == {
+        "deco": True,
+        "beam": False,
+        "dola": False,
+    }
+
+
 def test_damaged_costs_are_named_with_what_to_do(tmp_path: Path) -> None:
     with claimed(tmp_path / "tuned") as folder:
         made = tuning(folder, judged([]), Engine())
-        (folder.path / COSTS).write_text('{"deco": {"ratio": "fast"}}')
+        (folder.path / COSTS).write_text('{"deco": {"ratios": "fast", "refused": null}}')
         with pytest.raises(InputError, match=r"costs.json.*delete it to have the methods timed again"):
             Tuning(
                 plan=made.plan, folder=folder, engine=Engine(), truth=judged([]), guards=(), progress=Silent()

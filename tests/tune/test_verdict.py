@@ -24,7 +24,7 @@ from farsight.tune.next_steps import Steps, after_agreement, after_verdict
 from farsight.tune.page import verdict_page
 from farsight.tune.verdict import Verdict
 
-COSTS = {"better": Cost(ratio=1.02, least=1.0, most=1.1), "same": Cost(ratio=1.5), "gone": Cost(refused="no layers")}
+COSTS = {"better": Cost(ratios=(1.0, 1.02, 1.1)), "same": Cost(ratios=(1.5,) * 5), "gone": Cost(refused="no layers")}
 
 
 def verdict(better: float = 0.1, pictures: int = 80, **changed: object) -> Verdict:
@@ -79,7 +79,7 @@ def test_a_winner_that_says_less_is_said_to() -> None:
     ("costs", "because"),
     [
         ({"a": Cost(refused="no")}, "the model takes none of the methods"),
-        ({"a": Cost(refused="no"), "b": Cost(ratio=9)}, "no method is within the budget"),
+        ({"a": Cost(refused="no"), "b": Cost(ratios=(9,) * 5)}, "no method is within the budget"),
     ],
 )
 def test_without_a_race_it_is_said_why(costs: dict[str, Cost], because: str) -> None:

@@ -7,8 +7,9 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import cycle, islice
+from types import MappingProxyType
 from typing import Any
 
 from farsight.errors import SettingError, UnsupportedModelError
@@ -21,6 +22,7 @@ ROUNDS, MOST_ROUNDS = 5, 15
 """Pairs that are timed, and the most, while it cannot be told on which side of the budget their median is."""
 TOGETHER = 5
 """Methods that are timed against the same answers of plain decoding."""
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 TOKENS = 32
 """Of an answer that is timed: enough that the prompt is not most of it."""
 
@@ -29,15 +31,24 @@ TOKENS = 32
 class Cost:
     """Time per new token over plain decoding's, prompt included; or why the model does not take the method."""
 
-    ratio: float | None = None
-    """Median of the rounds. None if it is refused, or no picture could be read."""
-    least: float | None = None
-    most: float | None = None
+    ratios: tuple[float, ...] = ()
+    """Of the rounds; empty if it is refused, or gave no answer."""
     refused: str | None = None
+
+    @property
+    def ratio(self) -> float | None:
+        """The median."""
+        return statistics.median(self.ratios) if self.ratios else None
 
     def record(self) -> dict[str, Any]:
         """Give the figures for a JSON file."""
-        return asdict(self)
+        range_of = {"least": min(self.ratios, default=None), "most": max(self.ratios, default=None)}
+        return {"ratio": self.ratio, **range_of, "ratios": list(self.ratios), "refused": self.refused}
+
+    def unclear(self, budget: float | None) -> bool:
+        """Whether more rounds may tell on which side of a budget it is."""
+        few = 0 < len(self.ratios) < MOST_ROUNDS
+        return few and budget is not None and not told_apart(self.ratios, budget)
 
     def over(self, budget: float | None) -> bool:
         """Whether it is known to be over a budget."""
@@ -94,6 +105,7 @@ def measure(
     engine: Engine,
     *,
     budget: float | None = None,
+    known: Mapping[str, Cost] = NOTHING,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Cost]:
     """Time methods against plain decoding, the first of the plan, in turn: A, B, C, A, B, C, an item a round.
@@ -110,11 +122,14 @@ def measure(
         What answers. It should have its model at hand, or its loading is timed.
     budget
         What is to be told of each: whether its ratio is above it. Who is told apart from it is not timed again.
+    known
+        What was timed before, under another budget: it goes on from there.
     clock
         A function that gives the seconds by now.
     """
     baseline = next(iter(plan.methods))
-    ratios: dict[str, list[float]] = {label: [] for label in labels}
+    before = {label: known.get(label, Cost()) for label in labels}
+    ratios = {label: list(cost.ratios) for label, cost in before.items()}
     refused: dict[str, str] = {}
 
     def timed(which: str, item: Item) -> float | None:
@@ -130,9 +145,8 @@ def measure(
             return None
 
     def unclear(label: str, done: int) -> bool:
-        found = ratios[label]
-        told = done >= ROUNDS and (budget is None or not found or told_apart(found, budget))
-        return label not in refused and not told
+        few = len(before[label].ratios) + done < ROUNDS
+        return label not in refused and (few or Cost(ratios=tuple(ratios[label])).unclear(budget))
 
     for which in (baseline, *labels):  # the first call of each makes what later ones find ready
         timed(which, items[0])
@@ -142,11 +156,10 @@ def measure(
         for label in going:
             if (other := timed(label, item)) and plain:
                 ratios[label].append(other / plain)
-    return {label: Cost(refused=refused[label]) if label in refused else _cost(ratios[label]) for label in labels}
-
-
-def _cost(ratios: Sequence[float]) -> Cost:
-    return Cost(ratio=statistics.median(ratios), least=min(ratios), most=max(ratios)) if ratios else Cost()
+    return {
+        label: Cost(refused=refused[label]) if label in refused else Cost(ratios=tuple(ratios[label]))
+        for label in labels
+    }
 
 
 def told_apart(ratios: Sequence[float], budget: float) -> bool:

@@ -31,7 +31,7 @@ from farsight.tune.time_left import Progress, TimeLeft
 from farsight.tune.verdict import Verdict
 
 COSTS = "costs.json"
-COST = {str: {"ratio": (float, None), "least": (float, None), "most": (float, None), "refused": (str, None)}}
+COST = {str: {"ratios": [float], "refused": (str, None)}}
 """What it has to have."""
 
 
@@ -137,7 +137,7 @@ class Tuning:
         return TimeLeft(self.progress, mean_factor(self.plan.methods))
 
     def measure_costs(self) -> None:
-        """Time each method, or find out that the model does not take it; what is known from before is kept.
+        """Time each method, or find out that the model does not take it; it goes on from what is known from before.
 
         Plain decoding is asked about the whole first half before, which says how long all of it will take, and what
         can be asked at all.
@@ -150,24 +150,24 @@ class Tuning:
         path = self.folder.path / COSTS
         known = _read_costs(path) if path.exists() else {}
         labels = list(self.plan.methods)[1:]
-        if unknown := [label for label in labels if label not in known]:
-            for found in self._costs_of(unknown):
+        if unclear := [label for label in labels if label not in known or known[label].unclear(self.budget)]:
+            for found in self._costs_of(unclear, known):
                 known |= found
                 record = {label: cost.record() for label, cost in known.items()}
                 write(path, [json.dumps(record, indent=2, allow_nan=False).encode()])
         self.costs.update((label, known[label]) for label in labels)
 
-    def _costs_of(self, labels: Sequence[str]) -> Iterator[dict[str, Cost]]:
+    def _costs_of(self, labels: Sequence[str], known: Mapping[str, Cost]) -> Iterator[dict[str, Cost]]:
         """Time a few methods after the other, or find out which are taken where they cannot be timed."""
         captions = [item for about in self._first_half(len(labels)) for item in about if item.kind == "caption"]
         if not self.timed:
-            known = self.knows_methods
-            yield dict.fromkeys(labels, Cost()) if known else tried(self.plan, labels, captions[0], self.engine)
+            taken = self.knows_methods
+            yield dict.fromkeys(labels, Cost()) if taken else tried(self.plan, labels, captions[0], self.engine)
             return
         self.time_left.begin(len(labels), None, {}, self.to_come[1:])
         for start in range(0, len(labels), TOGETHER):
             some = labels[start : start + TOGETHER]
-            yield measure(self.plan, some, captions, self.engine, budget=self.budget)
+            yield measure(self.plan, some, captions, self.engine, budget=self.budget, known=known)
             self.time_left.timed(len(some))
 
     def found(self) -> Verdict | Agreement:
@@ -313,4 +313,4 @@ def _read_costs(path: Path) -> dict[str, Cost]:
     found = read_json(path, remedy)
     with reading(path, "what methods cost", remedy):
         check(found, COST)
-        return {label: Cost(**cost) for label, cost in found.items()}
+        return {label: Cost(ratios=tuple(cost["ratios"]), refused=cost["refused"]) for label, cost in found.items()}
