@@ -122,7 +122,7 @@ def test_a_request_that_was_preempted_goes_on_with_its_generated_rows(
 
 
 def test_beam_search_which_asks_anew_for_each_token_is_refused(engine: Any, requests: list[Request]) -> None:
-    with pytest.raises(SettingError, match="rows=generated cannot be told"):
+    with pytest.raises(SettingError, match="rows=generated, and flb's first token, cannot be told"):
         engine.beam_search([requests[-1].for_vllm()], BeamSearchParams(beam_width=2, max_tokens=4))
 
 
