@@ -53,7 +53,7 @@ ROWS: dict[str, Method] = {
     "opera": OPERA(num_beams=2, num_attn_candidates=3, threshold=2, image_tokens_first=1),
     "constant gate": ConstantGate(value=0.7),
     "constant gate on generated rows": ConstantGate(value=0.7, rows="generated"),
-    "plausible, which greedy decoding does not need": Plausible(beta=0.5) + BeamSearch(num_beams=2),
+    "plausible, in beam search": Plausible(beta=0.5) + BeamSearch(num_beams=2),
     "shift": Shift(token_ids=(11, 30), value=3),
     "vcd": VCD(),
     "icd": ICD(prefix_ids=(33, 34, 35)),
