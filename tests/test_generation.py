@@ -19,6 +19,7 @@ from transformers import (
 )
 
 from farsight import FarSight, SettingError, UnsupportedModelError
+from farsight.attention.cache import CACHE, given_cache
 
 METHOD = FarSight(sigma=0.3)
 NEW = 8
@@ -322,11 +323,12 @@ def test_a_billion_tokens_take_no_memory_beforehand(horizon: str) -> None:
 class Prefixed(LlamaForCausalLM):
     """Puts two rows of its own before the prompt, inside its forward."""
 
-    def forward(self, input_ids: torch.Tensor, past_key_values: Any = None, **kwargs: Any) -> Any:
+    def forward(self, input_ids: torch.Tensor, **kwargs: Any) -> Any:
         embeds = self.get_input_embeddings()(input_ids)
-        if past_key_values.get_seq_length() == 0:
+        cache = given_cache(kwargs)
+        if cache.get_seq_length() == 0:
             embeds = torch.cat((self.prefix(embeds), embeds), dim=1)
-        return self.model_logits(inputs_embeds=embeds, past_key_values=past_key_values)
+        return self.model_logits(inputs_embeds=embeds, **{CACHE: cache})
 
     def prefix(self, embeds: torch.Tensor) -> torch.Tensor:
         return self.get_input_embeddings()(torch.full((len(embeds), 2), 17))

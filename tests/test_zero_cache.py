@@ -8,6 +8,7 @@ import torch
 from transformers import PreTrainedModel, Qwen2Config, Qwen2ForCausalLM
 
 from farsight import FarSight
+from farsight.attention.cache import CACHE
 from farsight.errors import SettingError, UnsupportedModelError
 from farsight.register_tokens import sigma_of
 from farsight.zero_cache import with_zero_cache
@@ -33,11 +34,11 @@ def test_a_loop_of_one_s_own_decodes_with_registers(qwen2: PreTrainedModel, toke
     prompt = models.prompt(qwen2)
     method = FarSight(sigma=sigma_of(tokens), horizon="infinite")
     given = with_zero_cache(qwen2, prompt, tokens)
-    ids, mask, cache = given["input_ids"][:, tokens:], given["attention_mask"], given["past_key_values"]
+    ids, mask, cache = given["input_ids"][:, tokens:], given["attention_mask"], given[CACHE]
     text = ids
     with torch.no_grad():
         for _ in range(6):
-            logits = qwen2(input_ids=ids, attention_mask=mask, past_key_values=cache).logits[:, -1]
+            logits = qwen2(input_ids=ids, attention_mask=mask, **{CACHE: cache}).logits[:, -1]
             with method(qwen2):
                 expected = qwen2(input_ids=text).logits[:, -1]
             plain = qwen2(input_ids=text).logits[:, -1]

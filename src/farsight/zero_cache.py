@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
 
+from farsight.attention.cache import CACHE, given_cache
 from farsight.attention.layers import locate
 from farsight.errors import UnsupportedModelError
 from farsight.register_tokens import sigma_of
@@ -35,8 +36,9 @@ def with_zero_cache(model: nn.Module, inputs: Mapping[str, Tensor], tokens: int)
     Returns
     -------
     dict
-        ``input_ids`` with so many places in front that are in the cache already, ``attention_mask`` and
-        ``past_key_values``. A forward takes them with ``input_ids[:, tokens:]``, ``generate`` as they are.
+        ``input_ids`` with so many places in front that are in the cache already, ``attention_mask`` and the cache, by
+        the name that this version of Transformers gives it. A forward takes them with ``input_ids[:, tokens:]``,
+        ``generate`` as they are.
 
     Raises
     ------
@@ -52,7 +54,7 @@ def with_zero_cache(model: nn.Module, inputs: Mapping[str, Tensor], tokens: int)
     ids = inputs["input_ids"]
     mask = inputs.get("attention_mask", torch.ones_like(ids))
     with torch.no_grad():
-        shapes: Any = model(input_ids=ids[:1, :1], use_cache=True).past_key_values
+        shapes = given_cache(model(input_ids=ids[:1, :1], use_cache=True))
     cache = DynamicCache(config=model.config)
     for index, layer in enumerate(shapes.layers):
         if not isinstance(keys := getattr(layer, "keys", None), Tensor):
@@ -62,5 +64,5 @@ def with_zero_cache(model: nn.Module, inputs: Mapping[str, Tensor], tokens: int)
     return {
         "input_ids": torch.nn.functional.pad(ids, (tokens, 0)),
         "attention_mask": torch.nn.functional.pad(mask, (tokens, 0), value=1),
-        "past_key_values": cache,
+        CACHE: cache,
     }

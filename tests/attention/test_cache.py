@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from transformers import DynamicCache
 from transformers.modeling_outputs import BaseModelOutputWithPast
 
+import farsight
 from farsight.attention.cache import CACHE, given_cache
 
 
@@ -17,3 +20,9 @@ def test_a_cache_is_found_by_either_name_also_when_it_is_empty() -> None:
 def test_an_output_holds_its_cache_by_the_name_of_this_version() -> None:
     cache = DynamicCache()
     assert getattr(BaseModelOutputWithPast(**{CACHE: cache}), CACHE) is cache
+
+
+def test_no_other_module_names_it_itself() -> None:
+    package = Path(farsight.__file__).parent
+    naming = {file.relative_to(package).as_posix() for file in package.rglob("*.py") if "past_key_" in file.read_text()}
+    assert naming == {"attention/cache.py"}

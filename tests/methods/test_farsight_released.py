@@ -14,6 +14,7 @@ from definition import logits_by_definition
 from torch import Tensor
 
 from farsight import Plain, SettingError, UnsupportedModelError
+from farsight.attention.cache import CACHE
 from farsight.methods.farsight_released import FarSightReleased
 
 BUILDERS: list[Callable[..., Any]] = [models.llava, models.qwen2_vl, models.llama, models.mistral, models.gemma2]
@@ -79,7 +80,7 @@ def test_a_cache_is_refused() -> None:
         cache = model(**prompt, use_cache=True).past_key_values
         with pytest.raises(UnsupportedModelError, match="use_cache=False"):
             model(input_ids=torch.tensor([[11]]), past_key_values=cache)
-        with pytest.raises(SettingError, match="past_key_values"):
+        with pytest.raises(SettingError, match=f"leave {CACHE} out"):
             model.generate(**prompt, past_key_values=cache, max_new_tokens=2)
 
 

@@ -15,5 +15,5 @@ CACHE: str = next(field.name for field in fields(BaseModelOutputWithPast) if fie
 
 
 def given_cache(inputs: Mapping[str, Any]) -> Any:
-    """The cache among the arguments of a forward or of ``generate``, None without one."""
+    """The cache among the arguments of a forward or of ``generate``, or in what it gives back; None without one."""
     return next((cache for name in CACHE_NAMES if (cache := inputs.get(name)) is not None), None)

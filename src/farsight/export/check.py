@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from farsight.attention.cache import given_cache
 from farsight.attention.layers import LanguageModel, locate
 from farsight.errors import UnsupportedModelError
 from farsight.farsight import FarSight
@@ -131,7 +132,7 @@ def _not_zero(model: Any, located: LanguageModel) -> str | None:
     weight, token = model.get_input_embeddings().weight, 0
     ids = torch.full((1, RUN), token, device=weight.device)
     with _ZeroEmbedding(weight, token):
-        cache = model(input_ids=ids, use_cache=True).past_key_values
+        cache = given_cache(model(input_ids=ids, use_cache=True))
     layers = getattr(cache, "layers", None)
     if not layers:
         raise UnsupportedModelError(f"{type(model).__name__} keeps no keys and values that could be looked at")

@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
+from farsight.attention.cache import CACHE
 from farsight.errors import UnsupportedModelError
 
 _LAYERS = (DynamicLayer, DynamicSlidingWindowLayer)
@@ -114,7 +115,7 @@ def prompt_layers(cache: Any, beams: int) -> list[list[Any]]:
     if type(cache) is not DynamicCache or getattr(cache, "offloading", False):
         raise UnsupportedModelError(
             f"a search that goes back needs the default cache, not {_kind(cache)}: leave out use_cache, "
-            "cache_implementation and past_key_values"
+            f"cache_implementation and {CACHE}"
         )
     for layer in cache.layers:
         if type(layer) not in _LAYERS:

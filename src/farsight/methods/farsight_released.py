@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from farsight.attention import LayerCall, Tap, locate, tapped
-from farsight.attention.cache import given_cache
+from farsight.attention.cache import CACHE, given_cache
 from farsight.errors import SettingError, UnsupportedModelError
 from farsight.instances import replaced
 from farsight.method import Method
@@ -107,5 +107,5 @@ def _real_tokens(call: LayerCall) -> Tensor:
 
 def _without_cache(generate: Any, /, *args: Any, **kwargs: Any) -> Any:
     if given_cache(kwargs) is not None:
-        raise SettingError("the released code's registers cannot use a cache: leave past_key_values out")
+        raise SettingError(f"the released code's registers cannot use a cache: leave {CACHE} out")
     return generate(*args, **{**kwargs, "use_cache": False})
