@@ -34,6 +34,32 @@ def test_objects_are_the_nouns_of_an_answer(text: str, objects: list[str]) -> No
     assert named(text) == objects
 
 
+@pytest.mark.parametrize("article", ["a", "a white", "the", "the old", "her", "one", "another"])
+@pytest.mark.parametrize(
+    "name", ["sink", "remote", "starfish", "jellyfish", "bear", "teddy bear", "stop sign", "monitor"]
+)
+def test_what_an_article_begins_ends_with_an_object(article: str, name: str) -> None:
+    assert named(f"There is {article} {name} in the middle.") == [name]
+
+
+@pytest.mark.parametrize(
+    ("text", "objects"),
+    [
+        ("Two teddy bears and several sinks.", ["teddy bear", "sink"]),
+        ("A remote, a mouse and a starfish.", ["remote", "mouse", "starfish"]),
+        ("Three oranges lie on an orange plate.", ["orange", "plate"]),
+        ("A large and modern kitchen with a small, wooden table.", ["kitchen", "table"]),
+        ("A dog is next to the other, and the second stands nearby.", ["dog"]),
+        ("The people sit on a bench, and each holds a cup.", ["person", "bench", "cup"]),
+        ("There are a few birds visible in the sky.", ["bird", "sky"]),
+        ("The beach also includes an umbrella placed nearby.", ["beach", "umbrella"]),
+    ],
+    ids=["numbers", "list", "fruit", "adjectives", "others", "plurals", "visible", "also"],
+)
+def test_verbs_and_adjectives_are_no_objects(text: str, objects: list[str]) -> None:
+    assert named(text) == objects
+
+
 def test_a_noun_is_found_where_it_stands() -> None:
     text = "Here are two fire hydrants beside a dog."
     assert [text[one.start : one.end] for one in Nouns().mentions(text)] == ["fire hydrants", "dog"]
