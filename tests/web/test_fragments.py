@@ -36,4 +36,12 @@ def test_a_table_without_marks_has_its_cells_and_no_colour(drawn: Callable[[Tabl
 def test_marks_are_those_of_their_own_cells(drawn: Callable[[Table], str]) -> None:
     marks = [["", "better", "worse"], ["", "", ""]]
     html = drawn(Table(columns=["", "recall", "words"], rows=ROWS, marks=marks))
-    assert re.findall(r'<td class="(\w+)">([^<]+)</td>', html) == [("better", "+1.0"), ("worse", "-2.0")]
+    assert re.findall(r'<td class="(\w+)"[^>]*>([^<]+)</td>', html) == [("better", "+1.0"), ("worse", "-2.0")]
+
+
+def test_on_a_report_text_may_take_lines_and_a_figure_is_broken_only_before_its_interval() -> None:
+    rows = [["beam", "it is [much] slower", "+1.0 [-0.5, +2.5]"]]
+    html = on_a_report(Table(columns=["method", "because", "recall"], rows=rows, prose=[1]))
+    assert '<th class="prose" scope="col">because</th>' in html
+    assert '<td class="prose" data-heading="because">it is [much] slower</td>' in html
+    assert '<td class="interval" data-heading="recall">+1.0 <span>[-0.5, +2.5]</span></td>' in html

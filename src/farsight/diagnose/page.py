@@ -137,6 +137,7 @@ def _collapse(first: Diagnosis, figures: Mapping[str, Figure]) -> Section:
             ]
             for one in heads(first)[:MOST_HEADS]
         ],
+        prose=[3],
     )
     return Section(
         title=f"Attention collapse: {first.label}",
@@ -246,6 +247,7 @@ def _words(all_found: Sequence[Diagnosis], named: Mapping[str, Sequence[Word]], 
                     "absorbed, %",
                 ],
                 rows=rows,
+                prose=[1],
             )
         ]
         if rows

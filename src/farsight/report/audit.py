@@ -243,6 +243,7 @@ def _worst(name: str, worst: Sequence[FalseObject]) -> Table:
     return Table(
         columns=[name, "falsely in", "of captions naming it", "after"],
         rows=[[one.object, str(one.captions), str(one.of), beside(one) or "-"] for one in worst],
+        prose=[3],
     )
 
 

@@ -29,6 +29,8 @@ class Table:
     rows: Sequence[Sequence[str]]
     marks: Sequence[Sequence[str]] | None = None
     """Of each cell: "better", "worse" or nothing."""
+    prose: Sequence[int] = ()
+    """Columns besides the first that are text, which a page shows in as many lines as it takes."""
 
     @property
     def cells(self) -> list[list[tuple[str, str]]]:
