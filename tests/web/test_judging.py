@@ -82,12 +82,12 @@ def test_only_the_figures_name_methods(client: Any) -> None:
 
 
 def test_figures_follow_what_is_judged(client: Any) -> None:
-    assert "0 of 12 mentions are judged" in client.get("/figures").text
+    assert "0 of 9 objects are judged" in client.get("/figures").text
     for number in (1, 2, 3):
         client.post("/judge", json={"picture": number, "object": "sofa", "verdict": "not there"})
         client.post("/judge", json={"picture": number, "object": "dog", "verdict": "there"})
     page = client.get("/figures").text
-    assert "9 of 12 mentions are judged" in page
+    assert "6 of 9 objects are judged" in page
     assert re.search(r"50\.0 %.*\[50\.0, 50\.0\]", page)
     assert '<span class="worse">+50.0</span>' in page
 

@@ -78,6 +78,12 @@ class Desk:
             if any((one.image_id, name) not in said for name in self.objects(one))
         ]
 
+    def known(self) -> tuple[int, int]:
+        """How many objects of pictures are known to be there or not, and how many are named, by whatever method."""
+        truth = self.truth()
+        found = [truth.verdict(one.image_id, name) for one in self.pictures for name in self.objects(one)]
+        return len(found) - found.count(None), len(found)
+
     def judge_object(self, picture: Picture, name: str, verdict: Verdict) -> None:
         """Write down a verdict."""
         self.judgements.append([Judgement(picture.image_id, name, verdict, self.judge)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -127,8 +126,3 @@ def _difference(counts: Counts, baseline: Counts, resamples: int, seed: int) -> 
         resamples=resamples,
         seed=seed,
     )
-
-
-def total(found: Sequence[Figures]) -> tuple[int, int]:
-    """Mentions of all methods that are judged, and all mentions."""
-    return sum(one.judged for one in found), sum(one.mentions for one in found)

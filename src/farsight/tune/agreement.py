@@ -38,20 +38,20 @@ class Agreement:
                 f"The race chose {self.winner}. It and plain decoding were asked about {self.pictures} other pictures"
             )
             if self.unknown:
-                return f"{asked}, and whether it is better is known when these are judged: {self.unknown} mentions."
+                return f"{asked}, and whether it is better is known when these are judged: {self.unknown} objects."
             return f"{asked}, and whether it is better is not known: {self.known.unclear}."
         methods = "1 method was" if len(self.same) == 1 else f"{len(self.same)} methods were"
         asked = f"{methods} asked about {self.pictures} pictures."
         if self.unknown:
             return (
                 f"{asked} What is in these is not known, so nothing here says which method is better: {self.unknown} "
-                "mentions are to be judged first."
+                "objects are to be judged first."
             )
         return f"{asked} Nothing here says which method is better: {self.known.unclear}."
 
     @property
     def unknown(self) -> int:
-        """Mentions, each object of a picture once, that somebody has to judge."""
+        """Objects, each of a picture once, that somebody has to judge."""
         return self.known.unjudged
 
     def record(self) -> dict[str, Any]:

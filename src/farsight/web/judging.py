@@ -23,7 +23,6 @@ from farsight.files import decode_json
 from farsight.images import open_frames, open_image
 from farsight.judging.answers import Picture
 from farsight.judging.desk import Desk
-from farsight.judging.figures import total
 from farsight.judging.judgements import VERDICTS
 from farsight.web.fragments import fragment, text_of
 
@@ -114,14 +113,14 @@ class _Page:
 
     def _figures(self, root: str) -> str:
         found = self.desk.figures()
-        judged, mentions = total(found)
+        judged, objects = self.desk.known()
         return fragment(
             "judging_figures",
             root=root,
             figures=found,
             baseline=self.desk.answers.methods[0],
             judged=judged,
-            mentions=mentions,
+            objects=objects,
             pictures=len(self.desk.pictures),
             left=len(self.desk.left()),
             kappas=self.desk.kappas(),
