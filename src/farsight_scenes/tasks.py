@@ -22,15 +22,15 @@ from .world import Split
 CAPTION_TOKENS = 160
 COUNT = 50
 _SPLITS = ("test", "shifted", "validation", "calibration")
-_USES = ("prompt", "max_new_tokens", "count", "question_count")
+_USES = ("prompt", "max_new_tokens", "count", "skip", "question_count")
 
 
 def _scenes(name: str, options: TaskOptions, folder: Path) -> Task:
     """Draw scenes and ask for a free caption, a counted one, and all questions."""
-    count = options.count or COUNT
+    indices = _indices(options)
     if not folder.exists():
-        draw(_split(name), count, folder)
-    _check_drawn(folder, name, [f"{_split(name)}-{index:06d}" for index in range(count)])
+        draw(_split(name), len(indices), folder, start=indices.start)
+    _check_drawn(folder, name, [f"{_split(name)}-{index:06d}" for index in indices])
     vocabulary = read_vocabulary(vocabulary_path())
     objects = folder / "objects.jsonl"
     tokens = options.max_new_tokens or CAPTION_TOKENS
@@ -39,19 +39,19 @@ def _scenes(name: str, options: TaskOptions, folder: Path) -> Task:
         items += caption_items(folder, objects, vocabulary, part=part, prompts=prompts, max_new_tokens=tokens)
     questions = [folder / f"pope_{kind}.jsonl" for kind in KINDS]
     items += question_file_items(folder, questions, options.question_count)
-    sources = _sources(options, count, [objects, *questions])
+    sources = _sources(options, indices, [objects, *questions])
     return Task(name=name, items=tuple(items), vocabulary=vocabulary, sources=sources)
 
 
 def _videos(name: str, options: TaskOptions, folder: Path) -> Task:
     """Draw videos and ask for a free caption, a counted one, and all questions."""
-    count = options.count or COUNT
+    indices = _indices(options)
     if not folder.exists():
-        draw_videos(_split(name), count, folder)
-    _check_drawn(folder, name, [f"{_split(name)}-{index:06d}-video" for index in range(count)])
+        draw_videos(_split(name), len(indices), folder, start=indices.start)
+    _check_drawn(folder, name, [f"{_split(name)}-{index:06d}-video" for index in indices])
     tokens = options.max_new_tokens or CAPTION_TOKENS
     items = video_items(folder, prompt=options.prompt, max_new_tokens=tokens, question_count=options.question_count)
-    sources = _sources(options, count, [folder / file for file in FILES])
+    sources = _sources(options, indices, [folder / file for file in FILES])
     return Task(name=name, items=tuple(items), vocabulary=read_vocabulary(vocabulary_path()), sources=sources)
 
 
@@ -59,8 +59,14 @@ def _split(name: str) -> Split:
     return cast("Split", name.partition(":")[2])
 
 
-def _sources(options: TaskOptions, count: int, drawn: list[Path]) -> dict[str, Any]:
-    return {**options.asked, "count": str(count), "drawn": fingerprints(drawn)}
+def _indices(options: TaskOptions) -> range:
+    """Which scenes of the split are asked about."""
+    start = options.skip or 0
+    return range(start, start + (options.count or COUNT))
+
+
+def _sources(options: TaskOptions, indices: range, drawn: list[Path]) -> dict[str, Any]:
+    return {**options.asked, "count": str(len(indices)), "drawn": fingerprints(drawn)}
 
 
 def _check_drawn(folder: Path, name: str, expected: list[str]) -> None:

@@ -58,7 +58,9 @@ def evaluate(
     ] = None,
     skip: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="Of lists: leave out so many before --count.", rich_help_panel=_TASK),
+        typer.Option(
+            metavar="N", min=1, help="Of scenes, videos, lists: leave out the first N.", rich_help_panel=_TASK
+        ),
     ] = None,
     question_count: task_options.QuestionCount = None,
     max_new_tokens: task_options.CaptionTokens = None,
@@ -219,7 +221,9 @@ def _ask(plan: Plan, folder: RunFolder, engine: Engine) -> None:
     from farsight.evaluate.run import run
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=new_console(errors=True)) as bar:
+    console = new_console(errors=True)
+    left = (TextColumn("left"), TimeRemainingColumn())
+    with Progress(*columns, *left, console=console, disable=not console.is_terminal) as bar:
         shown = bar.add_task("answers", total=plan.answers)
         run(plan, folder, engine, lambda batch: bar.update(shown, advance=len(batch.items)))
 

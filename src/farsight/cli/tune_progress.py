@@ -13,13 +13,18 @@ if TYPE_CHECKING:
 
 
 class TuneProgress:
-    """A bar with what is done now and the most time that is left; see `farsight.tune.time_left.Progress`."""
+    """A bar with what is done now and the most time that is left; see `farsight.tune.time_left.Progress`.
+
+    Where stderr is no terminal only the lines that stay are written.
+    """
 
     def __init__(self) -> None:
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
         columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), TimeElapsedColumn())
-        self._bar = Progress(*columns, TextColumn("{task.fields[left]}"), console=new_console(errors=True))
+        console = new_console(errors=True)
+        left = TextColumn("{task.fields[left]}")
+        self._bar = Progress(*columns, left, console=console, disable=not console.is_terminal)
         self._all = self._bar.add_task("", total=None, left="")
 
     def __enter__(self) -> TuneProgress:

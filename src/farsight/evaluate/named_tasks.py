@@ -25,7 +25,7 @@ class TaskOptions:
     max_new_tokens: int | None = None
     count: int | None = None
     skip: int | None = None
-    """Of lists, how many to leave out before ``count``."""
+    """Of what has an order, lists and drawn scenes, how many to leave out before ``count``."""
     question_count: int | None = None
     """Of each file of questions, also those of scenes."""
 
