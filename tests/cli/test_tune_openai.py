@@ -62,11 +62,35 @@ def test_the_method_that_helps_is_found_and_the_others_are_listed_with_the_reaso
     page = (tmp_path / "tuned" / "report.html").read_text()
     assert 'title="false">cat<' in page
     assert "farsight export m --registers 10" in page
+    assert "<h1>Which method for m on images?</h1>" in page
+    assert "# farsight tune on images\n" in (tmp_path / "tuned" / "method.yaml").read_text()
+    assert '<td data-heading="method">10 register tokens</td>' in page
     assert {"to": "use it in any other engine", "command": "farsight export m --registers 10 --out MODEL"} in (
         verdict["next"]
     )
     assert verdict["answers"] == {"captions": 2 * PICTURES, "questions": 0}
     assert f"answers.jsonl ({2 * PICTURES} captions)" in result.stdout
+
+
+def test_a_run_carries_the_vocabulary_of_the_drawn_world_and_asks_for_any_other(
+    run: Any, command: list[object], tmp_path: Path
+) -> None:
+    (tmp_path / "objects.jsonl").write_text(
+        "".join(json.dumps({"image_id": n, "objects": ["dog", "hydrant"]}) + "\n" for n in range(PICTURES))
+    )  # a hydrant is none of COCO's objects
+    words = tmp_path / "words.txt"
+    words.write_text("dog\ncat\nhydrant\n")
+    tuned = tmp_path / "tuned"
+    with troubled(saying("A dog in the garden.")) as server:
+        assert run(*command, "--base-url", server.url, "--synonyms", "scenes").exit_code == 0
+        for reads in ("chair", "audit"):
+            found = run(reads, tuned, "--json")
+            assert found.exit_code == 0, found.stderr
+            assert set(json.loads(found.stdout)["files"]) == {"greedy", TOKENS}
+        again = [*command[:-4], "--out", tmp_path / "other", *command[-2:]]
+        assert run(*again, "--base-url", server.url, "--synonyms", words).exit_code == 0
+    refused(run("chair", tmp_path / "other"), "was scored by a vocabulary of its own; pass the same: --synonyms FILE")
+    assert run("chair", tmp_path / "other", "--synonyms", words).exit_code == 0
 
 
 def test_what_reads_a_run_reads_the_second_half(run: Any, command: list[object], tmp_path: Path) -> None:

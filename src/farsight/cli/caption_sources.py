@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from farsight.cli.terminal import note
-from farsight.cli.truth import SCENES
-from farsight.errors import InputError, SettingError
+from farsight.cli.truth import SCENES, vocabulary_file
+from farsight.errors import FarSightError, InputError, SettingError
 from farsight.files import json_lines, opened, read_json, reading, short_names
 from farsight.files.documents import decode_json
 
@@ -29,11 +29,14 @@ class Said:
         What is in the pictures, by picture, where it stands beside the captions.
     synonyms
         The vocabulary that goes with it; None for COCO's.
+    own_vocabulary
+        Whether it was scored by a vocabulary that is neither, which has to be given again.
     """
 
     captions: Path | Sequence[Mapping[str, Any]]
     objects: Mapping[str, Sequence[str]]
     synonyms: str | None = None
+    own_vocabulary: bool = False
 
 
 def read_said(paths: Sequence[Path], part: str | None = None) -> dict[str, Said]:
@@ -81,7 +84,9 @@ def _of_run(folder: Path, wanted: str | None) -> dict[str, Said]:
         raise InputError(f"{folder}: the run asked for no captions; there is nothing to score")
     results = read_json(folder / "results.json", again)
     with reading(folder / "results.json", "a run's results", again):
-        drawn = str(results["config"]["task"]["name"]).startswith(_DRAWN)
+        task = results["config"]["task"]
+        own = task.get("sources", {}).get("synonyms")
+        drawn = str(task["name"]).startswith(_DRAWN) or (own is not None and own == _drawn_vocabulary())
     if wanted is not None and wanted not in rows:
         raise InputError(f"{folder}: has no captions of a part '{wanted}'; choose --part {' or '.join(rows)}")
     part = wanted or next(iter(rows))
@@ -92,9 +97,21 @@ def _of_run(folder: Path, wanted: str | None) -> dict[str, Said]:
             captions=of_method,
             objects={row["image_id"]: row["objects"] for row in of_method},
             synonyms=SCENES if drawn else None,
+            own_vocabulary=own is not None and not drawn,
         )
         for label, of_method in rows[part].items()
     }
+
+
+def _drawn_vocabulary() -> str | None:
+    """The fingerprint of the drawn objects' vocabulary; None if this is not installed."""
+    from farsight.evaluate.fingerprints import fingerprint
+
+    try:
+        file = vocabulary_file(SCENES)
+    except FarSightError:
+        return None
+    return None if file is None else fingerprint(file)
 
 
 def _of_description(path: Path) -> dict[str, Said] | None:

@@ -80,6 +80,8 @@ def scored(
     known = {image_id: names for one in said.values() for image_id, names in one.objects.items()}
     if not objects and not known:
         raise SettingError("the objects that are in the pictures are not known: pass --objects FILE")
+    if synonyms is None and (lacking := [name for name, one in said.items() if one.own_vocabulary]):
+        raise SettingError(f"{lacking[0]}: was scored by a vocabulary of its own; pass the same: --synonyms FILE")
     own = next((one.synonyms for one in said.values()), None) if not objects else None
     vocabulary = read_vocabulary_by_name(synonyms or own)
     reader = Reader(skip_bad=skip_bad)
