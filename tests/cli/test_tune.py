@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,16 @@ from PIL import Image
 from refusals import refused
 from tiny_checkpoint import save_tiny_llama
 
+from farsight.evaluate.named_tasks import TaskOptions
+from farsight.evaluate.plan import Plan
+from farsight.method import Plain
 from farsight.methods.constant_gate import ConstantGate
 from farsight.methods.grammar import load_method, parse_method
 from farsight.tune import candidates
+from farsight.tune.asked import make
 from farsight.tune.measured import MEASURED
+from farsight.tune.method_file import NAME, write_method
+from farsight.tune.next_steps import after_verdict
 from farsight.tune.race import halves
 
 LABEL = "constant(value=per head, rows=generated)"
@@ -105,6 +112,9 @@ def test_without_any_truth_nothing_is_called_better(run: Any, files: dict[str, P
     assert result.exit_code == 0, result.stderr
     assert "nothing here says which method is better" in result.stdout
     assert f"farsight judge {files['out']}" in result.stdout
+    assert "asking all, 5 methods" in result.stderr
+    [_, again] = json.loads((files["out"] / "verdict.json").read_text())["next"]
+    assert run(*shlex.split(again["command"])[1:]).stdout == result.stdout
     assert not (files["out"] / "method.yaml").exists()
     rows = [json.loads(line) for line in (files["out"] / "answers.jsonl").read_text().splitlines()]
     assert len({row["item"] for row in rows}) == 5  # the other half is for the winner
@@ -166,6 +176,7 @@ def test_a_damaged_measurement_is_refused_and_measured_again_when_it_is_deleted(
     file.write_text("method: beam")
     damaged = run(*given)
     assert damaged.exit_code == 2
+    assert "0:00" not in damaged.stderr  # of a bar, where there is no terminal
     assert f"error: {file}: has no constant gate; or delete {file} to have it measured again" in damaged.stderr
     file.unlink()
     assert json.loads(run(*given).stdout) == json.loads(first.stdout)
@@ -231,6 +242,43 @@ def test_adaiat_races_with_what_was_measured_of_it(run: Any, tmp_path: Path) -> 
     assert json.loads(run(*given).stdout) == found
     picture = next((out / "pictures").glob("*.png"))
     described = run("describe", picture, "-n", 4, "--device", "cpu", "--method", f"adaiat(load={out / 'adaiat.json'})")
+    assert described.exit_code == 0, described.stderr
+
+
+def test_each_command_that_it_prints_works_as_it_is_printed(run: Any, tmp_path: Path) -> None:
+    out = tmp_path / "my tuned"
+    result = run(
+        "tune", "--task", "scenes:test", "--count", 8, "--question-count", 7, "-n", 4, "--device", "cpu", "--methods",
+        "constant(value=0.2)", "--methods", "flb", "--budget", 90, "--out", out, "--json",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    steps = {step["to"]: step["command"] for step in json.loads(result.stdout)["next"]}
+    assert len(steps) == 3  # four tokens are too few to win by
+    for printed in steps.values():
+        name, *rest = shlex.split(printed)
+        assert name == "farsight"
+        assert (again := run(*rest)).exit_code == 0, again.stderr
+    assert len(asked_about(tmp_path / "my tuned-more")) == 16
+
+
+def asked_about(out: Path) -> set[str]:
+    return {path.name for path in (out / "pictures").glob("*.png")}
+
+
+def test_what_measures_on_other_pictures_asks_others(run: Any, tmp_path: Path) -> None:
+    out = tmp_path / "tuned"
+    options = TaskOptions(count=3, question_count=7)
+    made = make("scenes:test", options, [], out / "pictures")
+    plan = Plan(model="embedded", task=made, methods={"greedy": Plain()})
+    write_method(out / NAME, ConstantGate(value=0.2))
+    given = {"task": "scenes:test", "count": 3, "question_count": 7, "max_new_tokens": 4, "device": "cpu", "out": out}
+    steps = dict(after_verdict(out, plan, given, turn_on=True, forms={}))
+    result = run(*shlex.split(steps["measure it on other pictures"])[1:])
+    assert result.exit_code == 0, result.stderr
+    others = asked_about(Path(f"{out}-eval"))
+    assert len(others) == 3
+    assert not others & asked_about(out)
+    described = run(*shlex.split(steps["see what it changes"])[1:], "-n", 4)
     assert described.exit_code == 0, described.stderr
 
 

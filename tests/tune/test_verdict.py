@@ -18,7 +18,7 @@ from farsight.method import Plain
 from farsight.metrics.paired import Difference
 from farsight.metrics.vocabulary import coco
 from farsight.tune.cost import Cost
-from farsight.tune.draw import draw_race, order
+from farsight.tune.draw import draw_race
 from farsight.tune.guards import GUARDS
 from farsight.tune.next_steps import Steps, after_agreement, after_verdict
 from farsight.tune.page import verdict_page
@@ -107,9 +107,12 @@ def test_the_race_is_drawn_with_a_row_for_each_method_and_a_column_for_each_rung
     drawn = draw_race(outcome)
     titles = [axes.get_title(loc="left") for axes in drawn.axes]
     assert titles == ["12 pictures", "25 pictures", "50 pictures", "50 others"]
-    assert [label.get_text() for label in drawn.axes[0].get_yticklabels()] == order(outcome)
-    assert order(outcome)[0] == outcome.race.winner
-    assert len(order(outcome)) == 9
+    assert [label.get_text() for label in drawn.axes[0].get_yticklabels()] == list(outcome.race.last)
+    assert next(iter(outcome.race.last)) == outcome.race.winner
+    assert len(outcome.race.last) == 9
+    assert len({axes.get_xlim() for axes in drawn.axes}) == 1
+    [legend] = drawn.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["goes on", "leaves", "on the others: turned on"]
 
 
 def test_the_page_has_the_verdict_the_race_the_costs_and_the_pictures_that_changed(tmp_path: Path) -> None:
@@ -131,7 +134,7 @@ def test_the_page_has_the_verdict_the_race_the_costs_and_the_pictures_that_chang
     }
     rows = {key: {"text": text} for key, text in said.items()}
     truth = Annotated(objects={"a.png": frozenset({"dog"})}, vocabulary=coco())
-    steps = after_verdict(tmp_path, asking(items), turn_on=True, forms={"vllm": {}, "register_tokens": 10})
+    steps = after_verdict(tmp_path, asking(items), {}, turn_on=True, forms={"vllm": {}, "register_tokens": 10})
     shown = verdict_page("Which?", found, steps, items, rows, truth, "made today")
     assert found.sentence.replace(">", "&gt;") in shown
     assert "--model &#39;my model&#39;" in shown
@@ -139,7 +142,11 @@ def test_the_page_has_the_verdict_the_race_the_costs_and_the_pictures_that_chang
     assert 'class="false" title="false">cat<' in shown
     assert "p, a.png" in shown
     assert "p, b.png" not in shown  # nothing changed
-    assert "no layers" in shown
+    assert '<td class="prose" data-heading="because">no layers</td>' in shown
+    assert "<h2>The winner</h2>" in shown
+    assert ">won the race</td>" in shown
+    luck = replace(found, outcome=replace(found.outcome, broken=(GUARDS[0],)))
+    assert "<h2>Who came furthest</h2>" in verdict_page("Which?", luck, steps, items, rows, truth, "made today")
     assert "&lt;b&gt;" not in shown
 
 
@@ -157,39 +164,60 @@ def commands(steps: Steps) -> str:
 
 
 def test_there_is_something_to_do_next_where_nothing_helps(tmp_path: Path) -> None:
-    steps = after_verdict(tmp_path, asking([item(None)]), turn_on=False, forms={})
-    assert any("more pictures" in what for what, _ in steps)
+    given = {"images": "my photos", "objects": [Path("o.jsonl")], "out": tmp_path}
+    plan = asking([item(None)], objects="x")
+    steps = after_verdict(tmp_path, plan, given, turn_on=False, forms={})
+    assert dict(steps)["look again with more pictures, which tell smaller effects"] == (
+        f"farsight tune --images DIR --objects FILE --out {tmp_path}-more"
+    )
     assert "method.yaml" not in commands(steps)
     assert "--budget" not in commands(steps)
-    assert "--budget above 1.1" in commands(
-        after_verdict(tmp_path, asking([item(None)]), turn_on=False, forms={}, budget=1.1)
+    within = after_verdict(tmp_path, plan, given | {"budget": 1.1}, turn_on=False, forms={})
+    assert dict(within)["let slower methods race, too"] == (
+        f"farsight tune --images 'my photos' --objects o.jsonl --out {tmp_path}"
     )
+    more = after_verdict(tmp_path, asking([item(None)], "scenes:test", count="50"), {}, turn_on=False, forms={})
+    assert f"--count 100 --out {tmp_path}-more" in commands(more)
 
 
-def test_the_next_steps_are_of_the_same_task_and_vocabulary(tmp_path: Path) -> None:
-    own = after_verdict(tmp_path, asking([item(tmp_path / "a b.png")]), turn_on=True, forms={}, synonyms="scenes")
+def test_the_next_steps_ask_the_same_of_other_pictures(tmp_path: Path) -> None:
+    given = {"model": "my model", "images": Path("a"), "prompt": ["What?", "Who?"], "synonyms": "scenes", "count": 9}
+    alone = asking([item(tmp_path / "a b.png")], "pictures", count="9")
+    own = after_verdict(tmp_path, alone, given | {"budget": 1.1, "methods": ["beam"]}, turn_on=True, forms={})
     assert f"farsight describe '{tmp_path}/a b.png' --model 'my model' --method @{tmp_path}/method.yaml" in commands(
         own
     )
-    assert "--images DIR --objects FILE --synonyms scenes --out RUN" in commands(own)
-    lists = after_verdict(tmp_path, asking([item(None)], "lists", objects="x"), turn_on=True, forms={})
-    assert "farsight describe --prompt PROMPT --model" in commands(lists)
-    assert "farsight web" not in commands(lists)
-    assert "--task lists --objects FILE --out RUN" in commands(lists)
-    drawn = after_verdict(tmp_path, asking([item(tmp_path)], "scenes:test"), turn_on=True, forms={})
-    assert f"--methods greedy,@{tmp_path}/method.yaml --task scenes:test --out RUN" in commands(drawn)
+    assert dict(own)["measure it on other pictures"] == (
+        "farsight eval --model 'my model' --images DIR --prompt 'What?' --synonyms scenes "
+        f"--methods greedy,@{tmp_path}/method.yaml --objects FILE --out {tmp_path}-eval"
+    )
+    lists = asking([item(None)], "lists", objects="x")
+    everything = after_verdict(tmp_path, lists, {"task": "lists", "objects": ["o"]}, turn_on=True, forms={})
+    assert "farsight describe --prompt PROMPT --model" in commands(everything)
+    assert "farsight web" not in commands(everything)
+    assert f"--task lists --objects FILE --methods greedy,@{tmp_path}/method.yaml --out" in commands(everything)
+    drawn = asking([item(tmp_path)], "scenes:test", count="24")
+    others = after_verdict(tmp_path, drawn, {"task": "scenes:test", "out": "x"}, turn_on=True, forms={})
+    assert f"--out {tmp_path}-eval --methods greedy,@{tmp_path}/method.yaml --skip 24 --count 24" in commands(others)
 
 
 def test_what_a_vocabulary_named_is_judged_with_the_same(tmp_path: Path) -> None:
-    assert f"farsight judge {tmp_path} --synonyms 'my words.txt'\n" in commands(
-        after_agreement(tmp_path, "my words.txt")
-    )
-    assert f"farsight judge {tmp_path}\n" in commands(after_agreement(tmp_path))
+    given = {"images": "a", "synonyms": "my words.txt", "json": False}
+    assert [command for _, command in after_agreement(tmp_path, given)] == [
+        f"farsight judge {tmp_path} --synonyms 'my words.txt'",
+        "farsight tune --images a --synonyms 'my words.txt'",
+    ]
+    assert f"farsight judge {tmp_path}\n" in commands(after_agreement(tmp_path, {}))
 
 
 def test_who_has_judged_all_is_told_what_tells_more_than_judging(tmp_path: Path) -> None:
-    (_, first), *_ = after_agreement(tmp_path, all_judged=True)
-    assert "--images" in first
+    out, given = tmp_path / "t", {"images": "a", "methods": ["beam,flb"]}
+    (_, other), (_, fewer), _ = after_agreement(out, given, all_judged=True)
+    assert other == f"farsight tune --images DIR --methods beam,flb --out {out}-more"
+    assert fewer == (
+        f"mkdir {out}-fewer && cp {out}/judgements.jsonl {out}-fewer && "
+        f"farsight tune --images a --methods METHODS --out {out}-fewer"
+    )
 
 
 def test_a_second_look_at_the_second_half_is_said() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json as json_format
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,10 +26,10 @@ if TYPE_CHECKING:
     from farsight.tune.verdict import Verdict
 
 _TASK, _RUN = "Task", "Run"
-VERDICT, PAGE = "verdict.json", "report.html"
 
 
 def tune(
+    context: typer.Context,
     out: Annotated[
         Path | None,
         typer.Option(metavar="TUNED", help="Folder of all that is found; the same command goes on. Not for --plan."),
@@ -119,6 +118,7 @@ def tune(
     from farsight.tune.forecast import Forecast
     from farsight.tune.guards import parse_guards
     from farsight.tune.measured import measured
+    from farsight.tune.results import write_found
     from farsight.tune.tuning import Tuning
 
     if out is None and not plan:
@@ -192,7 +192,8 @@ def tune(
                 progress=progress,
             )
             found = tuning.forecast() if plan else tuning.found()
-        written = {} if isinstance(found, Forecast) else _write(tuning, found, synonyms)
+        given = {name: value for name, value in context.params.items() if options.is_given(context, name)}
+        written = {} if isinstance(found, Forecast) else write_found(tuning, found, given | {"json": False})
     if json:
         say(json_format.dumps(found.record() | written, indent=2, allow_nan=False))
     else:
@@ -231,81 +232,6 @@ def _refused(
     return refused
 
 
-def _write(tuning: Tuning, found: Verdict | Agreement, synonyms: str | None) -> dict[str, Any]:
-    """Write what came out, and give what the file says beside it."""
-    from farsight.files import write
-    from farsight.judging.detector import Detected
-    from farsight.tune.forecast import told_answers
-    from farsight.tune.next_steps import after_agreement, after_verdict
-    from farsight.tune.page import agreement_page, verdict_page
-    from farsight.tune.verdict import Verdict
-
-    out, plan = tuning.folder.path, tuning.plan
-    more: dict[str, Any] = {"seed": tuning.seed, "config": plan.record(), "answers": tuning.answers}
-    more["failed"] = tuning.failed
-    if isinstance(tuning.truth, Detected):
-        more["judge"] = {"name": tuning.truth.name} | tuning.truth.calibration.record()
-    title = f"Which method for {plan.model} on {plan.task.name}?"
-    footer = (
-        f"{told_answers(**tuning.answers)} of all methods; farsight {more['config']['farsight']}, seed {tuning.seed}, "
-        f"batches of {plan.batch_size}."
-    )
-    answered = {key: row for key, row in tuning.folder.rows.items() if row["failed"] is None}
-    known = (plan.task.items, answered, tuning.truth, footer, [tuning.told_failed] if tuning.failed else [])
-    if isinstance(found, Verdict):
-        more["forms"] = _write_method(tuning, found)
-        steps = after_verdict(
-            out,
-            plan,
-            turn_on=found.outcome.turn_on,
-            forms=more["forms"],
-            budget=tuning.budget,
-            synonyms=synonyms,
-        )
-        shown = verdict_page(title, found, steps, *known)
-        _write_run(tuning, found)
-    else:
-        steps = after_agreement(out, synonyms, all_judged=not found.unknown)
-        shown = agreement_page(title, found, steps, tuning.baseline, *known)
-    more["next"] = [{"to": what, "command": command} for what, command in steps]
-    write(out / VERDICT, [json_format.dumps(found.record() | more, indent=2, allow_nan=False).encode()])
-    write(out / PAGE, [shown])
-    return more
-
-
-def _write_method(tuning: Tuning, found: Verdict) -> dict[str, Any]:
-    """Write the method that came out, beside it that for vLLM if this is another, and give the forms that it has."""
-    from farsight.tune.method_file import FOR_VLLM, NAME, forms, in_vllm, write_method
-
-    out, method = tuning.folder.path, tuning.plan.methods[found.chosen]
-    write_method(out / NAME, method, comments=[found.sentence, f"farsight tune on {tuning.plan.task.name}"])
-    (out / FOR_VLLM).unlink(missing_ok=True)
-    if (endless := in_vllm(method)) is not None and endless != method:
-        write_method(out / FOR_VLLM, endless, comments=[f"{NAME} as vLLM takes it; not what was measured"])
-    return forms(method)
-
-
-def _write_run(tuning: Tuning, found: Verdict) -> None:
-    """Write the second half as a finished run, which chair, audit, table and web read, where the truth is annotated."""
-    from farsight.evaluate.finished import DETAILS, RESULTS_FILE, write_results
-    from farsight.evaluate.scores import score_run
-    from farsight.judging.annotated import Annotated
-    from farsight.tune.second_half import second_half
-
-    out, plan = tuning.folder.path, tuning.plan
-    for name in (RESULTS_FILE, DETAILS):  # of another winner, under another budget
-        (out / name).unlink(missing_ok=True)
-    if not (found.outcome.final and isinstance(tuning.truth, Annotated)):
-        return
-    labels = [tuning.baseline, str(found.outcome.race.winner)]
-    half = second_half(plan.task, tuning.halves[1], labels, tuning.folder.rows)
-    if not half.items:
-        return
-    run = replace(plan, task=half, methods={label: plan.methods[label] for label in labels})
-    parts = score_run(half, labels, tuning.folder.rows, seed=tuning.seed)
-    write_results(run.record(), half, parts, out)
-
-
 def _print(tuning: Tuning, found: Verdict | Agreement | Forecast, written: Mapping[str, Any]) -> None:
     from farsight.cli.tables import print_table
     from farsight.judging.detector import Detected
@@ -313,6 +239,8 @@ def _print(tuning: Tuning, found: Verdict | Agreement | Forecast, written: Mappi
     from farsight.tune.forecast import Forecast, told_answers
     from farsight.tune.method_file import NAME
     from farsight.tune.page import final_table
+    from farsight.tune.results import PAGE, VERDICT
+    from farsight.tune.told import told
     from farsight.tune.verdict import Verdict
 
     out = tuning.folder.path
@@ -321,7 +249,7 @@ def _print(tuning: Tuning, found: Verdict | Agreement | Forecast, written: Mappi
         rows = [[stage.name, *(str(getattr(stage, name)) for name in figures)] for stage in found.stages]
         print_table(["", "methods", "pictures", "captions each", "questions each", "answers at most"], rows)
         for label, reason in tuning.refused.items():
-            note(f"{label} is out: {reason}")
+            note(f"{told(label)} is out: {reason}")
     say(found.sentence)
     if isinstance(tuning.truth, Detected):
         say(tuning.truth.sentence)
@@ -329,7 +257,7 @@ def _print(tuning: Tuning, found: Verdict | Agreement | Forecast, written: Mappi
         note(tuning.told_failed)
     if not isinstance(found, Forecast):
         for label, reason in found.left_out.items():
-            note(f"{label} is out: {reason}")
+            note(f"{told(label)} is out: {reason}")
     if isinstance(found, Verdict) and found.outcome.final:
         table = final_table(found)
         print_table(table.columns, table.rows)

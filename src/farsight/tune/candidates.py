@@ -11,9 +11,9 @@ from farsight.errors import SettingError
 from farsight.method import Method, Plain
 from farsight.methods import METHODS
 from farsight.methods.grammar import label_of, parse_method, parse_methods
-from farsight.register_tokens import sigma_of
 from farsight.tune.measured import MEASURED
 from farsight.tune.method_file import in_vllm
+from farsight.tune.told import label_of_tokens
 
 BASELINE = "greedy"
 REGISTER_TOKENS = (1, 10, 30)
@@ -24,7 +24,7 @@ CANDIDATES = (
     "farsight(sigma=0.05, rows=generated)",
     "farsight(sigma=0.02, rows=generated)",
     "farsight(profile=0)",
-    *(f"farsight(sigma={sigma_of(count):.6g}, horizon=infinite)" for count in REGISTER_TOKENS),
+    *map(label_of_tokens, REGISTER_TOKENS),
     "constant(value=0.9)",
     "constant(value=0.9, rows=generated)",
     "constant(value=1.1)",

@@ -123,7 +123,8 @@ def stages(
     found, running = [], contenders
     for number, (before, size) in enumerate(pairwise([0, *sizes]), start=1):
         if size > seen:
-            found.append(stage_of(f"race, rung {number} of {len(sizes)}", running + 1, first[before:size]))
+            name = "asking all" if len(sizes) == 1 else f"race, rung {number} of {len(sizes)}"
+            found.append(stage_of(name, running + 1, first[before:size]))
             running = math.ceil(running / 2)
     return (*found, stage_of(WINNER, 2, second))
 

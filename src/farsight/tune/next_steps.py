@@ -12,21 +12,31 @@ from typing import Any
 
 from farsight.evaluate.plan import Plan
 from farsight.evaluate.tasks import Item
+from farsight.judging.judgements import NAME as JUDGED
+from farsight.tune.asked import PICTURES_ALONE
 from farsight.tune.method_file import FOR_VLLM, NAME
 
+Given = dict[str, Any]
+"""Options of a command as they were given, by the names that they have in Python."""
 Steps = list[tuple[str, str]]
 """What for, and the command."""
+ONLY_TUNE = ("budget", "guard", "judge")
+"""Options that ``farsight eval`` has not."""
 
 
-def after_verdict(
-    out: Path,
-    plan: Plan,
-    *,
-    turn_on: bool,
-    forms: Mapping[str, Any],
-    budget: float | None = None,
-    synonyms: str | None = None,
-) -> Steps:
+def command(name: str, given: Given, *arguments: object) -> str:
+    """Write a command of farsight with its arguments and options, as a shell takes it."""
+    words = ["farsight", name, *map(str, arguments)]
+    for option, value in given.items():
+        if value is None or value is False:
+            continue
+        flag = f"--{option.replace('_', '-')}"
+        each = value if isinstance(value, list | tuple) else [value]
+        words += [flag] if value is True else [word for one in each for word in (flag, str(one))]
+    return shlex.join(words)
+
+
+def after_verdict(out: Path, plan: Plan, given: Given, *, turn_on: bool, forms: Mapping[str, Any]) -> Steps:
     """Give them for a verdict.
 
     Parameters
@@ -35,33 +45,30 @@ def after_verdict(
         The folder of the tuning.
     plan
         What was asked of which model.
+    given
+        The options that ``farsight tune`` was given.
     turn_on
         Whether a method is to be turned on.
     forms
         As of `farsight.tune.method_file.forms`.
-    budget
-        Most time over plain decoding's, if there was one.
-    synonyms
-        The vocabulary's name, if one was given.
     """
     method, model = shlex.quote(f"@{out / NAME}"), shlex.quote(plan.model)
     if not turn_on:
-        steps = [("look again with more pictures, which tell smaller effects", "the same farsight tune, another --out")]
-        if budget is not None:
-            steps.append(("let slower methods race, too", f"the same farsight tune, --budget above {budget:g}"))
+        more = {**given, **_more_pictures(plan, given), "out": f"{out}-more"}
+        steps = [("look again with more pictures, which tell smaller effects", command("tune", more))]
+        if given.get("budget") is not None:
+            steps.append(("let slower methods race, too", command("tune", {**given, "budget": None})))
         return [*steps, ("see whether there is anything to absorb", f"farsight doctor --model {model}")]
     first = plan.task.items[0]
     steps = [("see what it changes", f"farsight describe{_seen(first)} --model {model} --method {method} --compare")]
     if first.path is not None:
         steps.append(("try it in the browser", f"farsight web --model {model} --method {method}"))
-    compared = shlex.quote(f"greedy,@{out / NAME}")
+    others = {name: value for name, value in given.items() if name not in ONLY_TUNE}
+    others |= {"methods": f"greedy,@{out / NAME}", **_other_pictures(plan, given), "out": f"{out}-eval"}
     steps += [
         ("serve it behind OpenAI's API", f"farsight serve {model} --method {method}"),
         ("use it in Python", f"with farsight.load_method({str(out / NAME)!r})(model): model.generate(...)"),
-        (
-            "measure it on other pictures",
-            f"farsight eval --model {model} --methods {compared}{_task(plan, synonyms)} --out RUN",
-        ),
+        ("measure it on other pictures", command("eval", others)),
     ]
     if "vllm" in forms:
         another = (out / FOR_VLLM).is_file()
@@ -78,27 +85,57 @@ def _seen(item: Item) -> str:
     return f" {shlex.quote(str(item.path))}" if item.path is not None else " --prompt PROMPT"
 
 
-def _task(plan: Plan, synonyms: str | None) -> str:
-    """The options that ask other pictures the same, or the same task where it has its own."""
-    name, with_objects = plan.task.name, "objects" in plan.task.sources
-    own = name not in ("chair", "pictures")
-    task = f" --task {shlex.quote(name)}" if own else " --images DIR"
-    objects = " --objects FILE" if with_objects or not own else ""
-    return task + objects + ("" if synonyms is None else f" --synonyms {shlex.quote(synonyms)}")
+def _pictures(plan: Plan) -> int | None:
+    """How many pictures, or lists, a task was asked for; None if it took all that there are."""
+    asked = plan.task.sources.get("count")
+    return None if asked is None else int(asked)
 
 
-def after_agreement(out: Path, synonyms: str | None = None, *, all_judged: bool = False) -> Steps:
+def _more_pictures(plan: Plan, given: Given) -> Given:
+    """What asks for more: twice as many of what there is more of, or what only the reader has."""
+    count = _pictures(plan)
+    return _own(plan, given) if count is None else {"count": 2 * count}
+
+
+def _other_pictures(plan: Plan, given: Given) -> Given:
+    """What asks the same of as many others: those behind them, where these have an order, or the reader's own."""
+    count = _pictures(plan)
+    behind = count is not None and "images" not in given
+    return {"skip": count, "count": count} if behind else _own(plan, given) | _one_prompt(given)
+
+
+def _one_prompt(given: Given) -> dict[str, Any]:
+    """The first of several prompts: ``farsight eval`` asks with one."""
+    prompts = given.get("prompt")
+    return {"prompt": prompts[0]} if prompts else {}
+
+
+def _own(plan: Plan, given: Given) -> dict[str, Any]:
+    """The reader's pictures and what is in them."""
+    images = {"images": "DIR"} if "images" in given else {}
+    known = given.get("objects") or plan.task.name == PICTURES_ALONE
+    return images | ({"objects": "FILE"} if known else {}) | {"count": None}
+
+
+def after_agreement(out: Path, given: Given, *, all_judged: bool = False) -> Steps:
     """Give them where too little is known of the pictures: what was named by a vocabulary is judged by the same.
 
     Where all is judged, and too much of it as unsure, judging alone leads nowhere.
     """
-    named = "" if synonyms is None else f" --synonyms {shlex.quote(synonyms)}"
-    judge, again = f"farsight judge {shlex.quote(str(out))}{named}", "the same farsight tune again"
+    judge = command("judge", {"synonyms": given.get("synonyms")}, out)
     if not all_judged:
         steps = [("say what is in the pictures, a key for each thing that was named", judge)]
-        return [*steps, ("go on with what was judged", again)]
+        return [*steps, ("go on with what was judged", command("tune", given))]
+    other, fewer = f"{out}-more", f"{out}-fewer"
+    kept = f"mkdir {shlex.quote(fewer)} && {shlex.join(['cp', str(out / JUDGED), fewer])} && "
     return [
-        ("ask about other pictures, on which more can be told", "the same farsight tune, another --images and --out"),
-        ("let methods race of which more is known", "the same farsight tune, --methods without the others"),
+        (
+            "ask about other pictures, on which more can be told",
+            command("tune", {**given, "images": "DIR", "out": other}),
+        ),
+        (
+            "let methods race of which more is known, with what was judged",
+            kept + command("tune", {**given, "methods": "METHODS", "out": fewer}),
+        ),
         ("say of what was unsure whether it is there, if that can be told after all", judge),
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from farsight.evaluate.page import thumbnail
@@ -14,8 +14,8 @@ from farsight.metrics.paired import Difference
 from farsight.report.page import Section, Span, Table, Text, page, picture
 from farsight.tune.agreement import Agreement
 from farsight.tune.counts import FIGURES, SHARES
-from farsight.tune.draw import draw_race, order
-from farsight.tune.race import Standing
+from farsight.tune.draw import draw_race
+from farsight.tune.told import told
 from farsight.tune.verdict import NAMES, Verdict, points
 
 MOST = 8
@@ -80,7 +80,7 @@ def agreement_page(
     table = Table(
         columns=["method", "same answer", "objects more", "objects less"],
         rows=[
-            [label, f"{100 * same:.0f} %", f"{found.added[label]:.2f}", f"{found.dropped[label]:.2f}"]
+            [told(label), f"{100 * same:.0f} %", f"{found.added[label]:.2f}", f"{found.dropped[label]:.2f}"]
             for label, same in found.same.items()
         ],
     )
@@ -100,7 +100,8 @@ def _next(steps: Sequence[tuple[str, str]]) -> Section:
 
 
 def _left_out(found: Verdict | Agreement) -> list[Section]:
-    table = Table(columns=["method", "because"], rows=[list(one) for one in found.left_out.items()])
+    rows = [[told(label), reason] for label, reason in found.left_out.items()]
+    table = Table(columns=["method", "because"], rows=rows, prose=[1])
     return [Section(title="What did not race", tables=[table])] if found.left_out else []
 
 
@@ -113,7 +114,8 @@ def final_table(found: Verdict) -> Table:
     for name, one in outcome.final.items():
         held = f"{guards[name].told()}: {'no' if name in broken else 'yes'}" if name in guards else ""
         rows.append([NAMES[name], _figure(one.baseline, name), _figure(one.other, name), points(one), held])
-    return Table(columns=["", outcome.baseline, str(outcome.race.winner), "difference", "guard"], rows=rows)
+    columns = ["", outcome.baseline, told(str(outcome.race.winner)), "difference", "guard"]
+    return Table(columns=columns, rows=rows, prose=[4])
 
 
 def _by(truth: Truth) -> str:
@@ -124,37 +126,45 @@ def _by(truth: Truth) -> str:
 def _final(found: Verdict, truth: Truth) -> Section:
     outcome = found.outcome
     words = (
-        f"{outcome.race.winner} against plain decoding on {outcome.final['chair_i'].items} pictures that "
+        f"{told(str(outcome.race.winner))} against plain decoding on {outcome.final['chair_i'].items} pictures that "
         "chose nothing, with paired 95 % bootstrap intervals: in points of a share, in percent of a number. A guard is "
         f"held if the figure is within it; its interval says how sure that is.{_by(truth)}"
     )
-    return Section(title="The winner", words=words, tables=[final_table(found)])
+    title = "The winner" if outcome.turn_on else "Who came furthest"
+    return Section(title=title, words=words, tables=[final_table(found)])
 
 
 def _race(found: Verdict, truth: Truth) -> Section:
     outcome = found.outcome
-    last: dict[str, tuple[int, Standing]] = {}
-    for rung in outcome.race.rungs:
-        last |= {one.label: (rung.pictures, one) for one in rung.standings}
+    last = outcome.race.last
     names = [name for name in FIGURES if any(name in one.differences for _, one in last.values())]
     rows = []
-    for label in order(outcome):
-        pictures, one = last[label]
+    for label, (pictures, one) in last.items():
         figures = [_points(one.differences.get(name)) for name in names]
-        rows.append([label, one.left or "won", str(pictures), found.costs[label].told(), *figures])
+        rows.append([told(label), one.left or "won the race", str(pictures), found.costs[label].told(), *figures])
     words = (
-        "After each rung the better half goes on (blue), and who is clearly worse or clearly beyond a guard leaves "
-        "(grey). The table has what was known of each method when it left, on the pictures that it was asked about: "
-        f"differences to plain decoding, in points or percent. These figures chose the winner and are no "
-        f"result.{_by(truth)}"
+        "After each rung the better half goes on, and who is clearly worse or clearly beyond a guard leaves. The table "
+        "has what was known of each method when it left, on the pictures that it was asked about: differences to plain "
+        "decoding, in points or percent. These figures chose who was asked about the other pictures, and are no "
+        f"result.{_by(truth)}{_tokens(last)}"
     )
     alt = "CHAIR_I of each method minus that of plain decoding after each rung; the table has the figures."
-    columns = ["method", "left because", "pictures", "time", *(NAMES[name] for name in names)]
+    columns = ["method", "how it ended", "pictures", "time", *(NAMES[name] for name in names)]
     return Section(
         title="The race",
         words=words,
         pictures=[picture(draw_race(outcome), alt)],
-        tables=[Table(columns=columns, rows=rows)],
+        tables=[Table(columns=columns, rows=rows, prose=[1])],
+    )
+
+
+def _tokens(labels: Iterable[str]) -> str:
+    """What register tokens are, where there are some."""
+    found = next((label for label in labels if told(label) != label), None)
+    return (
+        ""
+        if found is None
+        else f" What is told as {told(found)} is {found}, which tokens in front of a prompt are, too."
     )
 
 
@@ -180,7 +190,7 @@ def _changed(
             title=f"{item.part}, {item.image_id}",
             pictures=[] if item.path is None else thumbnail(item.image_id, {item.image_id: item.path}),
             texts=[
-                Text(title=", ".join(alike), spans=_spans(text, item.image_id, truth))
+                Text(title=", ".join(map(told, alike)), spans=_spans(text, item.image_id, truth))
                 for text, alike in _said(item, [baseline, *labels], rows).items()
             ],
             small=True,

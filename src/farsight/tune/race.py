@@ -63,6 +63,14 @@ class Race:
     """None if nobody has a lower CHAIR_I and clearly breaks no guard."""
 
     @property
+    def last(self) -> dict[str, tuple[int, Standing]]:
+        """What was known of each method when it left or won, after how many pictures; who came furthest first."""
+        found: dict[str, tuple[int, Standing]] = {}
+        for rung in reversed(self.rungs):
+            found |= {one.label: (rung.pictures, one) for one in rung.standings if one.label not in found}
+        return found
+
+    @property
     def nearest(self) -> Standing | None:
         """The winner, or who came nearest to it."""
         standings = self.rungs[-1].standings if self.rungs else ()
