@@ -16,7 +16,7 @@ from farsight.errors import InputError
 from farsight.images import open_image
 from farsight.inputs.detectors import load_detector
 from farsight.judging.annotated import Annotated
-from farsight.judging.detector import Detected, Example, Rate, Scores, calibrate, detected
+from farsight.judging.detector import Detected, Example, Rate, Scores, calibrate, detected, score_of
 from farsight.metrics.vocabulary import read_vocabulary
 from farsight_scenes import sample_scene, vocabulary_path
 
@@ -152,10 +152,11 @@ def test_a_real_detector_gives_verdicts(owl: Path, tmp_path: Path) -> None:
     images = {f"{number}.png": tmp_path / f"{number}.png" for number in range(5)}
     examples = [Example(image_id, word, word == "dog") for image_id in images for word in ("dog", "cat")]
     names = Annotated(objects={}, vocabulary=read_vocabulary(None))
-    truth = detected(str(owl), images, names, examples, file=tmp_path / "scores.jsonl", device="cpu")
+    score = score_of(str(owl), "cpu")
+    truth = detected(str(owl), images, names, examples, file=tmp_path / "scores.jsonl", score=score)
     assert truth.mentions("A dog and a bicycle.") == ["dog", "bicycle"]
-    score = load_detector(owl, device="cpu").score(open_image(images["0.png"]), "bicycle")
-    assert truth.verdict("0.png", "bicycle") is (score > truth.calibration.threshold)
+    sure = load_detector(owl, device="cpu").score(open_image(images["0.png"]), "bicycle")
+    assert truth.verdict("0.png", "bicycle") is (sure > truth.calibration.threshold)
     assert f"judged by {owl}" in truth.sentence
 
 

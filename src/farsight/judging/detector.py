@@ -9,22 +9,27 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from filelock import FileLock
+from scipy import stats
 
 from farsight.errors import InputError
 from farsight.files import MOST_BYTES, decode_json, read_bytes, reading
 from farsight.images import open_image
 from farsight.judging.truth import Located
+from farsight.metrics.paired import CONFIDENCE
 from farsight.metrics.vocabulary import Mention
+
+if TYPE_CHECKING:
+    from farsight.inputs.detectors import Detector
 
 NAME = "scores.jsonl"
 LEAST = 5
 """Of objects that are there, and of objects that are not, without which no threshold is chosen."""
-_Z = 1.959964
 
 
 class Example(NamedTuple):
@@ -50,9 +55,8 @@ class Rate:
     @property
     def interval(self) -> tuple[float, float]:
         """From and to."""
-        middle = (self.wrong + _Z**2 / 2) / (self.of + _Z**2)
-        half = _Z * np.sqrt(self.wrong * (self.of - self.wrong) / self.of + _Z**2 / 4) / (self.of + _Z**2)
-        return max(0.0, float(middle - half)), min(1.0, float(middle + half))
+        found = stats.binomtest(self.wrong, self.of).proportion_ci(CONFIDENCE, method="wilson")
+        return float(found.low), float(found.high)
 
     def __str__(self) -> str:
         low, high = self.interval
@@ -240,6 +244,26 @@ class Detected:
         return self.known.present(image_id, named) | {name for name in named if self.verdict(image_id, name)}
 
 
+def score_of(name: str, device: str | None = None) -> Callable[[Path, str], float]:
+    """Give how sure a detector is that an object is in a picture; it is loaded when it is asked for the first time.
+
+    Parameters
+    ----------
+    name
+        A folder or a name on the hub, such as ``google/owlv2-base-patch16-ensemble``.
+    device
+        See `farsight.inputs.checkpoints.resolve_device`.
+    """
+
+    @cache
+    def loaded() -> Detector:
+        from farsight.inputs.detectors import load_detector  # which imports PyTorch and Transformers
+
+        return load_detector(name, device=device)
+
+    return lambda path, object_: loaded().score(open_image(path), object_)
+
+
 def detected(
     name: str,
     images: Mapping[str, Path],
@@ -247,25 +271,18 @@ def detected(
     examples: Sequence[Example],
     *,
     file: Path,
-    score: Callable[[Path, str], float] | None = None,
-    device: str | None = None,
+    score: Callable[[Path, str], float],
 ) -> Detected:
-    """Load a detector, and choose its threshold on what is known.
+    """Choose the threshold of a detector on what is known.
 
     Parameters
     ----------
-    name
-        A folder or a name on the hub, such as ``google/owlv2-base-patch16-ensemble``.
-    images, known
+    name, images, known, score
         See `Detected`.
     examples
         What is known to be there and not there, in some of the pictures.
     file
         Where scores are kept.
-    score
-        Another judge, instead of a detector of that name.
-    device
-        See `farsight.inputs.checkpoints.resolve_device`.
 
     Raises
     ------
@@ -274,14 +291,6 @@ def detected(
     """
     usable = [one for one in examples if one.image_id in images]
     check(usable)
-    if score is None:
-        from farsight.inputs.detectors import load_detector  # which imports PyTorch and Transformers
-
-        detector = load_detector(name, device=device)
-
-        def score(path: Path, object_: str) -> float:
-            return detector.score(open_image(path), object_)
-
     scores = Scores(file, name)
     said = [_asked(scores, score, images[one.image_id], one.image_id, one.object) for one in usable]
     return Detected(

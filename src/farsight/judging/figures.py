@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from farsight.judging.answers import Answers, Picture
 from farsight.judging.judged import Judged
+from farsight.judging.truth import against
 from farsight.metrics.paired import RESAMPLES, Difference, interval, ratio, ratio_difference, resampled_sums
 
-_FALSE, _KNOWN, _FOUND, _PRESENT, _MENTIONS = range(5)
+_TERMS = ("false", "known", "found", "present", "mentions")
+_FALSE, _KNOWN, _FOUND, _PRESENT, _MENTIONS = range(len(_TERMS))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,13 +73,10 @@ Counts = dict[str, NDArray[np.float64]]
 
 
 def _counts(picture: Picture, label: str, truth: Judged) -> NDArray[np.float64]:
-    present = truth.present(picture.image_id)
-    found = np.zeros(5)
+    found = np.zeros(len(_TERMS))
     for text in picture.answers[label]:
-        named = truth.mentions(text)
-        verdicts = [truth.verdict(picture.image_id, name) for name in named]
-        known = len(verdicts) - verdicts.count(None)
-        found += [verdicts.count(False), known, len(present.intersection(named)), len(present), len(named)]
+        counted = against(truth, picture.image_id, truth.mentions(text), frozenset())
+        found += [counted[term] for term in _TERMS]
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from typing import Protocol, runtime_checkable
 
 from farsight.metrics.vocabulary import Mention
@@ -26,6 +26,31 @@ class Truth(Protocol):
         ``named`` is all that the methods which are compared name there, so that a truth that has to look for objects
         looks for the same ones whoever is counted first.
         """
+
+
+def against(truth: Truth, image_id: str, said: Sequence[str], named: Set[str]) -> dict[str, int]:
+    """Count what an answer names against what is known of its picture.
+
+    Parameters
+    ----------
+    truth
+        What is known.
+    image_id
+        The picture.
+    said
+        The objects that the answer names, with repeats. Of which nothing is known is neither true nor false.
+    named
+        See `Truth.present`.
+    """
+    verdicts, present = [truth.verdict(image_id, name) for name in said], truth.present(image_id, named)
+    return {
+        "false": verdicts.count(False),
+        "known": len(verdicts) - verdicts.count(None),
+        "found": len(present & set(said)),
+        "present": len(present),
+        "mentions": len(said),
+        "true": verdicts.count(True),
+    }
 
 
 @runtime_checkable

@@ -15,7 +15,7 @@ from farsight.files import read_json
 from farsight.images import find_images
 from farsight.judging.annotated import Annotated
 from farsight.judging.detector import NAME as SCORES
-from farsight.judging.detector import Example, detected
+from farsight.judging.detector import Example, detected, score_of
 from farsight.judging.judged import judged
 from farsight.judging.truth import Truth
 from farsight.metrics.vocabulary import read_vocabulary
@@ -109,7 +109,7 @@ def truth_of(
         return known
     images = {item.image_id: item.path for item in task.items if item.path is not None}
     examples = [Example(*key, there) for key, there in known.known.items()]
-    return detected(judge, images, known, examples, file=folder / SCORES, device=device)
+    return detected(judge, images, known, examples, file=folder / SCORES, score=score_of(judge, device))
 
 
 def annotated(task: Task) -> Annotated:

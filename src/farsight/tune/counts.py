@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from farsight.evaluate.run_folder import Key
 from farsight.evaluate.tasks import Item
-from farsight.judging.truth import Truth
+from farsight.judging.truth import Truth, against
 from farsight.metrics.paired import RESAMPLES, Difference, interval, ratio, resampled_sums, two_sided
 from farsight.metrics.pope.answers import read_official
 from farsight.metrics.text_quality import repetition, spoken
@@ -75,19 +75,9 @@ def _added(item: Item, row: Mapping[str, Any], said: list[str] | None, named: se
     """What one answer adds, which says some of what is named of its picture."""
     found = dict.fromkeys(TERMS, 0.0)
     if said is not None:
-        verdicts = [truth.verdict(item.image_id, name) for name in said]
-        present, words = truth.present(item.image_id, named), spoken(row["text"])
-        found |= {
-            "false": verdicts.count(False),
-            "known": len(verdicts) - verdicts.count(None),
-            "found": len(present & set(said)),
-            "present": len(present),
-            "mentions": len(said),
-            "true": verdicts.count(True),
-            "words": len(words),
-            "repetition": repetition(words),
-            "captions": 1,
-        }
+        words = spoken(row["text"])
+        found |= against(truth, item.image_id, said, named)
+        found |= {"words": len(words), "repetition": repetition(words), "captions": 1}
     elif item.kind == "question" and row["failed"] is None:
         found |= {"questions": 1, "right": read_official(row["text"]) == item.truth["label"]}
     return np.array([found[term] for term in TERMS], dtype=np.float64)
