@@ -282,6 +282,18 @@ def test_what_measures_on_other_pictures_asks_others(run: Any, tmp_path: Path) -
     assert described.exit_code == 0, described.stderr
 
 
+def test_what_is_refused_before_anything_is_asked_leaves_no_folder(
+    run: Any, files: dict[str, Path], model: Path
+) -> None:
+    refused(run(*command(files | {"images": files["images"] / "typo"}, model)), "typo")
+    assert not files["out"].exists()
+
+
+def test_objects_of_other_pictures_are_refused_with_what_to_do(run: Any, files: dict[str, Path], model: Path) -> None:
+    files["objects"].write_text(json.dumps({"image_id": "beach", "objects": ["dog"]}))
+    refused(run(*command(files, model, "--objects", files["objects"])), "such as 'beach'; give the folder that has")
+
+
 def test_too_few_pictures_are_refused(run: Any, files: dict[str, Path], model: Path) -> None:
     refused(run(*command(files, model, "--objects", files["objects"], "--count", 5)), "at least 8")
 

@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farsight.errors import SettingError
-from farsight.metrics.paired import figure_difference, interval, mcnemar, ratio_difference, resampled_sums, two_sided
+from farsight.metrics.paired import (
+    Difference,
+    figure_difference,
+    interval,
+    mcnemar,
+    ratio_difference,
+    resampled_sums,
+    two_sided,
+)
 
 BASELINE = ([2, 0, 1, 3], [4, 3, 5, 6])
 OTHER = ([1, 0, 1, 1], [5, 2, 4, 6])
@@ -123,3 +131,8 @@ def test_an_interval_of_nothing_is_nothing() -> None:
 
 def test_p_is_never_zero() -> None:
     assert two_sided(np.ones(99)) == 2 / 100
+
+
+def test_a_difference_that_rounds_to_zero_has_no_minus() -> None:
+    found = Difference(name="repetition", baseline=0.1, other=0.0999, low=-0.0001, high=0.05, p=0.5, items=3)
+    assert found.shown() == "+0.0 [+0.0, +5.0]"

@@ -48,3 +48,8 @@ def test_margins_are_set_by_name_and_guards_left_out() -> None:
 def test_what_is_no_margin_is_refused_with_what_would_be(text: str) -> None:
     with pytest.raises(SettingError, match=r"--guard '.*': (there is no such guard; there are recall|write it like)"):
         parse_guards(text)
+
+
+def test_a_guard_that_is_given_twice_is_refused() -> None:
+    with pytest.raises(SettingError, match="'recall=2': recall is given twice"):
+        parse_guards("recall=1, recall=2")

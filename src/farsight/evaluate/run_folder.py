@@ -149,7 +149,7 @@ def claimed(path: Path) -> Iterator[RunFolder]:
         If another process has it, if it is no run folder but has files in it (those of judging may be), or if it cannot
         be written.
     """
-    lock = FileLock(path / "run.lock")
+    lock, new = FileLock(path / "run.lock"), not path.exists()
     try:
         path.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
@@ -167,6 +167,8 @@ def claimed(path: Path) -> Iterator[RunFolder]:
         except FarSightError:
             if {one.name for one in path.iterdir()} <= {"run.lock", PICTURES, CONFIG}:
                 (path / CONFIG).unlink(missing_ok=True)  # what failed before its first answer holds no other to it
+            if new and {one.name for one in path.iterdir()} <= {"run.lock"}:
+                shutil.rmtree(path)
             raise
 
 

@@ -116,7 +116,10 @@ def caption_items(
         image_id for image_id in present if image_id in paths and row_of(paths[image_id], present, paths) == image_id
     ][:limit]
     if not chosen:
-        raise InputError(f"{images}: has none of the {len(present)} pictures that the objects are known of")
+        known = f"the {len(present)} pictures that the objects are known of, such as '{next(iter(present), '')}'"
+        raise InputError(
+            f"{images}: has none of {known}; give the folder that has them, or the objects of what is there"
+        )
     return [
         Item(
             item_id=f"{part}/{image_id}",

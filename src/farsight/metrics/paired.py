@@ -51,7 +51,7 @@ class Difference:
 
     def shown(self, scale: float = 100.0, digits: int = 1, unit: str = "") -> str:
         """Give it with its interval, by default that of a share in percentage points: "-1.2 [-3.4, +1.0]"."""
-        value, low, high = (f"{scale * one:+.{digits}f}" for one in (self.value, self.low, self.high))
+        value, low, high = (f"{scale * one:+z.{digits}f}" for one in (self.value, self.low, self.high))  # no minus zero
         return f"{value}{unit} [{low}, {high}]"
 
     def record(self) -> dict[str, Any]:

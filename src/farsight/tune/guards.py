@@ -81,15 +81,19 @@ def parse_guards(text: str | None, usual: Sequence[Guard] = GUARDS) -> tuple[Gua
     Raises
     ------
     SettingError
-        If there is no such guard, or a margin is no number from 0 to 1000.
+        If there is no such guard, one is given twice, or a margin is no number from 0 to 1000.
     """
     margins: dict[str, float | None] = {guard.name: guard.margin for guard in usual}
+    given = set[str]()
     for part in (text or "").split(","):
         name, equals, value = (piece.strip() for piece in part.partition("="))
         if not part.strip():
             continue
         if name not in margins:
             raise SettingError(f"--guard '{part.strip()}': there is no such guard; there are {', '.join(margins)}")
+        if name in given:
+            raise SettingError(f"--guard '{part.strip()}': {name} is given twice; leave one of them out")
+        given.add(name)
         if value == OFF:
             margins[name] = None
             continue
