@@ -98,11 +98,13 @@ def test_what_is_over_the_budget_does_not_race(run: Any, files: dict[str, Path],
 def test_a_plan_asks_and_writes_nothing_and_needs_no_folder(run: Any, files: dict[str, Path], model: Path) -> None:
     given = command(files, model, "--objects", files["objects"], "--plan")
     where = given.index("--out")
-    result = run(*given[:where], *given[where + 2 :])
+    refused(run(*given), "--out: --plan asks nothing and keeps nothing; leave one of the two out")
+    given = given[:where] + given[where + 2 :]
+    refused(run(*given, "--judge", "some/detector"), "--judge: --plan asks nothing")
+    result = run(*given)
     assert result.exit_code == 0, result.stderr
     assert "At most 35 answers: 35 captions; about" in result.stdout
     assert "captions each" in result.stdout
-    assert run(*given).exit_code == 0
     assert "the winner against greedy" in result.stdout
     assert not files["out"].exists()
 
@@ -152,7 +154,8 @@ def test_by_default_a_gate_of_each_head_races_too_and_is_measured_once(
 ) -> None:
     monkeypatch.setattr(candidates, "CANDIDATES", ("constant",))
     given = by_default(files, model, "--objects", files["objects"], "--json")
-    planned = run(*given, "--plan")
+    where = given.index("--out")
+    planned = run(*given[:where], *given[where + 2 :], "--plan")
     assert json.loads(planned.stdout)["stages"][0]["methods"] == 4  # plain, the constant, and both that are measured
     first = run(*given)
     assert first.exit_code == 0, first.stderr
@@ -204,8 +207,10 @@ def test_pictures_of_which_nothing_is_known_are_no_measure_for_adaiat(
     run: Any, files: dict[str, Path], model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(candidates, "CANDIDATES", ("constant",))
-    for more in (["--plan"], [], []):
-        result = run(*by_default(files, model, *more))
+    given = by_default(files, model)
+    where = given.index("--out")
+    for asked in ([*given[:where], *given[where + 2 :], "--plan"], given, given):
+        result = run(*asked)
         assert result.exit_code == 0, result.stderr
         assert "adaiat is out: it has to be measured first, where it is annotated what is in the pictures" in (
             " ".join(result.stderr.split())

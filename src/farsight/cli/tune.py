@@ -117,12 +117,15 @@ def tune(
     from farsight.tune.candidates import BASELINE, contenders
     from farsight.tune.forecast import Forecast
     from farsight.tune.guards import parse_guards
-    from farsight.tune.measured import measured
+    from farsight.tune.measured import captions_first, measured
     from farsight.tune.results import write_found
     from farsight.tune.tuning import Tuning
 
     if out is None and not plan:
         raise SettingError("where is it to be kept? Pass --out TUNED, a new folder, or --plan to ask nothing yet")
+    for name, value in (("out", out), ("judge", judge)):
+        if plan and value is not None:
+            raise SettingError(f"--{name}: --plan asks nothing and keeps nothing; leave one of the two out")
     if budget is not None:
         check_positive("--budget", budget)
     guards = parse_guards(guard)
@@ -156,7 +159,7 @@ def tune(
         raise SettingError("--judge is for --images of which nothing is known, unlike these: leave it out")
     refused = _refused(choice, name, model, racing, dtype, attn_implementation)
     raced = {BASELINE: Plain()} | {label: method for label, method in racing.items() if label not in refused}
-    with _place(out, plan) as place, claimed(place) as folder:
+    with _place(out) as place, claimed(place) as folder:
         made = make(name, asked, prompt or [], place / PICTURES)
         by_picture(made)  # refuses a task that has nothing to choose by, before anything is timed
         videos = any(item.medium == "video" for item in made.items)
@@ -180,7 +183,7 @@ def tune(
                 plan=known,
                 folder=folder,
                 engine=engine_made,
-                truth=truth_of(name, asked, made, place, None if plan else judge, device),
+                truth=truth_of(name, asked, made, place, judge, device),
                 guards=guards,
                 budget=budget,
                 judged=name == PICTURES_ALONE and judge is None,
@@ -191,7 +194,7 @@ def tune(
                 refused=refused | unmeasured,
                 progress=progress,
             )
-            found = tuning.forecast() if plan else tuning.found()
+            found = tuning.forecast(captions_first(known, seed)) if plan else tuning.found()
         given = {name: value for name, value in context.params.items() if options.is_given(context, name)}
         written = {} if isinstance(found, Forecast) else write_found(tuning, found, given | {"json": False})
     if json:
@@ -201,9 +204,9 @@ def tune(
 
 
 @contextmanager
-def _place(out: Path | None, plan: bool) -> Iterator[Path]:
+def _place(out: Path | None) -> Iterator[Path]:
     """Where things are written: nowhere that stays, if there is only a plan."""
-    if out is not None and not plan:
+    if out is not None:
         with stopping(out):
             yield out
         return

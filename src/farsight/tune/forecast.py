@@ -5,21 +5,23 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-from farsight.evaluate.engine import Engine
+from farsight.evaluate.engine import Answer, Engine
 from farsight.evaluate.plan import Batch, Plan, batches
 from farsight.evaluate.run import request_of
 from farsight.method import Method, parts
 from farsight.tune.asked import About
-from farsight.tune.cost import ROUNDS, TOGETHER, TOKENS, seconds_per_token
+from farsight.tune.cost import MOST_ROUNDS, ROUNDS, TOGETHER, TOKENS
 from farsight.tune.race import rung_sizes
 
 WINNER = "the winner against greedy"
-
+BEAM = 0.5
+"""Of a forward pass, what each further beam adds: measured were x1.4 to x1.8 for two, x1.7 to x2.9 for five."""
 
 Asked = tuple[bool, bool]
 """Whether it is a caption, and whether plain decoding is asked: answers that take about the same time."""
@@ -77,7 +79,7 @@ class Forecast:
 
     stages: tuple[Stage, ...]
     seconds: float | None
-    """None where it was not tried how long an answer takes."""
+    """None where it was not tried how long an answer takes, or nothing could be asked."""
 
     @property
     def answers(self) -> int:
@@ -142,9 +144,11 @@ def seconds(
     halves: tuple[Sequence[About], Sequence[About]],
     found: Sequence[Stage],
     *,
+    budget: float | None = None,
+    before: int = 0,
     clock: Callable[[], float] = time.perf_counter,
-) -> float:
-    """Estimate what stages take, from one batch of each part with plain decoding and what methods say they cost.
+) -> float | None:
+    """Estimate what stages take, from one batch of each part with plain decoding and what methods are known to cost.
 
     Parameters
     ----------
@@ -154,50 +158,67 @@ def seconds(
         The pictures' two halves.
     found
         The stages of the tuning.
+    budget
+        Most time over plain decoding's: who may be about it is timed longer, and who races takes no more.
+    before
+        Captions that candidates are measured on first.
     clock
         A function that gives the seconds by now.
+
+    Returns
+    -------
+    None if nothing could be asked.
     """
     baseline = next(iter(plan.methods))
     items = [item for half in halves for about in half for item in about]
-    first: dict[str, Batch] = {}
-    for batch in batches(plan, {baseline: items}):
-        first.setdefault(batch.items[0].part, batch)
-    one = next(iter(first.values()))
-    alone = request_of(plan, 0, replace(one, asked=one.asked[:1]))
-    seconds_per_token(engine, alone, clock)  # loads the model
-    per_token = seconds_per_token(engine, alone, clock) or 0.0
+    asked = list(batches(plan, {baseline: items}))
+    one_by_one = (replace(batch, asked=(same,)) for batch in asked for same in batch.asked)
+
+    def taken(batch: Batch, most: int = 0) -> tuple[float, int]:
+        """Seconds of a batch, of so many tokens at most, and how much of it was answered."""
+        request, start = request_of(plan, 0, batch), clock()
+        limit = min(most or request.max_new_tokens, request.max_new_tokens)
+        [(_, said)] = list(engine.answers([replace(request, max_new_tokens=limit)]))
+        return clock() - start, sum(isinstance(one, Answer) for one in said)
+
+    first = next(((batch, loading) for batch in one_by_one for loading, said in [taken(batch, TOKENS)] if said), None)
+    if first is None:
+        return None
+    short, _ = taken(first[0], TOKENS)
     by_part: dict[str, float] = {}
-    for part, batch in first.items():
-        start = clock()
-        list(engine.answers([request_of(plan, 0, batch)]))
-        by_part[part] = (clock() - start) / len(batch.items)
-    each = {
-        caption: statistics.mean(by_part[item.part] for item in items if (item.kind == "caption") == caption)
-        for caption in {item.kind == "caption" for item in items}
-    }
-    factor = mean_factor(plan.methods)
-    others = len(plan.methods) - 1
-    timing = (others * factor + math.ceil(others / TOGETHER)) * (ROUNDS + 1) * TOKENS * per_token
-    return timing + sum(
-        count * each[caption] * (1 if plain else factor)
+    for batch in asked:
+        part = batch.items[0].part
+        if part not in by_part:
+            spent, said = taken(batch)
+            by_part |= {part: spent / said} if said else {}
+    each: defaultdict[bool, float] = defaultdict(float)
+    for caption in (True, False):
+        known = [by_part[one.part] for one in items if (one.kind == "caption") == caption and one.part in by_part]
+        each[caption] = statistics.mean(known) if known else 0.0
+
+    factors = [forwards(method) for label, method in plan.methods.items() if label != baseline]
+    rounds = [1 + (ROUNDS if budget is None or factor > budget else MOST_ROUNDS) for factor in factors]
+    alone = sum(max(rounds[at : at + TOGETHER]) for at in range(0, len(rounds), TOGETHER))
+    timing = short * (alone + sum(count * factor for count, factor in zip(rounds, factors, strict=True)))
+    slowest = sorted((min(factor, budget or factor) for factor in factors), reverse=True)
+    racing = sum(
+        each[caption] * count * (1 + sum(slowest[: stage.methods - 1]))
         for stage in found
-        for (caption, plain), count in stage.asked.items()
+        for caption, count in ((True, stage.captions), (False, stage.questions))
     )
+    return first[1] - short + timing + before * each[True] + racing
 
 
-def mean_factor(methods: Mapping[str, Method]) -> float:
-    """Forward passes for a token, on average over methods."""
-    each = [1 + sum(part.extra_forwards for part in parts(method)) for method in methods.values()]
-    return sum(each) / len(each)
+def forwards(method: Method) -> float:
+    """Forward passes for a token, and what more beams at once add to one."""
+    return 1 + sum(part.extra_forwards + BEAM * (getattr(part, "num_beams", 1) - 1) for part in parts(method))
 
 
-def forecast(
-    plan: Plan, engine: Engine | None, halves: tuple[Sequence[About], Sequence[About]], found: tuple[Stage, ...]
-) -> Forecast:
-    """Say what the stages of a race ask, and how long that takes with an engine that can be timed."""
-    return Forecast(stages=found, seconds=None if engine is None else seconds(plan, engine, halves, found))
+def mean_factor(methods: Iterable[Method]) -> float:
+    """Forward passes for a token, on average over methods; 1 of none."""
+    return statistics.mean([forwards(method) for method in methods] or [1.0])
 
 
 def told_seconds(seconds: float) -> str:
-    """Say how long it takes, never less."""
+    """Say how long it takes, rounded up."""
     return f"{math.ceil(seconds)} seconds" if seconds < 90 else f"{math.ceil(seconds / 60)} minutes"

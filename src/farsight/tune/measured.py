@@ -112,7 +112,7 @@ def measured(
     InputError
         If a file is damaged, or a caption cannot be generated.
     """
-    half = [item for about in halves(by_picture(plan.task), seed)[0] for item in about if item.kind == "caption"]
+    half = _half(plan, seed)
     methods, out = dict(plan.methods), dict[str, str]()
     for label, one in MEASURED.items():
         if methods.get(label) != one.method:
@@ -132,6 +132,16 @@ def measured(
                 continue
         methods[label] = one.method if file is None else _kept(one, file)
     return replace(plan, methods=methods), out
+
+
+def captions_first(plan: Plan, seed: int) -> int:
+    """Give on how many captions the candidates of a plan would be measured that `measured` left in it."""
+    half = _half(plan, seed)
+    return sum(len(_captions(one, half)) for label, one in MEASURED.items() if plan.methods.get(label) == one.method)
+
+
+def _half(plan: Plan, seed: int) -> list[Item]:
+    return [item for about in halves(by_picture(plan.task), seed)[0] for item in about if item.kind == "caption"]
 
 
 def _captions(one: MeasuredFirst, half: Sequence[Item]) -> Sequence[Item]:

@@ -23,7 +23,7 @@ from farsight.tune.agreement import Agreement, agreement
 from farsight.tune.asked import LEAST, About, by_picture
 from farsight.tune.cost import TOGETHER, Cost, left_out, measure, tried
 from farsight.tune.counts import Counts, counts_of
-from farsight.tune.forecast import Asked, Forecast, Stage, forecast, mean_factor, stage_of, stages
+from farsight.tune.forecast import Asked, Forecast, Stage, mean_factor, seconds, stage_of, stages
 from farsight.tune.guards import Guard
 from farsight.tune.known import Known, known_of
 from farsight.tune.race import Rung, halves, run_race, rung_sizes, settle
@@ -134,7 +134,7 @@ class Tuning:
     @cached_property
     def time_left(self) -> TimeLeft:
         """How long it still takes."""
-        return TimeLeft(self.progress, mean_factor(self.plan.methods))
+        return TimeLeft(self.progress, mean_factor(list(self.plan.methods.values())[1:]))
 
     def measure_costs(self) -> None:
         """Time each method, or find out that the model does not take it; it goes on from what is known from before.
@@ -218,11 +218,14 @@ class Tuning:
             known=self._known(named, seen) if self.judged and race.rungs else None,
         )
 
-    def forecast(self) -> Forecast:
-        """Say what it would ask."""
+    def forecast(self, before: int = 0) -> Forecast:
+        """Say what it would ask; ``before``: captions that candidates are measured on first."""
         labels = list(self.plan.methods)[1:]
         found = stages(self.halves, len(labels), self._rungs(self.halves[0], len(labels)))
-        return forecast(self.plan, self.engine if self.timed else None, self.halves, found)
+        if not self.timed:
+            return Forecast(stages=found, seconds=None)
+        taken = seconds(self.plan, self.engine, self.halves, found, budget=self.budget, before=before)
+        return Forecast(stages=found, seconds=taken)
 
     def _known(self, labels: Sequence[str], units: Sequence[About]) -> Known:
         """Ask, and see how much is known of what these methods name in these pictures."""
