@@ -86,3 +86,18 @@ def test_what_every_noun_named_is_judged_by_nouns(run: Any, command: list[object
     refused(run("judge", tuned, "--json", "--synonyms", "scenes"), "was tuned without --synonyms", "leave it out")
     found = json.loads(run("judge", tuned, "--json").stdout)
     assert found["methods"][found["baseline"]]["mentions"] == 2 * found["pictures"]
+
+
+def test_who_judged_all_as_unsure_is_not_sent_to_judge_again(run: Any, command: list[object], tmp_path: Path) -> None:
+    tuned = tmp_path / "tuned"
+    assert run(*command).exit_code == 0
+    let_it_say("A dog and a cat.", tuned)
+    rows = [Judgement(f"{number}.png", word, "unsure", "me") for number in range(10) for word in ("dog", "cat")]
+    Judgements(tuned / NAME).append(rows)
+    result = run(*command)
+    assert result.exit_code == 0, result.stderr
+    assert "all that is named there is judged, and less than half of what greedy" in result.stdout
+    assert "to be judged first" not in result.stdout
+    verdict = json.loads((tuned / "verdict.json").read_text())
+    assert (verdict["unknown"], verdict["unsure"]) == (0, 2 * 5)
+    assert "--images" in verdict["next"][0]["command"]
