@@ -1,6 +1,6 @@
 """Objects of any domain: the nouns of an answer, found by TextBlob's tagger, whose data is text in its package.
 
-Brill's tagger (1992) with its lexicon of 94 thousand words and its rules; a tenth of a millisecond for a caption. What
+Brill's tagger (1992) with its lexicon of 94 thousand words and its rules; less than a millisecond for a caption. What
 it knows nothing of it takes for a noun, which is what the words of a special field are, unless its ending looks like
 another ("starfish"). The lexicon has one tag for a word, and "sink" and "remote" are none of nouns there; where they
 stand says better what they are. It needs no model and no download.
