@@ -76,6 +76,13 @@ def test_fewer_questions_of_each_kind_are_asked_if_wanted(videos: Path) -> None:
     assert make_task("videos:validation", options, videos).sources["question_count"] == "1"
 
 
+def test_the_first_videos_are_left_out_if_wanted_and_another_run_does_not_go_on_with_them(tmp_path: Path) -> None:
+    behind = make_task("videos:validation", TaskOptions(count=1, skip=2), tmp_path / "videos")
+    assert {item.image_id for item in behind.items} == {sample_video("validation", 2).video_id}
+    with pytest.raises(InputError, match="holds 1 other videos"):
+        make_task("videos:validation", TaskOptions(count=1), tmp_path / "videos")
+
+
 def test_the_files_and_settings_decide_whether_a_run_goes_on(task: Task, videos: Path) -> None:
     again = make_task("videos:validation", TaskOptions(count=2, max_new_tokens=5), videos)
     assert again.sources == task.sources

@@ -62,7 +62,7 @@ def verdict_page(
     if winner := found.outcome.race.winner:
         changed = [item for item in items if item.kind == "caption"]
         sections += _changed(found.outcome.baseline, [winner], changed, rows, truth)
-    return page(title, [f"{found.sentence}{_by(truth)}", *notes], sections, footer=footer)
+    return page(title, [f"{found.sentence.replace('->', '→')}{_by(truth)}", *notes], sections, footer=footer)
 
 
 def agreement_page(
@@ -161,11 +161,7 @@ def _race(found: Verdict, truth: Truth) -> Section:
 def _tokens(labels: Iterable[str]) -> str:
     """What register tokens are, where there are some."""
     found = next((label for label in labels if told(label) != label), None)
-    return (
-        ""
-        if found is None
-        else f" What is told as {told(found)} is {found}, which tokens in front of a prompt are, too."
-    )
+    return "" if found is None else f" {found} is called {told(found)}: so many in front of a prompt do the same."
 
 
 def _changed(
