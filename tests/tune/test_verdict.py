@@ -227,3 +227,9 @@ def test_a_second_look_at_the_second_half_is_said() -> None:
     assert twice.sentence.startswith(once.sentence)
     assert "The second half was looked at 2 times (before for same), and one look alone" in twice.sentence
     assert twice.record()["looks"] == ["same", winner]
+
+
+def test_where_nobody_raced_more_pictures_are_no_remedy(tmp_path: Path) -> None:
+    given = {"images": "my photos", "budget": 0.3, "out": tmp_path}
+    steps = after_verdict(tmp_path, asking([item(None)]), given, turn_on=False, forms={}, raced=False)
+    assert [what for what, _ in steps] == ["let slower methods race, too", "see whether there is anything to absorb"]

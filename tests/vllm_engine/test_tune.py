@@ -43,7 +43,7 @@ def test_the_race_in_vllm_is_the_race_here_and_what_it_does_not_take_is_out(
 
 
 def test_all_that_vllm_takes_races_as_it_takes_it_in_one_rung() -> None:
-    command = [*COMMAND[:-2], "--guard", "words=off", "--engine", "vllm", "--enforce-eager", "--plan", "--json"]
+    command = [*COMMAND[:-3], "--guard", "words=off", "--engine", "vllm", "--enforce-eager", "--plan", "--json"]
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.stderr
     race, final = json.loads(result.stdout)["stages"]

@@ -36,7 +36,9 @@ def command(name: str, given: Given, *arguments: object) -> str:
     return shlex.join(words)
 
 
-def after_verdict(out: Path, plan: Plan, given: Given, *, turn_on: bool, forms: Mapping[str, Any]) -> Steps:
+def after_verdict(
+    out: Path, plan: Plan, given: Given, *, turn_on: bool, forms: Mapping[str, Any], raced: bool = True
+) -> Steps:
     """Give them for a verdict.
 
     Parameters
@@ -51,11 +53,13 @@ def after_verdict(out: Path, plan: Plan, given: Given, *, turn_on: bool, forms: 
         Whether a method is to be turned on.
     forms
         As of `farsight.tune.method_file.forms`.
+    raced
+        Whether any method raced, so that more pictures may tell more.
     """
     method, model = shlex.quote(f"@{out / NAME}"), shlex.quote(plan.model)
     if not turn_on:
         more = {**given, **_more_pictures(plan, given), "out": f"{out}-more"}
-        steps = [("look again with more pictures, which tell smaller effects", command("tune", more))]
+        steps = [("look again with more pictures, which tell smaller effects", command("tune", more))] * raced
         if given.get("budget") is not None:
             steps.append(("let slower methods race, too", command("tune", {**given, "budget": None})))
         return [*steps, ("see whether there is anything to absorb", f"farsight doctor --model {model}")]

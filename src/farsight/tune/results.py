@@ -53,8 +53,9 @@ def write_found(tuning: Tuning, found: Verdict | Agreement, given: Given) -> dic
     answered = {key: row for key, row in tuning.folder.rows.items() if row["failed"] is None}
     known = (plan.task.items, answered, tuning.truth, footer, [tuning.told_failed] if tuning.failed else [])
     if isinstance(found, Verdict):
+        raced = bool(found.outcome.race.rungs)
         more["forms"] = _write_method(tuning, found, _asked_about(tuning, given))
-        steps = after_verdict(out, plan, given, turn_on=found.outcome.turn_on, forms=more["forms"])
+        steps = after_verdict(out, plan, given, turn_on=found.outcome.turn_on, forms=more["forms"], raced=raced)
         shown = verdict_page(title, found, steps, *known)
         _write_run(tuning, found)
     else:
