@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Generator, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from farsight.tune.forecast import Stage
 from farsight.tune.guards import GUARDS
 from farsight.tune.race import Rung, halves
 from farsight.tune.tuning import COSTS, Tuning
-from farsight.tune.verdict import Verdict
+from farsight.tune.verdict import VERDICT, Verdict
 
 PICTURES = 40
 SAID = {
@@ -337,6 +337,21 @@ def test_another_budget_times_on_only_who_is_not_told_apart_from_it(tmp_path: Pa
         "beam": False,
         "dola": False,
     }
+
+
+def test_the_guards_of_the_verdict_that_is_there_are_looks_too(tmp_path: Path) -> None:
+    with claimed(tmp_path / "tuned") as folder:
+        first = tuning(folder, EVERYTHING, Engine(), judged=False).found()
+        assert isinstance(first, Verdict)
+        (folder.path / VERDICT).write_text(json.dumps(first.record()))
+    with claimed(tmp_path / "tuned") as folder:
+        other = replace(tuning(folder, EVERYTHING, Engine(), judged=False), guards=()).found()
+        assert isinstance(other, Verdict)
+        assert "It was looked at under other guards before (recall=1)" in other.sentence
+        (folder.path / VERDICT).write_text("[]")
+    damaged = pytest.raises(InputError, match=r"verdict.json.*delete it, and it is written again")
+    with claimed(tmp_path / "tuned") as folder, damaged:
+        tuning(folder, EVERYTHING, Engine(), judged=False).found()
 
 
 def test_damaged_costs_are_named_with_what_to_do(tmp_path: Path) -> None:

@@ -233,3 +233,17 @@ def test_where_nobody_raced_more_pictures_are_no_remedy(tmp_path: Path) -> None:
     given = {"images": "my photos", "budget": 0.3, "out": tmp_path}
     steps = after_verdict(tmp_path, asking([item(None)]), given, turn_on=False, forms={}, raced=False)
     assert [what for what, _ in steps] == ["let slower methods race, too", "see whether there is anything to absorb"]
+
+
+def test_a_look_under_other_guards_is_said() -> None:
+    once = verdict()
+    asked = "recall=1, words=10, repetition=1, answers=1"
+    assert once.record()["looked_with"] == [asked]
+    assert replace(once, guards_before=[asked]).sentence == once.sentence
+    again = replace(once, guards_before=[asked], guards=GUARDS[1:])
+    assert (
+        again.sentence
+        == f"{once.sentence} It was looked at under other guards before ({asked}): be sure on other pictures."
+    )
+    assert again.record()["looked_with"] == [asked, "words=10, repetition=1, answers=1"]
+    assert replace(again, outcome=replace(once.outcome, final={})).record()["looked_with"] == [asked]

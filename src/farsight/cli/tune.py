@@ -242,9 +242,9 @@ def _print(tuning: Tuning, found: Verdict | Agreement | Forecast, written: Mappi
     from farsight.tune.forecast import Forecast, told_answers
     from farsight.tune.method_file import NAME
     from farsight.tune.page import final_table
-    from farsight.tune.results import PAGE, VERDICT
+    from farsight.tune.results import PAGE
     from farsight.tune.told import told
-    from farsight.tune.verdict import Verdict
+    from farsight.tune.verdict import VERDICT, Verdict
 
     out = tuning.folder.path
     if isinstance(found, Forecast):

@@ -19,9 +19,9 @@ from farsight.tune.next_steps import Given, after_agreement, after_verdict
 from farsight.tune.page import agreement_page, verdict_page
 from farsight.tune.second_half import second_half
 from farsight.tune.tuning import Tuning
-from farsight.tune.verdict import Verdict
+from farsight.tune.verdict import VERDICT, Verdict
 
-VERDICT, PAGE = "verdict.json", "report.html"
+PAGE = "report.html"
 
 
 def write_found(tuning: Tuning, found: Verdict | Agreement, given: Given) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from farsight.tune.guards import Guard
 from farsight.tune.known import Known, known_of
 from farsight.tune.race import Rung, halves, run_race, rung_sizes, settle
 from farsight.tune.time_left import Progress, TimeLeft
-from farsight.tune.verdict import Verdict
+from farsight.tune.verdict import VERDICT, Verdict
 
 COSTS = "costs.json"
 COST = {str: {"ratios": [float], "refused": (str, None)}}
@@ -215,8 +215,18 @@ class Tuning:
             guards=self.guards,
             budget=self.budget,
             looks=self.looks,
+            guards_before=self._guards_before(),
             known=self._known(named, seen) if self.judged and race.rungs else None,
         )
+
+    def _guards_before(self) -> list[str]:
+        """Guards under which the second half was looked at, by the verdict that is there."""
+        file = self.folder.path / VERDICT
+        remedy = "delete it, and it is written again"
+        found = read_json(file, remedy) if file.exists() else {}
+        with reading(file, "a verdict", remedy):
+            check(before := found.get("looked_with", []), [str])
+            return list(before)
 
     def forecast(self, before: int = 0) -> Forecast:
         """Say what it would ask; ``before``: captions that candidates are measured on first."""

@@ -13,6 +13,7 @@ from farsight.tune.guards import Guard
 from farsight.tune.known import Known
 from farsight.tune.race import Outcome, Race, Standing
 
+VERDICT = "verdict.json"
 NAMES = {
     "chair_i": "CHAIR_I",
     "recall": "recall",
@@ -46,6 +47,8 @@ class Verdict:
     budget: float | None
     looks: Sequence[str] = ()
     """Everybody who was compared on the second half so far, the first one first: under other budgets and guards too."""
+    guards_before: Sequence[str] = ()
+    """Guards under which a winner was compared on the second half before, as `guards_asked` writes them."""
     known: Known | None = None
     """Where people judge: what is known of what plain decoding names, and the winner on the second half; without one,
     whoever came nearest on the first."""
@@ -56,10 +59,18 @@ class Verdict:
         return self.outcome.race.winner or "" if self.outcome.turn_on else self.outcome.baseline
 
     @property
+    def guards_asked(self) -> str:
+        """The guards as one option."""
+        return ", ".join(f"{guard.name}={guard.margin:g}" for guard in self.guards) or "none"
+
+    @property
     def sentence(self) -> str:
         """What to do, and why; how much was judged; and whether the second half had been looked at before."""
         before = [label for label in self.looks if label != self.outcome.race.winner]
         said = self._sentence if self.known is None else f"{self._sentence} {self.known.sentence}"
+        others = [asked for asked in self.guards_before if asked != self.guards_asked]
+        if self.outcome.final and others:
+            said += f" It was looked at under other guards before ({'; '.join(others)}): be sure on other pictures."
         if self.outcome.race.winner is None or not before:
             return said
         return (
@@ -145,6 +156,7 @@ class Verdict:
             "budget": self.budget,
             "left_out": self.left_out,
             "looks": list(self.looks),
+            "looked_with": list(dict.fromkeys([*self.guards_before, *[self.guards_asked] * bool(outcome.final)])),
             "costs": {label: cost.record() for label, cost in self.costs.items()},
             "race": race_record(outcome.race),
         } | ({} if self.known is None else {"judged": self.known.record()})
