@@ -57,7 +57,7 @@ def test_a_method_that_changes_nothing_is_said_to() -> None:
 def test_an_undecided_one_is_told_how_many_pictures_would_settle_it() -> None:
     found = part(a={"chair_i": difference(-0.01, -0.03, 0.01)}, b={"chair_i": difference(-0.0001, -0.03, 0.03)})
     assert told(found)[1] == (
-        "Undecided: a -1.0 [-3.0, +1.0] (about 400 pictures would settle it); b -0.0 [-3.0, +3.0] "
+        "Undecided: a -1.0 [-3.0, +1.0] (about 400 pictures would settle it); b +0.0 [-3.0, +3.0] "
         "(more pictures would hardly settle it)."
     )
 
