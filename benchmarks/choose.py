@@ -28,7 +28,7 @@ MAY_COST = 1.0
 
 def figure(parts: dict[str, Any], kind: str, key: str, label: str) -> float:
     """Mean over the parts of a kind, percent."""
-    return 100 * mean(part["figures"][label][key] for part in parts.values() if part["kind"] == kind)
+    return float(100 * mean(part["figures"][label][key] for part in parts.values() if part["kind"] == kind))
 
 
 def table(parts: dict[str, Any], methods: Mapping[str, Any], chosen: Collection[str]) -> Iterator[str]:

@@ -17,6 +17,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -41,8 +42,9 @@ BURST = 40
 def least_call(model: nn.Module, bursts: int, context: int) -> tuple[float, float]:
     """The least time of one call of a layer's attention, plain and with registers, in seconds."""
     layer = locate(model).layers[0]
-    heads, width = layer.heads, layer.module.head_dim
-    kv_heads = heads // layer.module.num_key_value_groups
+    module: Any = layer.module
+    heads, width = layer.heads, module.head_dim
+    kv_heads = heads // module.num_key_value_groups
     query, key, value = (torch.randn(1, h, n, width) for h, n in ((heads, 1), (kv_heads, context), (kv_heads, context)))
 
     def burst(attend: Callable[..., object]) -> float:

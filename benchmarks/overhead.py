@@ -20,6 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,8 @@ class Clock(BaseStreamer):
     """Notes the time of every token; the first is the prompt's own."""
 
     def __init__(self, device: str) -> None:
-        self.device, self.times = device, []
+        self.device = device
+        self.times: list[float] = []
 
     def put(self, value: torch.Tensor) -> None:
         if self.device != "cpu":
@@ -142,9 +144,8 @@ def timed_pair(
     seconds = [0.0, 0.0]
     for which in (0, 1) if turn % 2 else (1, 0):
         with (PLAIN, method)[which](model):
-            seconds[which] = timed(
-                lambda which=which: model(ids, past_key_values=caches[which], logits_to_keep=1), ids.device.type
-            )
+            forward = partial(model, ids, past_key_values=caches[which], logits_to_keep=1)
+            seconds[which] = timed(forward, ids.device.type)
     return seconds
 
 
@@ -206,7 +207,7 @@ def against_released(model: LlamaForCausalLM, args: argparse.Namespace) -> list[
     ids = prompt(args, start + max(counts))
     released_step(model, ids[:, :start])
     sampled = {
-        length: timed(lambda length=length: released_step(model, ids[:, :length]), args.device)
+        length: timed(partial(released_step, model, ids[:, :length]), args.device)
         for length in track(range(start, start + max(counts) + 1, 32), description="released way", transient=True)
     }
     rows = []

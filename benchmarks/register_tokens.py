@@ -44,7 +44,8 @@ FORCED, TOP = 48, 10
 def log_probabilities(model: Any, ids: Sequence[int], start: int, method: Method) -> torch.Tensor:
     """Log-probabilities of all tokens behind ``start`` tokens, behind one more, and so on, ``(rows, vocabulary)``."""
     with torch.no_grad(), method(model):
-        return model(input_ids=torch.tensor([ids])).logits[0, start - 1 : -1].double().log_softmax(-1)
+        logits: torch.Tensor = model(input_ids=torch.tensor([ids])).logits
+    return logits[0, start - 1 : -1].double().log_softmax(-1)
 
 
 def distance(found: Sequence[dict[int, float]], expected: torch.Tensor) -> float:

@@ -45,6 +45,7 @@ def released_step(model: PreTrainedModel, ids: Tensor) -> Tensor:
         AttentionMaskInterface.register(_NAME, AttentionMaskInterface()["eager"])
     before, model.config._attn_implementation_internal = model.config._attn_implementation, _NAME
     try:
-        return model(ids, use_cache=False, logits_to_keep=1).logits[:, -1]
+        logits: Tensor = model(ids, use_cache=False, logits_to_keep=1).logits
+        return logits[:, -1]
     finally:
         model.config._attn_implementation_internal = before

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -264,7 +265,9 @@ def summary(pairs: list[Pair]) -> list[str]:
 def draw(pairs: list[Pair], path: Path) -> None:
     """Draw recall against CHAIR_I, with an arrow from each baseline to each method."""
     folders = list(dict.fromkeys(pair.folder for pair in pairs))
-    looks = {folder: {"color": charts.colour(n), "marker": "os^D"[n // 6]} for n, folder in enumerate(folders)}
+    looks: dict[str, dict[str, Any]] = {
+        folder: {"color": charts.colour(n), "marker": "os^D"[n // 6]} for n, folder in enumerate(folders)
+    }
     with charts.figure(8.5, 6) as drawn:
         axes = drawn.subplots()
         for pair in pairs:

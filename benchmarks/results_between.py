@@ -47,8 +47,10 @@ def main() -> None:
         parts = json.loads((run / "results.json").read_text())["parts"]
         for form, methods in captions(run, options.methods).items():
             both = sorted(methods[one].keys() & methods[other].keys())
-            sums = [tuple(zip(*(methods[label][item] for item in both), strict=True)) for label in options.methods]
-            found = ratio_difference("CHAIR_I", *sums)
+            (above, below), (above_other, below_other) = (
+                zip(*(methods[label][item] for item in both), strict=True) for label in options.methods
+            )
+            found = ratio_difference("CHAIR_I", (above, below), (above_other, below_other))
             shown = interval({"difference": found.value, "low": found.low, "high": found.high}, 100)
             shares = [absorbed(parts[form], label) for label in options.methods]
             print(f"| {run.name} | {form} | {shares[0]} | {shares[1]} | {shown} |")

@@ -139,7 +139,9 @@ def across(runs: dict[str, dict[str, Any]], key: str) -> list[list[str]]:
     tables = []
     forms = [name for name, part in next(iter(runs.values())).items() if part["kind"] == "caption"]
     for form in forms:
-        labels = list(max((parts[form]["figures"] for parts in runs.values()), key=len))
+        figures: list[dict[str, Any]] = [parts[form]["figures"] for parts in runs.values()]
+        most = max(figures, key=len)
+        labels = list(most)
         lines = [f"| {form}, {CAPTIONS[key].title} | {' | '.join(runs)} |", f"|---|{'---|' * len(runs)}"]
         for number, label in enumerate(labels):
             cells = [

@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
 import uvicorn
 from openai import OpenAI
@@ -61,8 +62,8 @@ def seconds(client: OpenAI, model: str, urls: list[str]) -> tuple[float, list[st
 
     def ask(url: str) -> str:
         content = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": "Describe this image."}]
-        messages = [{"role": "user", "content": content}]
-        answer = client.chat.completions.create(model=model, messages=messages, max_tokens=128)  # type: ignore[call-overload]
+        messages: Any = [{"role": "user", "content": content}]
+        answer = client.chat.completions.create(model=model, messages=messages, max_tokens=128)
         return str(answer.choices[0].message.content)
 
     with ThreadPoolExecutor(len(urls)) as pool:

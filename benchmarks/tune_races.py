@@ -45,9 +45,9 @@ def read_pool(runs: Sequence[Path]) -> NDArray[np.float64]:
     pool = []
     for run in runs:
         with opened(run / "answers.jsonl") as file:
-            rows = {row["item"]: row for row in (json.loads(line) for _, line in json_lines(file))}
+            rows = {(PLAIN, row["item"]): row for row in (json.loads(line) for _, line in json_lines(file))}
         captions = [[item for item in about if item.kind == "caption"] for about in by_picture(task)]
-        pool.append([sum(counts_of(item, rows[item.item_id], truth) for item in about) for about in captions])
+        pool.append([counts_of([PLAIN], about, rows, truth)[PLAIN] for about in captions])
     return np.array(pool)
 
 

@@ -22,7 +22,7 @@ from itertools import chain, groupby
 from pathlib import Path
 
 from farsight.cli import options
-from farsight.evaluate.engine import Engine, Request, Said
+from farsight.evaluate.engine import Answer, Engine, Request, Said
 from farsight.evaluate.local import LocalEngine
 from farsight.evaluate.named_tasks import TaskOptions, make_task
 from farsight.evaluate.tasks import Item
@@ -33,7 +33,7 @@ from farsight.methods.grammar import parse_method
 
 def requests(items: list[Item], method: str, batch_size: int, rounds: int) -> list[Request]:
     """Batches of one kind after the other, all of them once in each round, and one more to warm up."""
-    made = []
+    made: list[Request] = []
     for _, same in groupby(items, key=lambda item: (item.part, item.max_new_tokens)):
         part = list(same)
         for start in range(0, len(part), batch_size):
@@ -43,7 +43,7 @@ def requests(items: list[Item], method: str, batch_size: int, rounds: int) -> li
                     number=len(made),
                     method=parse_method(method),
                     paths=[item.path for item in batch],
-                    medium="image",
+                    medium="picture",
                     prompts=[item.prompt for item in batch],
                     max_new_tokens=batch[0].max_new_tokens,
                 )
@@ -82,7 +82,8 @@ def main() -> None:
     ):
         show(kind, sum(len(asked[place].prompts) for place in chosen), seconds, chosen)
     pairs = zip(chain(*said["local"]), chain(*said["vllm"]), strict=True)
-    same = [one.text == other.text for one, other in pairs]
+    texts = [[one.text if isinstance(one, Answer) else None for one in both] for both in pairs]
+    same = [one is not None and one == other for one, other in texts]
     print(f"{sum(same)} of {len(same)} answers have the same text")
 
 

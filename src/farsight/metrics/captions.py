@@ -29,7 +29,7 @@ class Caption(NamedTuple):
 
 
 def read_captions(
-    source: Source | Mapping[str | int, str], reader: Reader, *, images: Iterable[str] | None = None
+    source: Source | Mapping[str, str] | Mapping[int, str], reader: Reader, *, images: Iterable[str] | None = None
 ) -> list[Caption]:
     """Read captions, one for each picture.
 

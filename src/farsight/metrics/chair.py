@@ -185,7 +185,7 @@ def f1(false: float, mentions: float, found: float, present: float) -> float:
 
 
 def score(
-    captions: Source | Mapping[str | int, str],
+    captions: Source | Mapping[str, str] | Mapping[int, str],
     objects: Objects,
     *,
     vocabulary: Vocabulary | None = None,

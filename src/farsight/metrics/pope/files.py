@@ -76,7 +76,7 @@ def read_questions(source: Source, reader: Reader) -> dict[str, Asked]:
 
 
 def read_answers(
-    source: Source | Mapping[str | int, str], reader: Reader, asked: Mapping[str, Asked], questions: str
+    source: Source | Mapping[str, str] | Mapping[int, str], reader: Reader, asked: Mapping[str, Asked], questions: str
 ) -> Answers:
     """Read what a model said to each question.
 

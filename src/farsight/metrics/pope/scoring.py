@@ -144,7 +144,7 @@ class PopeScore:
 
 
 def score(
-    answers: Source | Mapping[str | int, str],
+    answers: Source | Mapping[str, str] | Mapping[int, str],
     questions: Source,
     *,
     strict: bool = False,
