@@ -98,15 +98,13 @@ def test_what_is_over_the_budget_does_not_race(run: Any, files: dict[str, Path],
 def test_a_plan_asks_and_writes_nothing_and_needs_no_folder(run: Any, files: dict[str, Path], model: Path) -> None:
     given = command(files, model, "--objects", files["objects"], "--plan")
     where = given.index("--out")
-    refused(run(*given), "--out: --plan asks nothing and keeps nothing; leave one of the two out")
-    given = given[:where] + given[where + 2 :]
-    refused(run(*given, "--judge", "some/detector"), "--judge: --plan asks nothing")
-    result = run(*given)
-    assert result.exit_code == 0, result.stderr
-    assert "At most 35 answers: 35 captions; about" in result.stdout
-    assert "captions each" in result.stdout
-    assert "the winner against greedy" in result.stdout
-    assert not files["out"].exists()
+    for one in (given, given[:where] + given[where + 2 :]):
+        result = run(*one)
+        assert result.exit_code == 0, result.stderr
+        assert "At most 35 answers: 35 captions; about" in result.stdout
+        assert "captions each" in result.stdout
+        assert "the winner against greedy" in result.stdout
+        assert not files["out"].exists()
 
 
 def test_without_any_truth_nothing_is_called_better(run: Any, files: dict[str, Path], model: Path) -> None:

@@ -32,7 +32,7 @@ def tune(
     context: typer.Context,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="TUNED", help="Folder of all that is found; the same command goes on. Not for --plan."),
+        typer.Option(metavar="TUNED", help="Folder of all that is found; the same command goes on. --plan needs none."),
     ] = None,
     model: options.Model = options.EMBEDDED,
     images: Annotated[Path | None, typer.Option(metavar="DIR", help="Your pictures.", rich_help_panel=_TASK)] = None,
@@ -123,9 +123,6 @@ def tune(
 
     if out is None and not plan:
         raise SettingError("where is it to be kept? Pass --out TUNED, a new folder, or --plan to ask nothing yet")
-    for name, value in (("out", out), ("judge", judge)):
-        if plan and value is not None:
-            raise SettingError(f"--{name}: --plan asks nothing and keeps nothing; leave one of the two out")
     if budget is not None:
         check_positive("--budget", budget)
     guards = parse_guards(guard)
@@ -159,7 +156,7 @@ def tune(
         raise SettingError("--judge is for --images of which nothing is known, unlike these: leave it out")
     refused = _refused(choice, name, model, racing, dtype, attn_implementation)
     raced = {BASELINE: Plain()} | {label: method for label, method in racing.items() if label not in refused}
-    with _place(out) as place, claimed(place) as folder:
+    with _place(None if plan else out) as place, claimed(place) as folder:
         made = make(name, asked, prompt or [], place / PICTURES)
         by_picture(made)  # refuses a task that has nothing to choose by, before anything is timed
         videos = any(item.medium == "video" for item in made.items)
