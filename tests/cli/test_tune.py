@@ -107,6 +107,12 @@ def test_a_plan_asks_and_writes_nothing_and_needs_no_folder(run: Any, files: dic
         assert not files["out"].exists()
 
 
+def test_a_plan_with_a_detector_loads_none(run: Any, files: dict[str, Path], model: Path) -> None:
+    result = run(*command(files, model, "--judge", "no/such-detector", "--plan"))
+    assert result.exit_code == 0, result.stderr
+    assert "At most 35 answers: 35 captions; about" in result.stdout
+
+
 def test_without_any_truth_nothing_is_called_better(run: Any, files: dict[str, Path], model: Path) -> None:
     result = run(*command(files, model))
     assert result.exit_code == 0, result.stderr

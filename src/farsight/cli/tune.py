@@ -180,7 +180,7 @@ def tune(
                 plan=known,
                 folder=folder,
                 engine=engine_made,
-                truth=truth_of(name, asked, made, place, judge, device),
+                truth=truth_of(name, asked, made, place, None if plan else judge, device),
                 guards=guards,
                 budget=budget,
                 judged=name == PICTURES_ALONE and judge is None,
