@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import threading
 import time
@@ -148,7 +149,7 @@ def test_who_knows_the_truth_gets_the_figures_of_chair(
         assert f"{100 * named.count(False) / len(named):.1f} %" in shown.inner_text()
 
 
-def test_the_big_page_has_it_in_a_tab(desk: Any, browser: Any) -> None:
+def test_the_big_page_has_it_in_a_tab(desk: Any, site: Any, browser: Any) -> None:
     from farsight.web.models import Models
     from farsight.web.server import serving
 
@@ -170,6 +171,8 @@ def test_the_big_page_has_it_in_a_tab(desk: Any, browser: Any) -> None:
                     if viewport == PHONE:
                         row.locator("[data-verdict='there']").tap()
                     else:  # keys go to where one judges as soon as the tab is open
+                        page.wait_for_function("document.activeElement?.matches('iframe.judging')")
+                        inside.locator(f".object[data-object='{name}'][aria-current='true']").wait_for()
                         page.keyboard.press("1")
                     inside.locator(f".object[data-object='{name}'][data-said='there']").wait_for()
                     assert desk.verdicts()[picture.image_id, name] == "there"
@@ -181,6 +184,7 @@ def test_the_big_page_has_it_in_a_tab(desk: Any, browser: Any) -> None:
         finally:
             server.stop()
             thread.join(60)
+    assert os.environ["GRADIO_TEMP_DIR"] == str(site.server.uploads.path)  # a server that is over changes no other
 
 
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])

@@ -17,6 +17,7 @@ from farsight.web.models import Models
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 
+COPIES = "GRADIO_TEMP_DIR"
 SWEEP_SECONDS = 60.0
 
 
@@ -58,9 +59,21 @@ def serving(
     with terminating(), tempfile.TemporaryDirectory(prefix="farsight-web-") as folder, listening:
         uploads = Path(folder) / "uploads"
         uploads.mkdir()
-        os.environ["GRADIO_TEMP_DIR"] = str(uploads)  # read when Gradio makes its routes
         models.load()
-        yield Server(models, listening, uploads, runs, limits, {host, *names}, desk)
+        with _kept_in(uploads):
+            yield Server(models, listening, uploads, runs, limits, {host, *names}, desk)
+
+
+@contextmanager
+def _kept_in(folder: Path) -> Iterator[None]:
+    """Have Gradio copy its files to a folder, and after the block to where it did before: it asks for each of them."""
+    before = os.environ.get(COPIES)
+    os.environ[COPIES] = str(folder)
+    try:
+        yield
+    finally:
+        os.environ.pop(COPIES)
+        os.environ |= {} if before is None else {COPIES: before}
 
 
 class Server:
